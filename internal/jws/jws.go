@@ -1,0 +1,130 @@
+// Package jws takes a compact JSON Web Signature (RFC 7515, section 7.1) apart
+// and verifies it with one given public key. It trusts nothing that the token
+// says about keys, and knows no claims.
+package jws
+
+import (
+	"encoding/base64"
+	"errors"
+	"strings"
+
+	"github.com/auth0grpc/auth0grpc/internal/strictjson"
+)
+
+var (
+	// ErrMalformed reports a token that is not a compact JWS: not three
+	// non-empty parts of canonical base64url, or a header that is not a JSON
+	// object with well-typed members.
+	ErrMalformed = errors.New("jws: malformed token")
+	// ErrExtension reports a header that asks for an extension which changes how
+	// the token is to be read: `crit` (RFC 7515, section 4.1.11, demands refusal
+	// of what is not understood) or `b64` (RFC 7797).
+	ErrExtension = errors.New("jws: header extension not supported")
+)
+
+// Header holds the members of a JOSE header that decide something. `jku`,
+// `x5u`, `x5c` and `x5t` are not even read: a key that a token brings along or
+// points to proves nothing (CVE-2025-24976).
+type Header struct {
+	Algorithm string // alg, never empty
+	KeyID     string // kid, or empty
+	Type      string // typ, or empty
+	JWK       string // jwk as it stands; for DPoP proofs alone, whose key it is
+}
+
+// A Token is a compact JWS taken apart. Nothing in it is verified.
+type Token struct {
+	Header    Header
+	Payload   string // decoded
+	Signature []byte // decoded
+	input     string // what the signature covers: both parts as they were sent
+}
+
+// base64url is strict: an encoding with stray bits in its last character is a
+// second spelling of the same bytes, and one token must have one spelling.
+var base64url = base64.RawURLEncoding.Strict()
+
+// Split cuts a compact JWS into its three encoded parts without decoding them.
+// It looks for exactly two dots before it cuts, so that a token of a thousand
+// dots costs no more than one of three (CVE-2025-30204, CVE-2025-27144).
+func Split(raw string) (header, payload, signature string, err error) {
+	if strings.Count(raw, ".") != 2 {
+		return "", "", "", ErrMalformed
+	}
+	header, rest, _ := strings.Cut(raw, ".")
+	payload, signature, _ = strings.Cut(rest, ".")
+	if header == "" || payload == "" || signature == "" {
+		return "", "", "", ErrMalformed
+	}
+	return header, payload, signature, nil
+}
+
+// Parse takes raw apart, cheapest part first. It returns ErrMalformed or
+// ErrExtension, and no part of the token in the error.
+func Parse(raw string) (*Token, error) {
+	header, payload, signature, err := Split(raw)
+	if err != nil {
+		return nil, err
+	}
+	t := &Token{input: raw[:len(header)+1+len(payload)]}
+	if t.Header, err = ParseHeader(header); err != nil {
+		return nil, err
+	}
+	claims, err := decode(payload)
+	if err != nil {
+		return nil, err
+	}
+	if t.Signature, err = decode(signature); err != nil {
+		return nil, err
+	}
+	t.Payload = string(claims)
+	return t, nil
+}
+
+// ParseHeader decodes the first part of a compact JWS.
+func ParseHeader(encoded string) (Header, error) {
+	decoded, err := decode(encoded)
+	if err != nil {
+		return Header{}, err
+	}
+	var h Header
+	err = strictjson.Object(string(decoded), func(name, value string) error {
+		ok := true
+		switch name {
+		case "alg":
+			h.Algorithm, ok = strictjson.String(value)
+		case "kid":
+			h.KeyID, ok = strictjson.String(value)
+		case "typ":
+			h.Type, ok = strictjson.String(value)
+		case "jwk":
+			h.JWK = value
+		case "crit", "b64":
+			return ErrExtension
+		}
+		if !ok {
+			return ErrMalformed
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, ErrExtension):
+		return Header{}, ErrExtension
+	case err != nil || h.Algorithm == "":
+		return Header{}, ErrMalformed
+	}
+	return h, nil
+}
+
+// decode refuses what encoding/base64 skips by its own documentation: CR and LF
+// inside the text.
+func decode(part string) ([]byte, error) {
+	if strings.ContainsAny(part, "\r\n") {
+		return nil, ErrMalformed
+	}
+	decoded, err := base64url.DecodeString(part)
+	if err != nil {
+		return nil, ErrMalformed
+	}
+	return decoded, nil
+}
