@@ -1,0 +1,99 @@
+package auth0grpctest
+
+import (
+	"crypto/rand"
+	"maps"
+	"time"
+)
+
+// tokenLifetime is Auth0's default for access tokens.
+const tokenLifetime = 24 * time.Hour
+
+// Token returns a signed access token in Auth0's default profile. By default it
+// is one that a server for [Audience] accepts: "iss" the tenant, "sub"
+// [Subject], "aud" [Audience], "azp" [ClientID], "iat" now, "exp" a day later.
+// There is no "scope", as in a token to which none was granted.
+//
+// Members of claims replace or add to these; a nil value removes a claim. A
+// time.Time becomes seconds since 1970. Any other value is written as
+// encoding/json does. Nothing is checked: a token may be as wrong as the test
+// needs. Token panics if a value has no JSON form.
+func (t *Tenant) Token(claims map[string]any) string {
+	return t.Sign(nil, merge(accessClaims(t.issuer, t.now()), claims))
+}
+
+// RFC9068Token returns a signed access token in the RFC 9068 profile, which an
+// API has to be switched to in Auth0: header "typ" at+jwt, "client_id" instead
+// of "azp", and a random "jti". All else is as for [Tenant.Token].
+func (t *Tenant) RFC9068Token(claims map[string]any) string {
+	defaults := accessClaims(t.issuer, t.now())
+	delete(defaults, "azp")
+	defaults["client_id"] = ClientID
+	defaults["jti"] = rand.Text()
+	return t.Sign(map[string]any{"typ": "at+jwt"}, merge(defaults, claims))
+}
+
+// IDToken returns a signed ID token, which an API must refuse: the same issuer,
+// key and "typ" as an access token, but "aud" [ClientID] and a "nonce". It has
+// a "sid" and lives ten hours, Auth0's default. The argument is as for
+// [Tenant.Token].
+func (t *Tenant) IDToken(claims map[string]any) string {
+	now := t.now()
+	return t.Sign(nil, merge(map[string]any{
+		"iss":   t.issuer,
+		"sub":   Subject,
+		"aud":   ClientID,
+		"iat":   now,
+		"exp":   now.Add(10 * time.Hour),
+		"nonce": rand.Text(),
+		"sid":   rand.Text(),
+	}, claims))
+}
+
+// LogoutToken returns a signed logout token of OpenID Connect Back-Channel
+// Logout, which an API must refuse as well: "aud" [ClientID], the logout event,
+// "sid", "jti", no "nonce", two minutes of life. The argument is as for
+// [Tenant.Token].
+func (t *Tenant) LogoutToken(claims map[string]any) string {
+	now := t.now()
+	return t.Sign(nil, merge(map[string]any{
+		"iss": t.issuer,
+		"sub": Subject,
+		"aud": ClientID,
+		"iat": now,
+		"exp": now.Add(2 * time.Minute),
+		"jti": rand.Text(),
+		"sid": rand.Text(),
+		"events": map[string]any{
+			"http://schemas.openid.net/event/backchannel-logout": map[string]any{},
+		},
+	}, claims))
+}
+
+// accessClaims returns the defaults of an access token in Auth0's profile.
+func accessClaims(issuer string, now time.Time) map[string]any {
+	return map[string]any{
+		"iss": issuer,
+		"sub": Subject,
+		"aud": Audience,
+		"azp": ClientID,
+		"iat": now,
+		"exp": now.Add(tokenLifetime),
+	}
+}
+
+// merge returns the defaults with the overrides laid over them: nil removes,
+// and a time is a NumericDate (RFC 7519, section 2).
+func merge(defaults, overrides map[string]any) map[string]any {
+	claims := maps.Clone(defaults)
+	maps.Copy(claims, overrides)
+	for name, value := range claims {
+		switch value := value.(type) {
+		case nil:
+			delete(claims, name)
+		case time.Time:
+			claims[name] = value.Unix()
+		}
+	}
+	return claims
+}
