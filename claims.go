@@ -1,0 +1,141 @@
+package auth0grpc
+
+import (
+	"cmp"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/auth0grpc/auth0grpc/internal/strictjson"
+)
+
+// claims are what the payload of a token says, before anyone has verified it.
+type claims struct {
+	Token
+	authorizedParty string    // azp, of Auth0's own profile
+	rfc9068Client   string    // client_id, of the RFC 9068 profile
+	notBefore       time.Time // zero: no nbf
+	foreign         bool      // has the marks of something that is no access token
+	bound           bool      // has a cnf
+}
+
+var (
+	errMissingClaim  = errors.New("auth0grpc: a required claim is missing or empty")
+	errIllTyped      = errors.New("auth0grpc: a claim has the wrong type")
+	errAlmostClaim   = errors.New("auth0grpc: a claim differs from a registered one in case alone")
+	errTwoClients    = errors.New("auth0grpc: azp and client_id differ")
+	errPayloadSyntax = errors.New("auth0grpc: the payload is not a JSON object with distinct names")
+)
+
+// decided are the claims that decide something here or in go-oidc.
+var decided = [...]string{
+	"iss", "sub", "aud", "exp", "iat", "nbf", "azp", "client_id", "scope", "permissions", "org_id", "cnf", "jti",
+	"nonce", "at_hash", "c_hash", "events", "htm", "htu", "_claim_names", "_claim_sources",
+}
+
+// parseClaims reads the payload of an access token of either Auth0 profile
+// (https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles).
+// The claims iss, sub, aud, exp and iat are required. It refuses what is
+// ill-typed but judges no value.
+func parseClaims(payload string) (*claims, *refusal) {
+	c := &claims{Token: Token{payload: payload}}
+	if err := strictjson.Object(payload, c.set); err != nil {
+		if errors.Is(err, errIllTyped) || errors.Is(err, errAlmostClaim) {
+			return nil, refusedClaims.because(err)
+		}
+		return nil, refusedMalformed.because(errPayloadSyntax)
+	}
+	// Empty claims must not become a privileged nobody (CVE-2026-23990).
+	if c.issuer == "" || c.subject == "" || len(c.audience) == 0 || c.expiry.IsZero() || c.issuedAt.IsZero() {
+		return nil, refusedClaims.because(errMissingClaim)
+	}
+	if c.authorizedParty != "" && c.rfc9068Client != "" && c.authorizedParty != c.rfc9068Client {
+		return nil, refusedClaims.because(errTwoClients)
+	}
+	c.clientID = cmp.Or(c.authorizedParty, c.rfc9068Client)
+	return c, nil
+}
+
+// set takes in one member of the payload.
+func (c *claims) set(name, value string) error {
+	ok := true
+	switch name {
+	case "iss":
+		c.issuer, ok = strictjson.String(value)
+	case "sub":
+		c.subject, ok = strictjson.String(value)
+	case "aud":
+		c.audience, ok = stringOrStrings(value)
+	case "exp":
+		c.expiry, ok = strictjson.Time(value)
+	case "iat":
+		c.issuedAt, ok = strictjson.Time(value)
+	case "nbf":
+		c.notBefore, ok = strictjson.Time(value)
+	case "azp":
+		c.authorizedParty, ok = strictjson.String(value)
+	case "client_id":
+		c.rfc9068Client, ok = strictjson.String(value)
+	case "org_id":
+		c.organizationID, ok = strictjson.String(value)
+	case "permissions":
+		c.permissions, ok = strictjson.Strings(value)
+	case "scope":
+		var scope string
+		scope, ok = strictjson.String(value)
+		c.scopes = splitScope(scope)
+	case "cnf":
+		c.bound = true
+	case "nonce", "at_hash", "c_hash", "events", "htm", "htu":
+		c.foreign = true
+	default:
+		return almostClaim(name)
+	}
+	if !ok {
+		return errIllTyped
+	}
+	return nil
+}
+
+// almostClaim refuses a name like "AUD": encoding/json, and with it go-oidc,
+// would take it for aud, and the two of us would see different tokens
+// (hashicorp/cap#191).
+func almostClaim(name string) error {
+	for _, claim := range decided {
+		if claim != name && strings.EqualFold(claim, name) {
+			return errAlmostClaim
+		}
+	}
+	return nil
+}
+
+// stringOrStrings reads aud, which is a string for one audience and an array
+// when more were granted (RFC 7519, section 4.1.3). Anything else is no
+// audience, never "any audience" (CVE-2020-26160).
+func stringOrStrings(value string) ([]string, bool) {
+	if one, ok := strictjson.String(value); ok {
+		return []string{one}, true
+	}
+	return strictjson.Strings(value)
+}
+
+// splitScope splits on single spaces (RFC 6749, section 3.3). Superfluous spaces
+// would make empty scopes, which no rule can name; they are left out.
+func splitScope(scope string) []string {
+	if scope == "" {
+		return nil
+	}
+	scopes := make([]string, 0, strings.Count(scope, " ")+1)
+	for s := range strings.SplitSeq(scope, " ") {
+		if s != "" {
+			scopes = append(scopes, s)
+		}
+	}
+	return scopes
+}
+
+// clientAudience reports whether the only audience is the client itself, as in
+// an ID token that lost its nonce (OpenID Connect Core 1.0, section 2).
+func (c *claims) clientAudience() bool {
+	return len(c.audience) == 1 && c.audience[0] == c.clientID
+}

@@ -1,0 +1,197 @@
+package auth0grpc
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// The kinds of refusal, for errors.Is in interceptors outside ours and in the
+// callers of AuthFunc. The error that a refused call ends with wraps one of
+// them. On the client's side of the wire use ReasonFromError.
+var (
+	// ErrMissingToken reports a call without an authorization value.
+	ErrMissingToken = errors.New("auth0grpc: no access token")
+	// ErrInvalidToken reports an authorization value or an access token that
+	// does not stand up to verification, whatever the reason.
+	ErrInvalidToken = errors.New("auth0grpc: invalid access token")
+	// ErrInsufficientScope reports a genuine token that does not meet the rule
+	// of the method.
+	ErrInsufficientScope = errors.New("auth0grpc: insufficient scope")
+	// ErrUnlistedMethod reports a genuine token on a method that no row of the
+	// table covers.
+	ErrUnlistedMethod = errors.New("auth0grpc: method is not listed")
+	// ErrKeysUnavailable reports that the issuer's keys could not be had, so
+	// that a token could be neither accepted nor refused.
+	ErrKeysUnavailable = errors.New("auth0grpc: signing keys unavailable")
+)
+
+// ErrorDomain is the domain of the google.rpc.ErrorInfo in each refusal.
+const ErrorDomain = "auth0grpc"
+
+// Reason says why a call was refused, in the words that travel to the client
+// as the reason of a google.rpc.ErrorInfo. The set may grow.
+type Reason string
+
+// The reasons, each with the status it comes with.
+const (
+	ReasonMissingToken            Reason = "MISSING_TOKEN"            // Unauthenticated: no authorization value
+	ReasonMalformedAuthorization  Reason = "MALFORMED_AUTHORIZATION"  // Unauthenticated: not one "Bearer <token>"
+	ReasonMalformedToken          Reason = "MALFORMED_TOKEN"          // Unauthenticated: not a compact JWT
+	ReasonUnsupportedAlgorithm    Reason = "UNSUPPORTED_ALGORITHM"    // Unauthenticated: alg is not on the list
+	ReasonWrongTokenType          Reason = "WRONG_TOKEN_TYPE"         // Unauthenticated: an ID token, a logout token, a proof
+	ReasonInvalidClaims           Reason = "INVALID_CLAIMS"           // Unauthenticated: a claim is missing or ill-typed
+	ReasonWrongIssuer             Reason = "WRONG_ISSUER"             // Unauthenticated: iss is not on the list
+	ReasonWrongAudience           Reason = "WRONG_AUDIENCE"           // Unauthenticated: meant for another API
+	ReasonTokenExpired            Reason = "TOKEN_EXPIRED"            // Unauthenticated: exp has passed
+	ReasonTokenNotYetValid        Reason = "TOKEN_NOT_YET_VALID"      // Unauthenticated: nbf or iat is in the future
+	ReasonBoundToken              Reason = "BOUND_TOKEN"              // Unauthenticated: sender-constrained, and that is not enforced here
+	ReasonUnknownKey              Reason = "UNKNOWN_KEY"              // Unauthenticated: the issuer publishes no such key
+	ReasonBadSignature            Reason = "BAD_SIGNATURE"            // Unauthenticated: the key did not sign this
+	ReasonVerificationFailed      Reason = "VERIFICATION_FAILED"      // Unauthenticated: verification broke off
+	ReasonInsufficientScope       Reason = "INSUFFICIENT_SCOPE"       // PermissionDenied: the scope claim lacks what the rule asks for
+	ReasonInsufficientPermissions Reason = "INSUFFICIENT_PERMISSIONS" // PermissionDenied: the permissions claim does
+	ReasonWrongOrganization       Reason = "WRONG_ORGANIZATION"       // PermissionDenied: org_id is not one of the rule's
+	ReasonWrongClient             Reason = "WRONG_CLIENT"             // PermissionDenied: azp or client_id is not one of the rule's
+	ReasonMethodNotListed         Reason = "METHOD_NOT_LISTED"        // PermissionDenied: no row covers the method
+	ReasonKeysUnavailable         Reason = "KEYS_UNAVAILABLE"         // Unavailable: try again after the RetryInfo
+)
+
+// ReasonFromError returns the Reason that a refused call carries, and reports
+// whether there is one: err must be, or wrap, a status error with a
+// google.rpc.ErrorInfo of ErrorDomain. It serves clients and servers alike.
+func ReasonFromError(err error) (Reason, bool) {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == ErrorDomain {
+			return Reason(info.GetReason()), true
+		}
+	}
+	return "", false
+}
+
+// A refusal is the error of a refused call. Its status is all that the client
+// gets, and is made once; its cause is for interceptors outside ours, whose
+// logs are not secret either: neither holds anything of the token.
+type refusal struct {
+	kind      error // the sentinel
+	reason    Reason
+	status    *status.Status
+	challenge metadata.MD // nil where the outcome has none
+	cause     error       // nil where the reason says it all
+}
+
+func (r *refusal) Error() string {
+	if r.cause == nil {
+		return r.status.Message()
+	}
+	return r.status.Message() + ": " + r.cause.Error()
+}
+
+// GRPCStatus makes gRPC send the fixed status and not the text of Error.
+func (r *refusal) GRPCStatus() *status.Status { return r.status }
+
+func (r *refusal) Unwrap() []error {
+	if r.cause == nil {
+		return []error{r.kind}
+	}
+	return []error{r.kind, r.cause}
+}
+
+// because returns r with a cause. The caller answers for the cause's text.
+func (r *refusal) because(cause error) *refusal {
+	with := *r
+	with.cause = cause
+	return &with
+}
+
+// send puts the challenge where clients look for it. It goes out both as header
+// and as trailer: HTTP gateways turn headers into HTTP headers, while the errors
+// of most client libraries (grpc-js, grpcio) carry trailers alone. The errors of
+// SetHeader and SetTrailer say that the call is over or that ctx is of no call;
+// the refusal itself then has to do.
+func (r *refusal) send(ctx context.Context) {
+	if r.challenge != nil {
+		_ = grpc.SetHeader(ctx, r.challenge)
+		_ = grpc.SetTrailer(ctx, r.challenge)
+	}
+}
+
+// tokenRefusal makes an Unauthenticated refusal with the challenge of RFC 6750,
+// section 3: code is "" (no token: no error code), invalid_request or
+// invalid_token.
+func tokenRefusal(kind error, code string, reason Reason, text string) *refusal {
+	challenge := "Bearer"
+	if code != "" {
+		challenge = `Bearer error="` + code + `", error_description="` + text + `"`
+	}
+	return newRefusal(kind, codes.Unauthenticated, infoOf(reason), text, challenge)
+}
+
+func infoOf(reason Reason) *errdetails.ErrorInfo {
+	return &errdetails.ErrorInfo{Reason: string(reason), Domain: ErrorDomain}
+}
+
+// newRefusal makes the status: a fixed text and an ErrorInfo.
+func newRefusal(kind error, code codes.Code, info *errdetails.ErrorInfo, text, challenge string) *refusal {
+	r := &refusal{kind: kind, reason: Reason(info.Reason)}
+	r.status = mustDetail(status.New(code, "auth0grpc: "+text), info)
+	if challenge != "" {
+		r.challenge = metadata.Pairs("www-authenticate", challenge)
+	}
+	return r
+}
+
+// mustDetail adds a detail; that fails only for codes.OK and for messages that
+// cannot be marshalled, and there is neither.
+func mustDetail(s *status.Status, detail protoadapt.MessageV1) *status.Status {
+	with, err := s.WithDetails(detail)
+	if err != nil {
+		panic("auth0grpc: " + err.Error())
+	}
+	return with
+}
+
+// The refusals whose text never varies. They are made once and shared.
+var (
+	refusedMissing            = tokenRefusal(ErrMissingToken, "", ReasonMissingToken, "no access token was sent")
+	refusedAuthorization      = tokenRefusal(ErrInvalidToken, "invalid_request", ReasonMalformedAuthorization, "the authorization value is malformed")
+	refusedMalformed          = invalidToken(ReasonMalformedToken, "the access token is malformed")
+	refusedAlgorithm          = invalidToken(ReasonUnsupportedAlgorithm, "the access token is signed with an algorithm that is not accepted")
+	refusedType               = invalidToken(ReasonWrongTokenType, "the token is not an access token")
+	refusedClaims             = invalidToken(ReasonInvalidClaims, "the access token lacks a required claim or has an invalid one")
+	refusedIssuer             = invalidToken(ReasonWrongIssuer, "the access token is from an issuer that is not accepted")
+	refusedAudience           = invalidToken(ReasonWrongAudience, "the access token is meant for another audience")
+	refusedExpired            = invalidToken(ReasonTokenExpired, "the access token has expired")
+	refusedNotYet             = invalidToken(ReasonTokenNotYetValid, "the access token is not valid yet")
+	refusedBound              = invalidToken(ReasonBoundToken, "the access token is sender-constrained, which is not accepted here")
+	refusedKey                = invalidToken(ReasonUnknownKey, "the access token is signed with an unknown key")
+	refusedSignature          = invalidToken(ReasonBadSignature, "the signature of the access token is wrong")
+	refusedVerificationFailed = invalidToken(ReasonVerificationFailed, "the access token could not be verified")
+	refusedUnlisted           = newRefusal(ErrUnlistedMethod, codes.PermissionDenied, infoOf(ReasonMethodNotListed), "the method is not listed", "")
+	refusedKeysUnavailable    = newRefusal(ErrKeysUnavailable, codes.Unavailable, infoOf(ReasonKeysUnavailable), "the signing keys of the issuer are unavailable", "")
+)
+
+func invalidToken(reason Reason, text string) *refusal {
+	return tokenRefusal(ErrInvalidToken, "invalid_token", reason, text)
+}
+
+// keysUnavailable is the one refusal that tells the client when to come back.
+func keysUnavailable(after time.Duration, cause error) *refusal {
+	r := refusedKeysUnavailable.because(cause)
+	r.status = mustDetail(r.status, &errdetails.RetryInfo{RetryDelay: durationpb.New(max(after, time.Second))})
+	return r
+}
+
+// contextEnded makes the refusal of a call whose own context has ended: no
+// verdict on the token, hence no reason and no challenge.
+func contextEnded(err error) *refusal {
+	return &refusal{kind: err, status: status.FromContextError(err)}
+}

@@ -1,0 +1,169 @@
+package auth0grpc
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"google.golang.org/grpc/codes"
+)
+
+// Rows for the services that gRPC itself brings, to be used as keys of
+// Config.Methods like any other. None of them is in the table unless it is put
+// there: what may answer without a token is for the reader of the table to see.
+const (
+	HealthService          = "/grpc.health.v1.Health/*"
+	ReflectionService      = "/grpc.reflection.v1.ServerReflection/*"
+	ReflectionAlphaService = "/grpc.reflection.v1alpha.ServerReflection/*" // reflection.Register adds this one as well
+	ChannelzService        = "/grpc.channelz.v1.Channelz/*"
+)
+
+// A table is Config.Methods made ready for look-ups. It is immutable.
+type table struct {
+	methods  map[string]*row // by full method
+	services map[string]*row // by "/pkg.Service/", for rows that end in *
+}
+
+// A row is one entry of the table.
+type row struct {
+	pattern string
+	rule    Rule
+	short   map[ruleKind]*refusal // what a token gets that falls short of the rule
+}
+
+// lookup returns the row for a full method, or nil. A row for the method itself
+// beats one for its service. A name that is not canonical finds nothing, so
+// "pkg.Service/Method" is refused and not mistaken for another
+// (CVE-2026-33186).
+func (t *table) lookup(fullMethod string) *row {
+	if r, ok := t.methods[fullMethod]; ok {
+		return r
+	}
+	if len(t.services) == 0 {
+		return nil
+	}
+	return t.services[fullMethod[:strings.LastIndexByte(fullMethod, '/')+1]]
+}
+
+// rows returns all rows sorted by pattern.
+func (t *table) rows() []*row {
+	all := make([]*row, 0, len(t.methods)+len(t.services))
+	for _, r := range t.methods {
+		all = append(all, r)
+	}
+	for _, r := range t.services {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b *row) int { return strings.Compare(a.pattern, b.pattern) })
+	return all
+}
+
+// scopes returns every scope that a row names, sorted, each once.
+func (t *table) scopes() []string {
+	var all []string
+	for _, r := range t.rows() {
+		all = append(all, r.rule.scopes()...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func (t *table) String() string {
+	var b strings.Builder
+	columns := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, r := range t.rows() {
+		fmt.Fprintf(columns, "%s\t%s\n", r.pattern, r.rule)
+	}
+	columns.Flush() // a strings.Builder does not fail
+	if scopes := t.scopes(); len(scopes) > 0 {
+		fmt.Fprintf(&b, "\nscopes: %s\n", strings.Join(scopes, " "))
+	}
+	return b.String()
+}
+
+// pattern is a protobuf full name and a method of it, or * for all of them.
+var pattern = regexp.MustCompile(`^/([A-Za-z_][A-Za-z0-9_]*\.)*[A-Za-z_][A-Za-z0-9_]*/([A-Za-z_][A-Za-z0-9_]*|\*)$`)
+
+// newTable compiles methods and returns every fault in them.
+func newTable(methods map[string]Rule) (*table, []*ConfigError) {
+	t := &table{methods: make(map[string]*row, len(methods)), services: map[string]*row{}}
+	var faults []*ConfigError
+	if len(methods) == 0 {
+		faults = append(faults, &ConfigError{Field: "Methods", Reason: "is required: a method without a row is refused, so an empty table refuses every call"})
+	}
+	for key, rule := range methods {
+		field := fmt.Sprintf("Methods[%q]", key)
+		if !pattern.MatchString(key) {
+			faults = append(faults, &ConfigError{Field: field, Value: key, Reason: notCanonical(key, methods)})
+		}
+		for _, fault := range rule.faults() {
+			faults = append(faults, &ConfigError{Field: field, Value: rule.String(), Reason: fault})
+		}
+		r := &row{pattern: key, rule: rule, short: refusalsOf(&rule)}
+		if service, ok := strings.CutSuffix(key, "*"); ok {
+			t.services[service] = r
+		} else {
+			t.methods[key] = r
+		}
+	}
+	return t, faults
+}
+
+// notCanonical words the fault of a key, with what it was probably meant to be.
+func notCanonical(key string, methods map[string]Rule) string {
+	const form = `is not a full method; want "/pkg.Service/Method" or "/pkg.Service/*"`
+	meant := "/" + strings.Trim(strings.TrimSpace(key), "/")
+	if !strings.Contains(meant[1:], "/") {
+		if i := strings.LastIndexByte(meant, '.'); i > 0 {
+			meant = meant[:i] + "/" + meant[i+1:]
+		}
+	}
+	if !pattern.MatchString(meant) {
+		return form
+	}
+	if _, ok := methods[meant]; ok {
+		return fmt.Sprintf("%s; it is another spelling of %q, which has a row of its own", form, meant)
+	}
+	return fmt.Sprintf("%s; did you mean %q?", form, meant)
+}
+
+// shortfalls word what a token lacks, by the kind of rule it does not meet.
+var shortfalls = map[ruleKind]struct {
+	reason Reason
+	text   string
+}{
+	kindScopes:        {ReasonInsufficientScope, "the access token lacks a scope that the method needs"},
+	kindAnyScope:      {ReasonInsufficientScope, "the access token lacks a scope that the method needs"},
+	kindPermissions:   {ReasonInsufficientPermissions, "the access token lacks a permission that the method needs"},
+	kindAnyPermission: {ReasonInsufficientPermissions, "the access token lacks a permission that the method needs"},
+	kindOrganizations: {ReasonWrongOrganization, "the access token is of an organization that the method is not open to"},
+	kindClients:       {ReasonWrongClient, "the access token is of a client that the method is not open to"},
+}
+
+// refusalsOf makes the refusals that the rule can lead to, once, so that a call
+// that is refused costs no more than one that passes. They name the scopes that
+// the rule names (RFC 6750, section 3), which is what the client has to ask
+// Auth0 for; where any one of several would do, it is told of all.
+func refusalsOf(rule *Rule) map[ruleKind]*refusal {
+	var scope string
+	challenge := `Bearer error="insufficient_scope"`
+	if scopes := rule.scopes(); len(scopes) > 0 {
+		scope = strings.Join(scopes, " ")
+		challenge += `, scope="` + scope + `"`
+	}
+	all := map[ruleKind]*refusal{}
+	rule.walk(func(part *Rule) {
+		short, ok := shortfalls[part.kind]
+		if !ok || all[part.kind] != nil {
+			return
+		}
+		info := infoOf(short.reason)
+		if scope != "" {
+			info.Metadata = map[string]string{"scope": scope}
+		}
+		all[part.kind] = newRefusal(ErrInsufficientScope, codes.PermissionDenied, info, short.text, challenge)
+	})
+	return all
+}

@@ -1,0 +1,139 @@
+package auth0grpc
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
+
+	"github.com/auth0grpc/auth0grpc/internal/testhook"
+)
+
+// A Token is what a verified access token says. It is shared between calls and
+// immutable: what its methods return is the caller's own. It holds the claims
+// and never the token itself, so it cannot be forwarded, and it prints as its
+// subject and no more.
+//
+// Scopes tell what the client may ask for on the subject's behalf. They do not
+// tell which records belong to the subject: that check is the handler's
+// (CVE-2024-27916 is what happens without it).
+type Token struct {
+	issuer         string
+	subject        string
+	clientID       string
+	organizationID string
+	audience       []string
+	scopes         []string
+	permissions    []string
+	issuedAt       time.Time
+	expiry         time.Time
+	payload        string // the JSON object of all claims
+}
+
+// Issuer returns the iss claim: one of Config.Issuers, to the byte.
+func (t *Token) Issuer() string { return t.issuer }
+
+// Subject returns the sub claim, never empty: a user ("auth0|…"), or a client
+// ("…@clients" by default) for a machine's own token.
+func (t *Token) Subject() string { return t.subject }
+
+// ClientID returns the application that the token was issued to: the azp claim
+// of Auth0's token profile, or client_id of the RFC 9068 profile. It is empty
+// where the token has neither.
+func (t *Token) ClientID() string { return t.clientID }
+
+// OrganizationID returns the org_id claim, or "" for a token without one.
+func (t *Token) OrganizationID() string { return t.organizationID }
+
+// Audience returns the aud claim as a list, also where the token has it as a
+// single string. One of the elements is in Config.Audiences.
+func (t *Token) Audience() []string { return slices.Clone(t.audience) }
+
+// Scopes returns what the client was granted, in the order of the scope claim;
+// nil for a token without one.
+func (t *Token) Scopes() []string { return slices.Clone(t.scopes) }
+
+// Permissions returns the permissions claim of Auth0's role-based access
+// control: all that the user holds for this API, asked for by the client or
+// not. It is nil for a token without one.
+func (t *Token) Permissions() []string { return slices.Clone(t.permissions) }
+
+// IssuedAt returns the iat claim.
+func (t *Token) IssuedAt() time.Time { return t.issuedAt }
+
+// Expiry returns the exp claim. Config.ClockSkew is not part of it.
+func (t *Token) Expiry() time.Time { return t.expiry }
+
+// HasScope reports whether the token was granted exactly this scope. It is
+// case-sensitive and knows no wildcards or hierarchy (RFC 6749, section 3.3).
+func (t *Token) HasScope(scope string) bool { return slices.Contains(t.scopes, scope) }
+
+// HasPermission reports whether the permissions claim has exactly this entry.
+func (t *Token) HasPermission(permission string) bool {
+	return slices.Contains(t.permissions, permission)
+}
+
+// Claims decodes all claims into dst as encoding/json does, for custom claims
+// above all. It costs a decoding at each call.
+func (t *Token) Claims(dst any) error {
+	if err := json.Unmarshal([]byte(t.payload), dst); err != nil {
+		return fmt.Errorf("auth0grpc: decoding claims: %w", err)
+	}
+	return nil
+}
+
+// Format prints the subject, whatever the verb, so that a token that ends up in
+// a log with its context leaves no claims there (GO-2024-2978).
+func (t *Token) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "Token(%q)", t.subject) }
+
+// LogValue is Format for log/slog.
+func (t *Token) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
+
+type tokenKey struct{}
+
+func contextWithToken(ctx context.Context, t *Token) context.Context {
+	return context.WithValue(ctx, tokenKey{}, t)
+}
+
+// TokenFromContext returns the verified token of the call that a handler's
+// context belongs to. It reports false where nothing was verified: on methods
+// whose rule is Public, on Optional ones called without a token, and outside of
+// a call.
+func TokenFromContext(ctx context.Context) (*Token, bool) {
+	t, ok := ctx.Value(tokenKey{}).(*Token)
+	return t, ok
+}
+
+// LogFields returns who called, for go-grpc-middleware's logging interceptor
+// chained behind ours:
+//
+//	logging.UnaryServerInterceptor(logger, logging.WithFieldsFromContext(auth0grpc.LogFields))
+//
+// The fields are auth.subject, auth.client_id, auth.issuer and, where the token
+// has one, auth.organization_id; nil for a call without a verified token. They
+// are made when they are asked for, so a call that nobody logs pays nothing.
+func LogFields(ctx context.Context) logging.Fields {
+	t, ok := TokenFromContext(ctx)
+	if !ok {
+		return nil
+	}
+	fields := logging.Fields{"auth.subject", t.subject, "auth.client_id", t.clientID, "auth.issuer", t.issuer}
+	if t.organizationID != "" {
+		fields = append(fields, "auth.organization_id", t.organizationID)
+	}
+	return fields
+}
+
+func init() {
+	testhook.ContextWithClaims = func(ctx context.Context, payload []byte) (context.Context, error) {
+		c, refused := parseClaims(string(payload))
+		if refused != nil {
+			return nil, refused
+		}
+		return contextWithToken(ctx, &c.Token), nil
+	}
+}

@@ -1,0 +1,253 @@
+package auth0grpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/auth0grpc/auth0grpc/internal/jws"
+	"github.com/auth0grpc/auth0grpc/internal/keyset"
+)
+
+// A verifier turns an access token into a *Token, or refuses it. It knows no
+// methods and no rules.
+type verifier struct {
+	issuers    map[string]*issuer // by the exact iss
+	algorithms []string
+	skew       time.Duration
+	now        func() time.Time
+	cold       chan struct{} // one place for each public-key operation under way
+}
+
+// An issuer is one accepted iss with its own keys: a kid means nothing outside
+// the issuer that published it (CVE-2026-49998).
+type issuer struct {
+	keys       *keyset.Set
+	byAudience map[string]*oidc.IDTokenVerifier
+}
+
+func newVerifier(config *Config) *verifier {
+	v := &verifier{
+		issuers:    make(map[string]*issuer, len(config.Issuers)),
+		algorithms: config.Algorithms,
+		skew:       config.ClockSkew,
+		now:        config.Now,
+		// Half of the processors: a flood of bad signatures under a good kid must
+		// leave room for the calls whose tokens are known already. Places are given
+		// out first come, first served, so no good token starves.
+		cold: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+	}
+	for _, name := range config.Issuers {
+		one := &issuer{
+			keys:       keyset.New(keyset.Config{Issuer: name, Client: config.HTTPClient, Now: config.Now}),
+			byAudience: make(map[string]*oidc.IDTokenVerifier, len(config.Audiences)),
+		}
+		for _, audience := range config.Audiences {
+			one.byAudience[audience] = oidc.NewVerifier(name, candidates{}, &oidc.Config{
+				ClientID:             audience,
+				SupportedSigningAlgs: config.Algorithms,
+				// go-oidc allows nbf five minutes and exp nothing, and neither can be
+				// set. checkTimes judges both, before the signature and at each use.
+				SkipExpiryCheck: true,
+			})
+		}
+		v.issuers[name] = one
+	}
+	return v
+}
+
+// verify judges a token: what costs nothing first, so that garbage reaches
+// neither the network nor the public key, and then the signature. What it reads
+// before that serves to refuse and for nothing else.
+func (v *verifier) verify(ctx context.Context, raw string) (token *Token, refused *refusal) {
+	// A panic on hostile input is a refusal and not a crash (CVE-2024-28122). Its
+	// value is not passed on: it may quote the input.
+	defer func() {
+		if recover() != nil {
+			token, refused = nil, refusedVerificationFailed
+		}
+	}()
+	parsed, err := jws.Parse(raw)
+	if err != nil {
+		return nil, malformed(raw, err)
+	}
+	if refused := v.checkHeader(&parsed.Header); refused != nil {
+		return nil, refused
+	}
+	c, refused := parseClaims(parsed.Payload)
+	if refused != nil {
+		return nil, refused
+	}
+	from, through, refused := v.checkClaims(c)
+	if refused != nil {
+		return nil, refused
+	}
+	keys, err := from.keys.Keys(ctx, parsed.Header.KeyID, parsed.Header.Algorithm)
+	if err != nil {
+		return nil, withoutKey(err)
+	}
+	select {
+	case v.cold <- struct{}{}:
+		defer func() { <-v.cold }()
+	case <-ctx.Done():
+		return nil, contextEnded(ctx.Err())
+	}
+	return &c.Token, checkSignature(ctx, through, &attempt{raw: raw, parsed: parsed, keys: keys})
+}
+
+func malformed(raw string, err error) *refusal {
+	if !isToken68(raw) {
+		return refusedAuthorization.because(err)
+	}
+	return refusedMalformed.because(err)
+}
+
+// checkHeader applies the algorithm list, which is ours and never the token's or
+// the discovery document's (RFC 8725, section 3.1), and the type (RFC 8725,
+// section 3.11): Auth0's own profile says JWT, the RFC 9068 profile at+jwt.
+func (v *verifier) checkHeader(h *jws.Header) *refusal {
+	if !slices.Contains(v.algorithms, h.Algorithm) {
+		return refusedAlgorithm
+	}
+	// RFC 7515, section 4.1.9: media types are compared without case, and
+	// "application/" may be left out.
+	kind := strings.TrimPrefix(strings.ToLower(h.Type), "application/")
+	if kind != "" && kind != "jwt" && kind != "at+jwt" {
+		return refusedType
+	}
+	return nil
+}
+
+// checkClaims makes the access-token checks that go-oidc does not, and for those
+// that it makes as well gives the reason. The issuer comes first: no network is
+// used for an iss that is not on the list.
+func (v *verifier) checkClaims(c *claims) (*issuer, *oidc.IDTokenVerifier, *refusal) {
+	from, ok := v.issuers[c.issuer]
+	if !ok {
+		return nil, nil, refusedIssuer
+	}
+	// Auth0 signs ID, logout and access tokens with one key and one typ.
+	if c.foreign || c.clientAudience() {
+		return nil, nil, refusedType
+	}
+	var through *oidc.IDTokenVerifier
+	for _, audience := range c.audience {
+		if through = from.byAudience[audience]; through != nil {
+			break
+		}
+	}
+	if through == nil {
+		return nil, nil, refusedAudience
+	}
+	if refused := v.checkTimes(c); refused != nil {
+		return nil, nil, refused
+	}
+	// A bound token without its proof may be a stolen one (RFC 9449, section 7.2).
+	if c.bound {
+		return nil, nil, refusedBound
+	}
+	return from, through, nil
+}
+
+// checkTimes: a token is expired on its exp, not only after it (RFC 7519,
+// section 4.1.4). One from the future says that a clock is wrong, and then exp
+// means nothing either.
+func (v *verifier) checkTimes(c *claims) *refusal {
+	now := v.now()
+	if !now.Before(c.expiry.Add(v.skew)) {
+		return refusedExpired
+	}
+	if latest := now.Add(v.skew); c.notBefore.After(latest) || c.issuedAt.After(latest) {
+		return refusedNotYet
+	}
+	return nil
+}
+
+// withoutKey tells a token that is at fault from keys that are.
+func withoutKey(err error) *refusal {
+	var unavailable *keyset.UnavailableError
+	switch {
+	case errors.Is(err, keyset.ErrUnknownKey):
+		return refusedKey
+	case errors.As(err, &unavailable):
+		return keysUnavailable(unavailable.RetryAfter, err)
+	case errors.Is(err, context.Canceled):
+		return contextEnded(context.Canceled)
+	case errors.Is(err, context.DeadlineExceeded):
+		return contextEnded(context.DeadlineExceeded)
+	}
+	return refusedVerificationFailed.because(err)
+}
+
+// checkSignature hands the token to go-oidc, which checks the signature through
+// candidates and issuer and audience once more.
+func checkSignature(ctx context.Context, through *oidc.IDTokenVerifier, a *attempt) *refusal {
+	_, err := through.Verify(context.WithValue(ctx, attemptKey{}, a), a.raw)
+	switch {
+	case err == nil && a.verified:
+		return nil
+	case a.tried && !a.verified:
+		return refusedSignature
+	case a.verified:
+		return refusedClaims // go-oidc's text quotes claims, so it stays here
+	}
+	return refusedMalformed
+}
+
+// An attempt carries a token that is taken apart already through go-oidc to
+// candidates.
+type attempt struct {
+	raw             string
+	parsed          *jws.Token
+	keys            []*keyset.Key
+	tried, verified bool
+}
+
+type attemptKey struct{}
+
+// candidates is the oidc.KeySet of every verifier: it verifies the attempt in
+// the context with the keys found for it, without taking the token apart again.
+type candidates struct{}
+
+func (candidates) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if !ok || a.raw != raw {
+		return nil, errors.New("auth0grpc: no keys were found for this token")
+	}
+	a.tried = true
+	for _, key := range a.keys {
+		if a.parsed.Verify(key.Public) == nil {
+			a.verified = true
+			return []byte(a.parsed.Payload), nil
+		}
+	}
+	return nil, jws.ErrSignature
+}
+
+// ready loads the keys of every issuer at once and reports those that failed.
+func (v *verifier) ready(ctx context.Context) error {
+	failures := make(chan error, len(v.issuers))
+	for name, one := range v.issuers {
+		go func() {
+			if err := one.keys.Load(ctx); err != nil {
+				failures <- fmt.Errorf("%w: issuer %s: %w", ErrKeysUnavailable, name, err)
+				return
+			}
+			failures <- nil
+		}()
+	}
+	all := make([]error, 0, len(v.issuers))
+	for range v.issuers {
+		if err := <-failures; err != nil {
+			all = append(all, err)
+		}
+	}
+	slices.SortFunc(all, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(all...)
+}
