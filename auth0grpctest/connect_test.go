@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
@@ -88,5 +89,43 @@ func TestConnectToStoppedServer(t *testing.T) {
 	client := testgrpc.NewTestServiceClient(auth0grpctest.Connect(t, srv, ""))
 	if _, err := client.EmptyCall(t.Context(), &testgrpc.Empty{}); status.Code(err) != codes.Unavailable {
 		t.Errorf("error %v, want Unavailable", err)
+	}
+}
+
+func TestConnectThroughInterceptor(t *testing.T) {
+	t.Parallel()
+	tenant := auth0grpctest.NewTenant(t)
+	interceptor, err := auth0grpc.New(auth0grpc.Config{
+		Issuers:    []string{tenant.Issuer()},
+		Audiences:  []string{auth0grpctest.Audience},
+		HTTPClient: tenant.HTTPClient(),
+		Methods:    map[string]auth0grpc.Rule{testgrpc.TestService_UnaryCall_FullMethodName: auth0grpc.Scopes("read:msg")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := grpc.NewServer(interceptor.ServerOptions()...)
+	testgrpc.RegisterTestServiceServer(srv, greeter{})
+
+	scope := map[string]any{"scope": "read:msg"}
+	tests := []struct {
+		name, token string
+		want        codes.Code
+	}{
+		{"access token", tenant.Token(scope), codes.OK},
+		{"access token of RFC 9068", tenant.RFC9068Token(scope), codes.OK},
+		{"access token without scope", tenant.Token(nil), codes.PermissionDenied},
+		{"ID token", tenant.IDToken(map[string]any{"aud": auth0grpctest.Audience, "scope": "read:msg"}), codes.Unauthenticated},
+		{"logout token", tenant.LogoutToken(map[string]any{"aud": auth0grpctest.Audience, "scope": "read:msg"}), codes.Unauthenticated},
+		{"no token", "", codes.Unauthenticated},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			client := testgrpc.NewTestServiceClient(auth0grpctest.Connect(t, srv, test.token))
+			_, err := client.UnaryCall(t.Context(), &testgrpc.SimpleRequest{})
+			if got := status.Code(err); got != test.want {
+				t.Errorf("code %v (%v), want %v", got, err, test.want)
+			}
+		})
 	}
 }

@@ -3,7 +3,7 @@
 // A [Tenant] is an https server with Auth0's discovery document, key set,
 // token endpoint and device endpoint. It signs access tokens in both of Auth0's
 // profiles, rotates and revokes its keys in Auth0's manner, and can play an
-// outage. Tests of a server that uses package auth0grpc need three lines:
+// outage. A test of a server that uses package auth0grpc starts like this:
 //
 //	tenant := auth0grpctest.NewTenant(t)
 //	interceptor, err := auth0grpc.New(auth0grpc.Config{
