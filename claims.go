@@ -6,17 +6,21 @@ import (
 	"strings"
 	"time"
 
+	"github.com/auth0grpc/auth0grpc/internal/keyset"
 	"github.com/auth0grpc/auth0grpc/internal/strictjson"
 )
 
-// claims are what the payload of a token says, before anyone has verified it.
+// claims are what the payload of a token says, and once it is verified, by whom
+// it was signed.
 type claims struct {
 	Token
-	authorizedParty string    // azp, of Auth0's own profile
-	rfc9068Client   string    // client_id, of the RFC 9068 profile
-	notBefore       time.Time // zero: no nbf
-	foreign         bool      // has the marks of something that is no access token
-	bound           bool      // has a cnf
+	from            *issuer     // set when iss is found on the list
+	key             *keyset.Key // set when its signature is verified
+	authorizedParty string      // azp, of Auth0's own profile
+	rfc9068Client   string      // client_id, of the RFC 9068 profile
+	notBefore       time.Time   // zero: no nbf
+	foreign         bool        // has the marks of something that is no access token
+	bound           bool        // has a cnf
 }
 
 var (

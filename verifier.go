@@ -22,6 +22,7 @@ type verifier struct {
 	algorithms []string
 	skew       time.Duration
 	now        func() time.Time
+	cache      *cache        // nil: off
 	cold       chan struct{} // one place for each public-key operation under way
 }
 
@@ -43,6 +44,9 @@ func newVerifier(config *Config) *verifier {
 		// out first come, first served, so no good token starves.
 		cold: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
+	if config.CacheSize != NoCache {
+		v.cache = newCache(config.CacheSize)
+	}
 	for _, name := range config.Issuers {
 		one := &issuer{
 			keys:       keyset.New(keyset.Config{Issuer: name, Client: config.HTTPClient, Now: config.Now}),
@@ -62,17 +66,60 @@ func newVerifier(config *Config) *verifier {
 	return v
 }
 
-// verify judges a token: what costs nothing first, so that garbage reaches
-// neither the network nor the public key, and then the signature. What it reads
-// before that serves to refuse and for nothing else.
+// verify returns what a token says once it is known to be genuine: from the
+// cache, or by verifying it.
 func (v *verifier) verify(ctx context.Context, raw string) (token *Token, refused *refusal) {
-	// A panic on hostile input is a refusal and not a crash (CVE-2024-28122). Its
-	// value is not passed on: it may quote the input.
-	defer func() {
-		if recover() != nil {
-			token, refused = nil, refusedVerificationFailed
+	defer contain(&refused)
+	now := v.now()
+	if v.cache != nil {
+		if known, ok := v.cache.find(raw); ok {
+			again, refused := v.recheck(ctx, now, known)
+			if again {
+				return &known.Token, refused
+			}
+			v.cache.remove(raw)
+			if refused != nil {
+				return nil, refused
+			}
 		}
-	}()
+	}
+	c, refused := v.verifyNew(ctx, now, raw)
+	if refused != nil {
+		return nil, refused
+	}
+	return &c.Token, nil
+}
+
+// contain makes a panic on hostile input a refusal and not a crash
+// (CVE-2024-28122). Its value is not passed on: it may quote the input.
+func contain(refused **refusal) {
+	if recover() != nil {
+		*refused = refusedVerificationFailed
+	}
+}
+
+// recheck judges a token from the cache by what can have changed since it was
+// verified: the time, and the issuer's keys, which it also keeps fresh. It
+// reports whether the entry may stay; one that may not and is not refused has
+// lost its key and is to be verified like a new one.
+func (v *verifier) recheck(ctx context.Context, now time.Time, known *claims) (stay bool, refused *refusal) {
+	if refused := v.checkTimes(known, now); refused != nil {
+		return false, refused
+	}
+	switch err := known.from.keys.Check(ctx, now, known.key); {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, keyset.ErrUnknownKey):
+		return false, nil
+	default:
+		return true, withoutKey(err)
+	}
+}
+
+// verifyNew judges a token that is not in the cache: what costs nothing first,
+// so that garbage reaches neither the network nor the public key, and then the
+// signature. What it reads before that serves to refuse and for nothing else.
+func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string) (*claims, *refusal) {
 	parsed, err := jws.Parse(raw)
 	if err != nil {
 		return nil, malformed(raw, err)
@@ -84,21 +131,18 @@ func (v *verifier) verify(ctx context.Context, raw string) (token *Token, refuse
 	if refused != nil {
 		return nil, refused
 	}
-	from, through, refused := v.checkClaims(c)
+	through, refused := v.checkClaims(c, now)
 	if refused != nil {
 		return nil, refused
 	}
-	keys, err := from.keys.Keys(ctx, parsed.Header.KeyID, parsed.Header.Algorithm)
-	if err != nil {
-		return nil, withoutKey(err)
+	prove := func() (verified *claims, refused *refusal) {
+		defer contain(&refused) // it may run on a goroutine of its own
+		return c, v.checkSignature(ctx, through, c, &attempt{raw: raw, parsed: parsed})
 	}
-	select {
-	case v.cold <- struct{}{}:
-		defer func() { <-v.cold }()
-	case <-ctx.Done():
-		return nil, contextEnded(ctx.Err())
+	if v.cache == nil {
+		return prove()
 	}
-	return &c.Token, checkSignature(ctx, through, &attempt{raw: raw, parsed: parsed, keys: keys})
+	return v.cache.once(ctx, raw, prove)
 }
 
 func malformed(raw string, err error) *refusal {
@@ -127,39 +171,40 @@ func (v *verifier) checkHeader(h *jws.Header) *refusal {
 // checkClaims makes the access-token checks that go-oidc does not, and for those
 // that it makes as well gives the reason. The issuer comes first: no network is
 // used for an iss that is not on the list.
-func (v *verifier) checkClaims(c *claims) (*issuer, *oidc.IDTokenVerifier, *refusal) {
-	from, ok := v.issuers[c.issuer]
-	if !ok {
-		return nil, nil, refusedIssuer
+//
+// It returns go-oidc's verifier for the issuer and the audience that fits.
+func (v *verifier) checkClaims(c *claims, now time.Time) (*oidc.IDTokenVerifier, *refusal) {
+	c.from = v.issuers[c.issuer]
+	if c.from == nil {
+		return nil, refusedIssuer
 	}
 	// Auth0 signs ID, logout and access tokens with one key and one typ.
 	if c.foreign || c.clientAudience() {
-		return nil, nil, refusedType
+		return nil, refusedType
 	}
 	var through *oidc.IDTokenVerifier
 	for _, audience := range c.audience {
-		if through = from.byAudience[audience]; through != nil {
+		if through = c.from.byAudience[audience]; through != nil {
 			break
 		}
 	}
 	if through == nil {
-		return nil, nil, refusedAudience
+		return nil, refusedAudience
 	}
-	if refused := v.checkTimes(c); refused != nil {
-		return nil, nil, refused
+	if refused := v.checkTimes(c, now); refused != nil {
+		return nil, refused
 	}
 	// A bound token without its proof may be a stolen one (RFC 9449, section 7.2).
 	if c.bound {
-		return nil, nil, refusedBound
+		return nil, refusedBound
 	}
-	return from, through, nil
+	return through, nil
 }
 
 // checkTimes: a token is expired on its exp, not only after it (RFC 7519,
 // section 4.1.4). One from the future says that a clock is wrong, and then exp
 // means nothing either.
-func (v *verifier) checkTimes(c *claims) *refusal {
-	now := v.now()
+func (v *verifier) checkTimes(c *claims, now time.Time) *refusal {
 	if !now.Before(c.expiry.Add(v.skew)) {
 		return refusedExpired
 	}
@@ -185,28 +230,40 @@ func withoutKey(err error) *refusal {
 	return refusedVerificationFailed.because(err)
 }
 
-// checkSignature hands the token to go-oidc, which checks the signature through
-// candidates and issuer and audience once more.
-func checkSignature(ctx context.Context, through *oidc.IDTokenVerifier, a *attempt) *refusal {
-	_, err := through.Verify(context.WithValue(ctx, attemptKey{}, a), a.raw)
+// checkSignature finds the keys and hands the token to go-oidc, which checks the
+// signature through candidates and issuer and audience once more.
+func (v *verifier) checkSignature(ctx context.Context, through *oidc.IDTokenVerifier, c *claims, a *attempt) *refusal {
+	var err error
+	if a.keys, err = c.from.keys.Keys(ctx, a.parsed.Header.KeyID, a.parsed.Header.Algorithm); err != nil {
+		return withoutKey(err)
+	}
+	select {
+	case v.cold <- struct{}{}:
+		defer func() { <-v.cold }()
+	case <-ctx.Done():
+		return contextEnded(ctx.Err())
+	}
+	_, err = through.Verify(context.WithValue(ctx, attemptKey{}, a), a.raw)
 	switch {
-	case err == nil && a.verified:
-		return nil
-	case a.tried && !a.verified:
+	case a.by == nil && a.tried:
 		return refusedSignature
-	case a.verified:
+	case a.by == nil:
+		return refusedMalformed // go-jose refused what we took for a JWS
+	case err != nil:
 		return refusedClaims // go-oidc's text quotes claims, so it stays here
 	}
-	return refusedMalformed
+	c.key = a.by
+	return nil
 }
 
 // An attempt carries a token that is taken apart already through go-oidc to
 // candidates.
 type attempt struct {
-	raw             string
-	parsed          *jws.Token
-	keys            []*keyset.Key
-	tried, verified bool
+	raw    string
+	parsed *jws.Token
+	keys   []*keyset.Key
+	tried  bool
+	by     *keyset.Key // the one that signed it
 }
 
 type attemptKey struct{}
@@ -223,7 +280,7 @@ func (candidates) VerifySignature(ctx context.Context, raw string) ([]byte, erro
 	a.tried = true
 	for _, key := range a.keys {
 		if a.parsed.Verify(key.Public) == nil {
-			a.verified = true
+			a.by = key
 			return []byte(a.parsed.Payload), nil
 		}
 	}
