@@ -1,0 +1,81 @@
+package keyset
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"slices"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4/json"
+)
+
+// FuzzJWKS states what holds for any document: no panic, only sound public
+// keys, in the order of the document, within the bounds.
+func FuzzJWKS(f *testing.F) {
+	rs, ec := toJWK(f, "r", "RS256", rsaKey().Public()), ecJWK(f, "e")
+	for _, seed := range []string{
+		``, `{}`, `[]`, `{"keys":null}`, `{"keys":[1,{}]}`,
+		`{"keys":[` + rs + `,` + ec + `]}`,
+		`{"keys":[` + ec + `,{"kty":"oct","k":"AAAA"},` + ec + `]} x`,
+		`{"keys":[` + edit(f, rs, map[string]any{"n": modulus(1024), "key_ops": []string{"sign"}}) + `]}`,
+		`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"o","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`,
+		`{"keys":[` + edit(f, rs, map[string]any{"x5c": []string{certificate(f, rsaKey())}}) + `]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		keys, err := parseSet(body)
+		if (err == nil) != (len(keys) > 0) || len(keys) > maxKeys {
+			t.Fatalf("%d keys and error %v", len(keys), err)
+		}
+		sameID := map[string]int{}
+		for _, k := range keys {
+			wantSound(t, k)
+			if sameID[k.ID]++; sameID[k.ID] > maxSameID {
+				t.Errorf("more than %d keys have the id %q", maxSameID, k.ID)
+			}
+		}
+		wantInOrder(t, body, keys)
+	})
+}
+
+func wantSound(t *testing.T, k *Key) {
+	t.Helper()
+	if k.ID == "" || k.alg != "" && !k.Fits(k.alg) {
+		t.Errorf("key %q with alg %q", k.ID, k.alg)
+	}
+	switch pub := k.Public.(type) {
+	case *rsa.PublicKey:
+		if bits := pub.N.BitLen(); bits < minRSABits || bits > maxRSABits || pub.E < 3 || pub.E%2 == 0 {
+			t.Errorf("RSA key of %d bits, exponent %d", bits, pub.E)
+		}
+	case *ecdsa.PublicKey:
+		if _, err := pub.ECDH(); err != nil {
+			t.Errorf("EC key: %v", err)
+		}
+	case ed25519.PublicKey:
+		if len(pub) != ed25519.PublicKeySize {
+			t.Errorf("Ed25519 key of %d bytes", len(pub))
+		}
+	default:
+		t.Errorf("key of type %T", pub)
+	}
+}
+
+// wantInOrder asserts that keys is a subsequence of the document's good keys.
+func wantInOrder(t *testing.T, body []byte, keys []*Key) {
+	t.Helper()
+	var doc struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	_ = json.Unmarshal(body, &doc)
+	for _, raw := range doc.Keys {
+		if k, err := parseKey(raw); err == nil && len(keys) > 0 && k.same(keys[0]) {
+			keys = slices.Delete(keys, 0, 1)
+		}
+	}
+	if len(keys) > 0 {
+		t.Errorf("%d keys are out of order or not in the document", len(keys))
+	}
+}

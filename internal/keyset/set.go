@@ -1,0 +1,205 @@
+// Package keyset keeps the public keys of one issuer: it reads the issuer's
+// discovery document (OpenID Connect Discovery 1.0) and the JWK Set that it
+// names (RFC 7517), and answers which key has a given id and whether a key is
+// still published. It knows nothing of gRPC, of tokens or of signatures.
+//
+// Nothing happens before the first use. From then on what a call gets depends
+// on the age of the last good set, counted from the fetch that brought it:
+//
+//	under 5 min      it serves
+//	5 to 10 min      it serves, and one refresh runs in the background
+//	10 min to 24 h   the call waits for the refresh; while refreshes fail, the
+//	                 last good set serves without waiting
+//	24 h and more    it is not used: the call waits, or is told to come back
+//
+// There is at most one fetch in flight. It runs on its own goroutine, under
+// its own time limit, so a caller that leaves stops only its own waiting.
+// After a failed attempt none starts for 30 s (a Retry-After may make that
+// 5 min), and an unknown key id causes at most one refetch per 30 s: neither
+// an outage nor a flood of made-up ids turns into load on the issuer.
+//
+// A good fetch replaces the whole set. A key whose id, public key and alg are
+// unchanged stays the same *Key, so that holding a key and asking whether it
+// is still current is a comparison of pointers.
+//
+// Ages are taken by the wall clock, because the monotonic one stands still
+// while a machine is suspended and would make an old set look young. A clock
+// that was set back makes an age negative: the set then serves, and is
+// refreshed at once.
+package keyset
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	freshFor   = 5 * time.Minute
+	staleAfter = 10 * time.Minute
+	usableFor  = 24 * time.Hour
+
+	// coolDown is the least time between a failed attempt and the next one,
+	// and between two refetches for unknown key ids.
+	coolDown = 30 * time.Second
+	// maxCoolDown bounds what a Retry-After can ask for: a mistaken or hostile
+	// "come back in a year" must not turn the issuer off.
+	maxCoolDown = 5 * time.Minute
+	// minRetry is the shortest RetryAfter that a caller is given.
+	minRetry = time.Second
+
+	// maxSeekers bounds the callers that wait on account of an unknown key id,
+	// since anybody can make such ids up and each waiter holds a call open.
+	maxSeekers = 128
+)
+
+// Config says whose keys a Set keeps.
+type Config struct {
+	// Issuer is the exact issuer, for example "https://tenant.eu.auth0.com/".
+	// The discovery URL is the issuer without a trailing "/" followed by
+	// "/.well-known/openid-configuration". It must be an https URL, or an http
+	// one on a loopback host; with anything else every fetch fails.
+	Issuer string
+	// Client makes the requests; nil means a client of the Set's own. It is
+	// copied and never changed. The copy keeps no cookies and follows at most
+	// three redirects, none of them to another scheme or host.
+	Client *http.Client
+	// Now is the clock; nil means time.Now. It must not use the Set.
+	Now func() time.Time
+	// Observe, if not nil, is called after each attempt, outside all locks and
+	// after the callers that waited for it were let go. A panic in it is
+	// contained.
+	Observe func(Refresh)
+}
+
+// Refresh tells how one attempt to fetch the keys went.
+type Refresh struct {
+	Issuer string
+	At     time.Time // when the attempt ended
+	Keys   int       // usable keys after it, which a failure leaves as they were
+	Err    error     // nil if it succeeded; its text is safe to log
+}
+
+// Set keeps the keys of one issuer. It is safe for concurrent use.
+type Set struct {
+	issuer  string
+	now     func() time.Time
+	observe func(Refresh)
+	source  *source
+
+	snap atomic.Pointer[snapshot] // the last good set; stored under mu
+
+	mu       sync.Mutex
+	flight   *flight       // the fetch under way, if any
+	failure  error         // why the last attempt failed; nil if it did not
+	failedAt time.Time     // when that attempt ended
+	hold     time.Duration // the cool-down that follows it
+	searched time.Time     // start of the cool-down for unknown key ids
+	seekers  int           // callers that wait on account of an unknown key id
+}
+
+// New returns the Set that cfg describes. It does no I/O and starts no
+// goroutine: the keys come on first use, or by Load.
+func New(cfg Config) *Set {
+	now := cfg.Now
+	if now == nil {
+		now = time.Now
+	}
+	return &Set{
+		issuer:  cfg.Issuer,
+		now:     now,
+		observe: cfg.Observe,
+		source:  newSource(cfg.Issuer, cfg.Client, now),
+	}
+}
+
+// Keys returns the keys with the id kid that fit the JWS algorithm alg: one as
+// a rule, and up to three, in the order of the document, where the issuer
+// published an id more than once. It fetches and waits as the package
+// documentation says. The error is ErrUnknownKey if no such key is published,
+// an *UnavailableError if that cannot be told, or ctx's own.
+func (s *Set) Keys(ctx context.Context, kid, alg string) ([]*Key, error) {
+	snap, err := s.current(ctx, s.now(), kid)
+	if err != nil {
+		return nil, err
+	}
+	if kid == "" {
+		return nil, ErrUnknownKey
+	}
+	if !snap.has(kid) {
+		if snap, err = s.search(ctx, kid); err != nil {
+			return nil, err
+		}
+	}
+	// A key that is published and does not fit is no reason to fetch: the
+	// caller's token names it wrongly, and so could any number of tokens.
+	keys := snap.find(kid, alg)
+	if len(keys) == 0 {
+		return nil, ErrUnknownKey
+	}
+	return keys, nil
+}
+
+// Check returns nil if k is in the current set, ErrUnknownKey if it was
+// withdrawn, an *UnavailableError if no set can be had, or ctx's own error. The
+// set ages under it as it does under Keys. While the set is fresh at the time
+// now, Check takes no lock, reads no clock and does not allocate.
+func (s *Set) Check(ctx context.Context, now time.Time, k *Key) error {
+	snap, err := s.current(ctx, now, "")
+	if err != nil {
+		return err
+	}
+	if k == nil || !slices.Contains(snap.keys, k) {
+		return ErrUnknownKey
+	}
+	return nil
+}
+
+// Probe reports whether the last good set has a key with the id kid, and
+// whether there is such a set at all, of whatever age. It causes no fetch.
+func (s *Set) Probe(kid string) (known, loaded bool) {
+	snap := s.snap.Load()
+	if snap == nil {
+		return false, false
+	}
+	return kid != "" && snap.has(kid), true
+}
+
+// Age returns how old the last good set is at the time now, and whether there
+// is one. The age is negative if the clock was set back since.
+func (s *Set) Age(now time.Time) (age time.Duration, ok bool) {
+	snap := s.snap.Load()
+	if snap == nil {
+		return 0, false
+	}
+	return now.Sub(snap.at), true
+}
+
+// Load returns nil if usable keys are at hand. Otherwise it waits for the fetch
+// that is under way or for one that it starts, and returns an
+// *UnavailableError if that fails, or ctx's own error.
+func (s *Set) Load(ctx context.Context) error {
+	if s.snap.Load().stage(s.now()) != absent {
+		return nil
+	}
+	// No cool-down holds this back: it is the operator who asks, at start-up
+	// or from a readiness probe at a pace of their own, and not a caller, who
+	// could ask without end.
+	s.mu.Lock()
+	f := s.flight
+	if f == nil {
+		f = s.launch()
+	}
+	s.mu.Unlock()
+
+	if _, err := f.wait(ctx, nil); err != nil {
+		return err
+	}
+	if f.err != nil {
+		return s.unavailable(f.err)
+	}
+	return nil
+}

@@ -1,0 +1,276 @@
+package keyset
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestLazy(t *testing.T) {
+	run(t, "New does nothing", func(b *bench) {
+		b.settle()
+		b.wantDiscoveries(b, 0)
+		if known, loaded := b.set.Probe("a"); known || loaded {
+			b.Errorf("Probe = %v, %v; want false, false", known, loaded)
+		}
+		if age, ok := b.set.Age(epoch); ok {
+			b.Errorf("Age = %v, true; want none", age)
+		}
+		b.wantDiscoveries(b, 0)
+	})
+	run(t, "first use fetches, further ones do not", func(b *bench) {
+		b.key("a")
+		b.key("b")
+		b.clock.Advance(freshFor - 1)
+		b.key("a")
+		b.settle()
+		b.wantDiscoveries(b, 1)
+		b.wantFetches(b, 1)
+		if age, ok := b.set.Age(b.clock.Now()); age != freshFor-1 || !ok {
+			b.Errorf("Age = %v, %v; want %v", age, ok, freshFor-1)
+		}
+	})
+	run(t, "Check fetches as well", func(b *bench) {
+		k := b.key("a")
+		b.clock.Advance(usableFor)
+		if err := b.check(k); err != nil {
+			b.Fatal(err)
+		}
+		b.wantFetches(b, 2)
+	})
+	t.Run("zero Config", func(t *testing.T) {
+		_, err := New(Config{}).Keys(t.Context(), "a", "RS256")
+		wantUnavailableClose(t, err, coolDown)
+	})
+}
+
+// wantUnavailableClose is wantUnavailable under the real clock.
+func wantUnavailableClose(t testing.TB, err error, retryAfter time.Duration) {
+	t.Helper()
+	var unavailable *UnavailableError
+	if !errors.As(err, &unavailable) || unavailable.RetryAfter > retryAfter ||
+		unavailable.RetryAfter < retryAfter-10*time.Second {
+		t.Fatalf("error = %#v, want an *UnavailableError of about %v", err, retryAfter)
+	}
+}
+
+func TestProbe(t *testing.T) {
+	run(t, "", func(b *bench) {
+		b.key("a")
+		b.down()
+		b.clock.Advance(usableFor)
+		for kid, want := range map[string]bool{"a": true, "b": true, "c": false, "": false} {
+			if known, loaded := b.set.Probe(kid); known != want || !loaded {
+				b.Errorf("Probe(%q) = %v, %v; want %v, true", kid, known, loaded, want)
+			}
+		}
+		b.settle()
+		b.wantFetches(b, 1)
+	})
+}
+
+func TestLoad(t *testing.T) {
+	run(t, "once is enough", func(b *bench) {
+		for range 3 {
+			if err := b.set.Load(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.clock.Advance(usableFor - 1)
+		if err := b.set.Load(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.wantFetches(b, 1)
+		b.clock.Advance(1)
+		if err := b.set.Load(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.wantFetches(b, 2)
+	})
+	run(t, "is not held back by the cool-down", func(b *bench) {
+		b.down()
+		wantUnavailable(b, b.set.Load(b.Context()), coolDown)
+		b.clock.Advance(time.Second)
+		wantUnavailable(b, b.set.Load(b.Context()), coolDown)
+		b.wantDiscoveries(b, 2)
+		b.up()
+		if err := b.set.Load(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.key("a")
+		b.wantFetches(b, 1)
+	})
+	run(t, "joins the flight in progress", func(b *bench) {
+		release := b.hang()
+		go func() { _, _ = b.set.Keys(b.Context(), "a", "ES256") }()
+		b.settle()
+		loaded := make(chan error)
+		go func() { loaded <- b.set.Load(b.Context()) }()
+		b.settle()
+		release()
+		if err := <-loaded; err != nil {
+			b.Fatal(err)
+		}
+		b.wantFetches(b, 1)
+	})
+	run(t, "ends with its context", func(b *bench) {
+		defer b.hang()()
+		ctx, cancel := context.WithCancel(b.Context())
+		cancel()
+		if err := b.set.Load(ctx); !errors.Is(err, context.Canceled) {
+			b.Errorf("Load = %v, want context.Canceled", err)
+		}
+	})
+}
+
+// A revoked key has to stop verifying, and verdicts resting on it have to fall
+// (CVE-2025-22149): the set is replaced whole, and Check tells.
+func TestReplacement(t *testing.T) {
+	run(t, "rotation and revocation", func(b *bench) {
+		kept, revoked := b.key("a"), b.key("b")
+		b.publish(b.keys[0], ecJWK(b, "c"))
+		b.clock.Advance(staleAfter)
+		if got := b.key("a"); got != kept {
+			b.Error("an unchanged key has another pointer after a refresh")
+		}
+		b.key("c")
+		b.wantFetches(b, 2)
+		if err := b.check(kept); err != nil {
+			b.Errorf("Check of a kept key = %v", err)
+		}
+		if err := b.check(revoked); !errors.Is(err, ErrUnknownKey) {
+			b.Errorf("Check of a withdrawn key = %v, want ErrUnknownKey", err)
+		}
+		if err := b.check(nil); !errors.Is(err, ErrUnknownKey) {
+			b.Errorf("Check of no key = %v, want ErrUnknownKey", err)
+		}
+		b.wantUnknown("b")
+	})
+	run(t, "same id, other key", func(b *bench) {
+		old := b.key("a")
+		b.publish(ecJWK(b, "a"))
+		b.clock.Advance(staleAfter)
+		if b.key("a") == old {
+			b.Error("a key that was replaced under its id is still the old one")
+		}
+		if err := b.check(old); !errors.Is(err, ErrUnknownKey) {
+			b.Errorf("Check of the replaced key = %v, want ErrUnknownKey", err)
+		}
+	})
+	run(t, "duplicates", func(b *bench) {
+		dup := []string{ecJWK(b, "a"), ecJWK(b, "a"), ecJWK(b, "a"), ecJWK(b, "a")}
+		b.publish(dup[0], dup[0], dup[1], dup[2], dup[3])
+		got, err := b.set.Keys(b.Context(), "a", "ES256")
+		if err != nil {
+			b.Fatal(err)
+		}
+		var want []*Key
+		for _, raw := range dup[:maxSameID] {
+			k, err := parseKey([]byte(raw))
+			if err != nil {
+				b.Fatal(err)
+			}
+			want = append(want, k)
+		}
+		if diff := cmp.Diff(want, got, cmp.Comparer((*Key).same)); diff != "" {
+			b.Errorf("candidates differ (-want +got):\n%s", diff)
+		}
+	})
+	run(t, "a known id of the wrong type does not fetch", func(b *bench) {
+		b.key("a")
+		for _, alg := range []string{"RS256", "ES384", "EdDSA", "HS256", "none", ""} {
+			if _, err := b.set.Keys(b.Context(), "a", alg); !errors.Is(err, ErrUnknownKey) {
+				b.Errorf("Keys(a, %q) = %v, want ErrUnknownKey", alg, err)
+			}
+		}
+		b.settle()
+		b.wantFetches(b, 1)
+	})
+}
+
+func TestObserve(t *testing.T) {
+	run(t, "every attempt", func(b *bench) {
+		b.down()
+		b.wantKeyUnavailable("a", coolDown)
+		b.clock.Advance(coolDown)
+		b.up()
+		b.key("a")
+		b.down()
+		b.clock.Advance(staleAfter)
+		b.key("a")
+		b.clock.Advance(usableFor)
+		b.wantKeyUnavailable("a", coolDown)
+
+		want := []Refresh{
+			{Issuer: testIssuer, At: epoch, Err: fault("discovery", "answered status 502")},
+			{Issuer: testIssuer, At: epoch.Add(coolDown), Keys: 2},
+			{Issuer: testIssuer, At: epoch.Add(coolDown + staleAfter), Keys: 2, Err: fault("jwks", "answered status 502")},
+			{Issuer: testIssuer, At: epoch.Add(coolDown + staleAfter + usableFor), Err: fault("discovery", "answered status 502")},
+		}
+		if diff := cmp.Diff(want, b.observed(), cmp.AllowUnexported(fetchError{})); diff != "" {
+			b.Errorf("refreshes differ (-want +got):\n%s", diff)
+		}
+	})
+	run(t, "may use the set, and may panic", func(b *bench) {
+		var calls int
+		b.set.observe = func(Refresh) {
+			calls++
+			b.key("a")
+			panic("observer")
+		}
+		b.key("a")
+		b.settle()
+		b.clock.Advance(staleAfter)
+		b.key("a")
+		b.settle()
+		if calls != 2 {
+			b.Errorf("observer called %d times, want 2", calls)
+		}
+	})
+}
+
+func TestCheckIsFree(t *testing.T) {
+	p := &provider{keys: []string{ecJWK(t, "a")}}
+	var clockReads int
+	s := New(Config{
+		Issuer: testIssuer,
+		Client: &http.Client{Transport: p},
+		Now:    func() time.Time { clockReads++; return epoch },
+	})
+	ctx := t.Context()
+	keys, err := s.Keys(ctx, "a", "ES256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads := clockReads
+	s.mu.Lock() // Check must not need it
+	defer s.mu.Unlock()
+	allocs := testing.AllocsPerRun(100, func() {
+		if s.Check(ctx, epoch.Add(freshFor-1), keys[0]) != nil {
+			t.Fatal("key not found")
+		}
+	})
+	if allocs != 0 || clockReads != reads {
+		t.Errorf("Check made %v allocations and %d clock reads, want none", allocs, clockReads-reads)
+	}
+}
+
+func BenchmarkCheck(b *testing.B) {
+	p := &provider{keys: []string{ecJWK(b, "a"), ecJWK(b, "b"), ecJWK(b, "c")}}
+	s := New(Config{Issuer: testIssuer, Client: &http.Client{Transport: p}})
+	keys, err := s.Keys(b.Context(), "c", "ES256")
+	if err != nil {
+		b.Fatal(err)
+	}
+	now, ctx := time.Now(), b.Context()
+	b.ReportAllocs()
+	for b.Loop() {
+		if s.Check(ctx, now, keys[0]) != nil {
+			b.Fatal("key not found")
+		}
+	}
+}
