@@ -1,8 +1,10 @@
 package auth0grpc
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -52,6 +54,32 @@ type Config struct {
 	// Default 10,000 (about 20 MB when full); NoCache turns it off.
 	CacheSize int
 
+	// ReportOnly lets calls pass that would have been refused, and reports them:
+	// to OnDecision, and to Logger when it begins and every hour in which it happens.
+	// It is for rolling out: for the whole table here, for a row by Rule.ReportOnly.
+	// It lets nobody pass as somebody: a handler sees a *Token only if the token
+	// was verified. It does not extend to tokens that may be forged or meant for
+	// somebody else. Default: every rule is enforced.
+	ReportOnly bool
+
+	// ReportOnlyInvalidTokens extends ReportOnly, and the rows that have it, to
+	// tokens that fail verification: wrong signature, issuer, audience, type,
+	// algorithm or claims. The handler sees no *Token. It does nothing by itself.
+	ReportOnlyInvalidTokens bool
+
+	// OnDecision is told of every decision, on the goroutine of the call and
+	// before the handler runs; it should be quick. Panics in it are contained.
+	// Default: nobody is told, at no cost.
+	OnDecision func(context.Context, Decision)
+
+	// OnKeyRefresh is told of every attempt to fetch an issuer's keys. Panics in it
+	// are contained.
+	OnKeyRefresh func(KeyRefresh)
+
+	// Logger hears of what an operator should know and no call can tell: that
+	// report-only is on, and panics of hooks. Default: slog.Default().
+	Logger *slog.Logger
+
 	// HTTPClient fetches discovery documents and keys. It is copied, and its
 	// redirect policy replaced: redirects to another host are never followed.
 	// Default: a client of our own with bounded times.
@@ -89,7 +117,7 @@ const maxClockSkew = 5 * time.Minute
 // first use, or by Ready.
 func New(config Config) (*Interceptor, error) {
 	config = config.withDefaults()
-	table, faults := newTable(config.Methods)
+	methods, faults := newTable(config.Methods)
 	faults = slices.Concat(faults, config.issuerFaults(), config.audienceFaults(), config.algorithmFaults())
 	if config.ClockSkew < 0 || config.ClockSkew > maxClockSkew {
 		faults = append(faults, &ConfigError{"ClockSkew", config.ClockSkew.String(), "want 0 to 5m0s"})
@@ -100,7 +128,18 @@ func New(config Config) (*Interceptor, error) {
 	if len(faults) > 0 {
 		return nil, joinFaults(faults)
 	}
-	return &Interceptor{table: table, verifier: newVerifier(&config)}, nil
+	i := &Interceptor{
+		verifier:          newVerifier(&config),
+		reportOnly:        config.ReportOnly,
+		reportOnlyInvalid: config.ReportOnlyInvalidTokens,
+		onDecision:        config.OnDecision,
+		logger:            config.Logger,
+	}
+	i.table.Store(methods)
+	if i.reportOnly || len(methods.reportOnlyRows()) > 0 {
+		i.remind(context.Background(), config.Now())
+	}
+	return i, nil
 }
 
 // withDefaults returns a copy that shares no slice or map with the original.
@@ -114,6 +153,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.CacheSize == 0 {
 		c.CacheSize = defaultCacheSize
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -2,6 +2,9 @@ package auth0grpc
 
 import (
 	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
 
 	middleware "github.com/grpc-ecosystem/go-grpc-middleware/v2"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
@@ -12,56 +15,78 @@ import (
 // unary and streaming methods, and may serve several servers; it is safe for
 // concurrent use. It is made by New; the zero Interceptor refuses every call.
 type Interceptor struct {
-	table    *table
-	verifier *verifier
+	table             atomic.Pointer[table]
+	verifier          *verifier
+	reportOnly        bool
+	reportOnlyInvalid bool
+	reminded          atomic.Int64 // when the log last heard of report-only, in Unix seconds
+	onDecision        func(context.Context, Decision)
+	logger            *slog.Logger
 }
 
 // authorize is the one decision: may this call of fullMethod go on, and as whom.
-// It returns the context for the handler, or a *refusal whose challenge is on
-// its way to the client.
+// It returns the context for the handler, or a verdict with a refusal whose
+// challenge is on its way to the client.
 //
 // fullMethod comes from gRPC and never from what the client says in metadata.
-func (i *Interceptor) authorize(ctx context.Context, fullMethod string) (context.Context, error) {
-	token, refused := i.decide(ctx, fullMethod)
-	switch {
-	case refused != nil:
-		refused.send(ctx)
-		return nil, refused
-	case token == nil:
-		return ctx, nil
+func (i *Interceptor) authorize(ctx context.Context, fullMethod string) (context.Context, verdict) {
+	var start time.Time
+	if i.onDecision != nil {
+		start = time.Now()
 	}
-	return contextWithToken(ctx, token), nil
+	v := i.decide(ctx, fullMethod)
+	if v.refused != nil {
+		if v.reported = i.reports(&v); v.reported {
+			i.remind(ctx, i.verifier.now())
+		} else {
+			v.refused.send(ctx)
+		}
+	}
+	if i.onDecision != nil {
+		i.tell(ctx, v.decision(fullMethod, time.Since(start)))
+	}
+	if v.claims == nil {
+		return ctx, v
+	}
+	return contextWithToken(ctx, &v.claims.Token), v
 }
 
-// decide returns the verified token, nil for a call that passes without one, or
-// a refusal.
-func (i *Interceptor) decide(ctx context.Context, fullMethod string) (*Token, *refusal) {
-	if i.table == nil { // the zero Interceptor
-		return nil, refusedUnlisted
+// err is the error that the call ends with, or nil if it goes on.
+func (v *verdict) err() error {
+	if v.refused == nil || v.reported {
+		return nil
 	}
-	r := i.table.lookup(fullMethod)
-	if r != nil && r.rule.kind == kindPublic {
-		return nil, nil
+	return v.refused
+}
+
+// decide makes the verdict by the table of this moment.
+func (i *Interceptor) decide(ctx context.Context, fullMethod string) verdict {
+	methods := i.table.Load()
+	if methods == nil { // the zero Interceptor
+		return verdict{refused: refusedUnlisted}
+	}
+	v := verdict{row: methods.lookup(fullMethod)}
+	if v.row != nil && v.row.rule.kind == kindPublic {
+		return v
 	}
 	raw, refused := bearerToken(ctx)
-	if refused == refusedMissing && r != nil && r.rule.kind == kindOptional {
-		return nil, nil
+	if refused == refusedMissing && v.row != nil && v.row.rule.kind == kindOptional {
+		return v
+	}
+	if refused == nil {
+		v.claims, v.hit, refused = i.verifier.verify(ctx, raw)
 	}
 	if refused != nil {
-		return nil, refused
-	}
-	token, refused := i.verifier.verify(ctx, raw)
-	if refused != nil {
-		return nil, refused
+		v.refused = refused
+		return v
 	}
 	// Only who has a genuine token learns which methods are listed.
-	if r == nil {
-		return nil, refusedUnlisted
+	if v.row == nil {
+		v.refused = refusedUnlisted
+	} else if ok, short := v.row.rule.met(&v.claims.Token); !ok {
+		v.refused = v.row.short[short]
 	}
-	if ok, short := r.rule.met(token); !ok {
-		return nil, r.short[short]
-	}
-	return token, nil
+	return v
 }
 
 // UnaryServerInterceptor returns the interceptor for unary methods. Put it in
@@ -69,8 +94,8 @@ func (i *Interceptor) decide(ctx context.Context, fullMethod string) (*Token, *r
 // installs it together with its streaming twin.
 func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		ctx, err := i.authorize(ctx, info.FullMethod)
-		if err != nil {
+		ctx, v := i.authorize(ctx, info.FullMethod)
+		if err := v.err(); err != nil {
 			return nil, err
 		}
 		return handler(ctx, req)
@@ -81,8 +106,8 @@ func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 // shape. The decision is made when the stream opens, before any message is read.
 func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		ctx, err := i.authorize(stream.Context(), info.FullMethod)
-		if err != nil {
+		ctx, v := i.authorize(stream.Context(), info.FullMethod)
+		if err := v.err(); err != nil {
 			return err
 		}
 		return handler(srv, &middleware.WrappedServerStream{ServerStream: stream, WrappedContext: ctx})
@@ -110,7 +135,8 @@ func (i *Interceptor) ServerOptions() []grpc.ServerOption {
 func (i *Interceptor) AuthFunc() auth.AuthFunc {
 	return func(ctx context.Context) (context.Context, error) {
 		fullMethod, _ := grpc.Method(ctx)
-		return i.authorize(ctx, fullMethod)
+		ctx, v := i.authorize(ctx, fullMethod)
+		return ctx, v.err()
 	}
 }
 
@@ -126,20 +152,51 @@ func (i *Interceptor) Ready(ctx context.Context) error {
 	return i.verifier.ready(ctx)
 }
 
+// SetMethods replaces the table while serving. The new one is checked as New
+// does, and if it has faults they are all returned and the old table stays. A
+// call that is being decided keeps the table that it began with; open streams go
+// on.
+func (i *Interceptor) SetMethods(methods map[string]Rule) error {
+	next, faults := newTable(methods)
+	if len(faults) > 0 {
+		return joinFaults(faults)
+	}
+	i.table.Store(next)
+	if rows := next.reportOnlyRows(); len(rows) > 0 {
+		i.logger.Warn("auth0grpc: report-only: the new table has rows that are not enforced", "rows", rows)
+	}
+	return nil
+}
+
+// Methods returns a copy of the table, as given to New or SetMethods.
+func (i *Interceptor) Methods() map[string]Rule {
+	methods := map[string]Rule{}
+	if t := i.table.Load(); t != nil {
+		for _, r := range t.rows() {
+			methods[r.pattern] = r.rule
+		}
+	}
+	return methods
+}
+
 // Scopes returns every scope that the table names, sorted: what has to be
 // defined as a permission of the API in Auth0.
 func (i *Interceptor) Scopes() []string {
-	if i.table == nil {
-		return nil
+	if t := i.table.Load(); t != nil {
+		return t.scopes()
 	}
-	return i.table.scopes()
+	return nil
 }
 
 // String returns the whole table, a row a line, sorted, and after it the scopes
-// that it names.
+// that it names. Rules that are not enforced say so.
 func (i *Interceptor) String() string {
-	if i.table == nil {
+	t := i.table.Load()
+	if t == nil {
 		return ""
 	}
-	return i.table.String()
+	if i.reportOnly {
+		return "REPORT ONLY: no row is enforced\n\n" + t.String()
+	}
+	return t.String()
 }

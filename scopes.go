@@ -14,6 +14,9 @@ type Rule struct {
 	kind  ruleKind
 	names []string // scopes, permissions, organizations or clients
 	rules []Rule   // of AllOf and AnyOf
+
+	// What follows belongs to the row and not to a part of its rule.
+	reportOnly bool
 }
 
 type ruleKind int
@@ -81,6 +84,14 @@ func Optional() Rule { return Rule{kind: kindOptional} }
 // handler does not see it.
 func Public() Rule { return Rule{kind: kindPublic} }
 
+// ReportOnly returns the rule as one that is watched and not enforced: a call
+// that it would have refused is let through and reported, see Config.ReportOnly.
+// It is for the whole rule of a row, not for a part of one.
+func (r Rule) ReportOnly() Rule {
+	r.reportOnly = true
+	return r
+}
+
 func named(kind ruleKind, names []string) Rule {
 	return Rule{kind: kind, names: slices.Clone(names)}
 }
@@ -143,6 +154,10 @@ func containsAny(have, want []string) bool {
 // admin)". Scopes stand as they are; what is not a scope says what it is, as in
 // "permission(write:orders)". The text is for people: it is not parsed back.
 func (r Rule) String() string {
+	if r.reportOnly {
+		r.reportOnly = false
+		return r.String() + ", REPORT ONLY"
+	}
 	switch r.kind {
 	case kindScopes:
 		return strings.Join(r.names, " AND ")
@@ -222,6 +237,9 @@ func (r *Rule) scopes() []string {
 func (r *Rule) faults() []string {
 	var all []string
 	r.walk(func(rule *Rule) {
+		if rule != r && rule.reportOnly {
+			all = append(all, "ReportOnly is for the whole rule of a row, not for a part of it")
+		}
 		switch rule.kind {
 		case kindScopes, kindAnyScope, kindPermissions, kindAnyPermission, kindOrganizations, kindClients:
 			all = append(all, faultsOfNames(rule.names)...)

@@ -21,7 +21,8 @@ import (
 // Services that gRPC brings itself, such as health and reflection, count like
 // any other (see HealthService).
 func (i *Interceptor) CheckServices(services map[string]grpc.ServiceInfo) error {
-	if i.table == nil {
+	methods := i.table.Load()
+	if methods == nil {
 		return ErrUnlistedMethod
 	}
 	registered := map[string]bool{} // full method: whether it has a row
@@ -29,16 +30,16 @@ func (i *Interceptor) CheckServices(services map[string]grpc.ServiceInfo) error 
 	for service, info := range services {
 		// A wildcard whose methods all have rows of their own is a default for those
 		// to come, and not idle.
-		used[i.table.services["/"+service+"/"]] = len(info.Methods) > 0
+		used[methods.services["/"+service+"/"]] = len(info.Methods) > 0
 		for _, method := range info.Methods {
 			fullMethod := "/" + service + "/" + method.Name
-			r := i.table.lookup(fullMethod)
+			r := methods.lookup(fullMethod)
 			registered[fullMethod] = r != nil
 			used[r] = true
 		}
 	}
 	var idle []string // patterns that match nothing
-	for _, r := range i.table.rows() {
+	for _, r := range methods.rows() {
 		if !used[r] {
 			idle = append(idle, r.pattern)
 		}

@@ -70,6 +70,17 @@ func (t *table) scopes() []string {
 	return slices.Compact(all)
 }
 
+// reportOnlyRows returns the patterns of the rows that are not enforced.
+func (t *table) reportOnlyRows() []string {
+	var all []string
+	for _, r := range t.rows() {
+		if r.rule.reportOnly {
+			all = append(all, r.pattern)
+		}
+	}
+	return all
+}
+
 func (t *table) String() string {
 	var b strings.Builder
 	columns := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)

@@ -49,7 +49,7 @@ func newVerifier(config *Config) *verifier {
 	}
 	for _, name := range config.Issuers {
 		one := &issuer{
-			keys:       keyset.New(keyset.Config{Issuer: name, Client: config.HTTPClient, Now: config.Now}),
+			keys:       keyset.New(keyset.Config{Issuer: name, Client: config.HTTPClient, Now: config.Now, Observe: observer(config)}),
 			byAudience: make(map[string]*oidc.IDTokenVerifier, len(config.Audiences)),
 		}
 		for _, audience := range config.Audiences {
@@ -66,28 +66,38 @@ func newVerifier(config *Config) *verifier {
 	return v
 }
 
+// observer hands what a key set observes to the hook, if there is one.
+func observer(config *Config) func(keyset.Refresh) {
+	if config.OnKeyRefresh == nil {
+		return nil
+	}
+	return func(r keyset.Refresh) { config.OnKeyRefresh(KeyRefresh(r)) }
+}
+
 // verify returns what a token says once it is known to be genuine: from the
 // cache, or by verifying it.
-func (v *verifier) verify(ctx context.Context, raw string) (token *Token, refused *refusal) {
+func (v *verifier) verify(ctx context.Context, raw string) (c *claims, hit bool, refused *refusal) {
 	defer contain(&refused)
 	now := v.now()
 	if v.cache != nil {
 		if known, ok := v.cache.find(raw); ok {
 			again, refused := v.recheck(ctx, now, known)
-			if again {
-				return &known.Token, refused
+			if again && refused == nil {
+				return known, true, nil
 			}
-			v.cache.remove(raw)
+			if !again {
+				v.cache.remove(raw)
+			}
 			if refused != nil {
-				return nil, refused
+				return nil, false, refused
 			}
 		}
 	}
-	c, refused := v.verifyNew(ctx, now, raw)
+	c, refused = v.verifyNew(ctx, now, raw)
 	if refused != nil {
-		return nil, refused
+		return nil, false, refused
 	}
-	return &c.Token, nil
+	return c, false, nil
 }
 
 // contain makes a panic on hostile input a refusal and not a crash

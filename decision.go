@@ -1,0 +1,123 @@
+package auth0grpc
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
+// An Outcome is what became of a call or of a stream.
+type Outcome string
+
+// The outcomes of a Decision.
+const (
+	OutcomeAllowed  Outcome = "allowed"  // the handler runs
+	OutcomeRefused  Outcome = "refused"  // the handler does not run
+	OutcomeReported Outcome = "reported" // it would have been refused, and the handler runs all the same
+	OutcomeEnded    Outcome = "ended"    // a stream that was opened with a token is over
+)
+
+// A Decision is what Config.OnDecision is told: once for each call, and once
+// more when a stream that was opened with a token is over. It has no token and
+// no claims but the four that say who called.
+type Decision struct {
+	// FullMethod is the method as gRPC names it. Where the table lists no such
+	// method it is what a client made up, as long as gRPC let it pass: use Row for
+	// metric labels.
+	FullMethod string
+	// Row is the key of the row that decided: one of Config.Methods, or "" for a
+	// method that is not listed.
+	Row     string
+	Outcome Outcome
+	// Reason is why the call was refused or reported, and for OutcomeEnded why the
+	// stream was ended; "" for one that was allowed, or that ended by itself.
+	Reason Reason
+	// Code is the status code that goes, or with OutcomeReported would have gone,
+	// with the reason.
+	Code codes.Code
+
+	// Subject, ClientID, Issuer and OrganizationID are those of the verified
+	// token; all are empty where none was verified.
+	Subject, ClientID, Issuer, OrganizationID string
+
+	// KeyID is the id of the key that signed the verified token.
+	KeyID string
+	// CacheHit reports that the token was verified before.
+	CacheHit bool
+	// Duration is how long the decision took, and for OutcomeEnded how long the
+	// stream was open.
+	Duration time.Duration
+}
+
+// A verdict is the result of the one decision.
+type verdict struct {
+	row      *row     // nil: not listed
+	claims   *claims  // nil: nothing was verified
+	hit      bool     // claims are from the cache
+	refused  *refusal // nil: allowed
+	reported bool     // refused, and let through all the same
+}
+
+// decision words a verdict for the hook.
+func (v *verdict) decision(fullMethod string, took time.Duration) Decision {
+	d := Decision{FullMethod: fullMethod, Outcome: OutcomeAllowed, CacheHit: v.hit, Duration: took}
+	if v.row != nil {
+		d.Row = v.row.pattern
+	}
+	if v.refused != nil {
+		d.Outcome, d.Reason, d.Code = OutcomeRefused, v.refused.reason, v.refused.status.Code()
+	}
+	if v.reported {
+		d.Outcome = OutcomeReported
+	}
+	if c := v.claims; c != nil {
+		d.Subject, d.ClientID, d.Issuer, d.OrganizationID = c.subject, c.clientID, c.issuer, c.organizationID
+		d.KeyID = c.key.ID
+	}
+	return d
+}
+
+// tell calls the hook. It holds no lock, and a panic of the hook is not the
+// call's: what watches decisions must not make them.
+func (i *Interceptor) tell(ctx context.Context, d Decision) {
+	defer func() {
+		if p := recover(); p != nil {
+			i.logger.ErrorContext(ctx, "auth0grpc: Config.OnDecision panicked", "panic", p)
+		}
+	}()
+	i.onDecision(ctx, d)
+}
+
+// A KeyRefresh is what Config.OnKeyRefresh is told: how one attempt to fetch an
+// issuer's keys went.
+type KeyRefresh struct {
+	Issuer string
+	At     time.Time // when the attempt ended
+	Keys   int       // usable keys after it; a failure leaves those that were there
+	Err    error     // nil if it succeeded; its text is safe to log
+}
+
+// Stats are the sizes of what an Interceptor holds at one moment.
+type Stats struct {
+	CachedTokens int                      // entries of the verified-token cache
+	KeyAge       map[string]time.Duration // by issuer, since its keys were fetched; issuers without keys are missing
+}
+
+// Stats returns the sizes of this moment, for gauges. It does no I/O.
+func (i *Interceptor) Stats() Stats {
+	stats := Stats{KeyAge: map[string]time.Duration{}}
+	if i.verifier == nil {
+		return stats
+	}
+	if i.verifier.cache != nil {
+		stats.CachedTokens = i.verifier.cache.entries.EstimatedSize()
+	}
+	now := i.verifier.now()
+	for name, one := range i.verifier.issuers {
+		if age, ok := one.keys.Age(now); ok {
+			stats.KeyAge[name] = age
+		}
+	}
+	return stats
+}
