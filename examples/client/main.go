@@ -1,0 +1,164 @@
+// Client calls the server of examples/server with a token of an Auth0 tenant: as
+// itself, by its client credentials, or with -device as the user who confirms
+// the code that it shows.
+//
+//	export AUTH0_DOMAIN=TENANT.eu.auth0.com AUTH0_AUDIENCE=https://api.example.com
+//	export AUTH0_CLIENT_ID=… AUTH0_CLIENT_SECRET=…
+//	go run ./examples/client -ca server.pem
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net/url"
+	"os"
+	"os/signal"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/oauth"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/examples/internal/env"
+	ordersv1 "github.com/auth0grpc/auth0grpc/examples/internal/orders/v1"
+)
+
+func main() {
+	log.SetFlags(0)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) error {
+	flags := flag.NewFlagSet("client", flag.ContinueOnError)
+	addr := flags.String("addr", "localhost:50051", "`address` of the server")
+	caFile := flags.String("ca", "", "`file` of the certificate to trust (default: the system's)")
+	device := flags.Bool("device", false, "call for a user, by the device authorization flow")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	login := clientCredentials
+	names := []string{"AUTH0_DOMAIN", "AUTH0_AUDIENCE", "AUTH0_CLIENT_ID", "AUTH0_CLIENT_SECRET"}
+	if *device {
+		login, names = deviceFlow, names[:3]
+	}
+	settings, err := env.Require(getenv, names...)
+	if err != nil {
+		return err
+	}
+	tokens, err := login(ctx, settings, stdout)
+	if err != nil {
+		return err
+	}
+	conn, err := dial(*addr, *caFile, tokens)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return order(ctx, ordersv1.NewOrdersClient(conn), stdout)
+}
+
+// clientCredentials gets tokens for the program itself. A token is kept until
+// shortly before it expires: do not ask Auth0 for one per call.
+func clientCredentials(ctx context.Context, settings map[string]string, _ io.Writer) (oauth2.TokenSource, error) {
+	config := clientcredentials.Config{
+		ClientID:       settings["AUTH0_CLIENT_ID"],
+		ClientSecret:   settings["AUTH0_CLIENT_SECRET"],
+		TokenURL:       "https://" + settings["AUTH0_DOMAIN"] + "/oauth/token",
+		AuthStyle:      oauth2.AuthStyleInParams,
+		EndpointParams: url.Values{"audience": {settings["AUTH0_AUDIENCE"]}},
+	}
+	tokens := config.TokenSource(ctx)
+	if _, err := tokens.Token(); err != nil { // rather than on the first call
+		return nil, fmt.Errorf("client credentials: %w", err)
+	}
+	return tokens, nil
+}
+
+// deviceFlow gets a token for the user who opens the address and confirms. The
+// scopes are what this program asks for on the user's behalf.
+func deviceFlow(ctx context.Context, settings map[string]string, stdout io.Writer) (oauth2.TokenSource, error) {
+	config := oauth2.Config{
+		ClientID: settings["AUTH0_CLIENT_ID"],
+		Scopes:   []string{"read:orders", "write:orders"},
+		Endpoint: oauth2.Endpoint{
+			DeviceAuthURL: "https://" + settings["AUTH0_DOMAIN"] + "/oauth/device/code",
+			TokenURL:      "https://" + settings["AUTH0_DOMAIN"] + "/oauth/token",
+			AuthStyle:     oauth2.AuthStyleInParams,
+		},
+	}
+	device, err := config.DeviceAuth(ctx, oauth2.SetAuthURLParam("audience", settings["AUTH0_AUDIENCE"]))
+	if err != nil {
+		return nil, fmt.Errorf("device authorization: %w", err)
+	}
+	fmt.Fprintf(stdout, "open %s and confirm %s\n", device.VerificationURIComplete, device.UserCode)
+	token, err := config.DeviceAccessToken(ctx, device)
+	if err != nil {
+		return nil, fmt.Errorf("device authorization: %w", err)
+	}
+	return config.TokenSource(ctx, token), nil
+}
+
+// dial returns a connection that sends a token with every call. gRPC refuses to
+// do so without TLS.
+func dial(addr, caFile string, tokens oauth2.TokenSource) (*grpc.ClientConn, error) {
+	transport := credentials.NewTLS(nil)
+	if caFile != "" {
+		var err error
+		if transport, err = credentials.NewClientTLSFromFile(caFile, ""); err != nil {
+			return nil, err
+		}
+	}
+	return grpc.NewClient(addr,
+		grpc.WithTransportCredentials(transport),
+		grpc.WithPerRPCCredentials(oauth.TokenSource{TokenSource: tokens}))
+}
+
+// order makes an order and lists what orders there are.
+func order(ctx context.Context, client ordersv1.OrdersClient, stdout io.Writer) error {
+	made, err := client.CreateOrder(ctx, &ordersv1.CreateOrderRequest{Product: "tea"})
+	if err != nil {
+		return explain("CreateOrder", err)
+	}
+	fmt.Fprintf(stdout, "made    %s: %s for %s\n", made.GetId(), made.GetProduct(), made.GetOwner())
+
+	stream, err := client.ListOrders(ctx, &ordersv1.ListOrdersRequest{})
+	if err != nil {
+		return explain("ListOrders", err)
+	}
+	for {
+		order, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return explain("ListOrders", err)
+		}
+		fmt.Fprintf(stdout, "listed  %s: %s for %s\n", order.GetId(), order.GetProduct(), order.GetOwner())
+	}
+}
+
+// explain adds what a program can act on: the reason of a refusal.
+func explain(method string, err error) error {
+	switch reason, _ := auth0grpc.ReasonFromError(err); reason {
+	case "":
+		return fmt.Errorf("%s: %w", method, err)
+	case auth0grpc.ReasonInsufficientScope:
+		return fmt.Errorf("%s: %w\n%s: grant the scope to this client in Auth0 and get a new token", method, err, reason)
+	default:
+		return fmt.Errorf("%s: %w\n%s", method, err, reason)
+	}
+}
