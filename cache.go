@@ -62,12 +62,28 @@ func newCache(size int) *cache {
 
 // find returns the claims of a token that was verified before.
 func (c *cache) find(raw string) (*claims, bool) {
-	known := *c.headers.Load()
-	header, _, _ := strings.Cut(raw, ".")
-	if _, ok := known[header]; !ok && len(known) < maxHeaders {
+	if !c.mayHave(raw) {
 		return nil, false
 	}
 	return c.entries.GetIfPresent(digestOf(raw))
+}
+
+// probe is find for one who must not wait: it does not count as a use, and so
+// brings no upkeep of the cache with it.
+func (c *cache) probe(raw string) (*claims, bool) {
+	if !c.mayHave(raw) {
+		return nil, false
+	}
+	entry, ok := c.entries.GetEntryQuietly(digestOf(raw))
+	return entry.Value, ok
+}
+
+// mayHave reports whether the token starts as one in the cache could.
+func (c *cache) mayHave(raw string) bool {
+	known := *c.headers.Load()
+	header, _, _ := strings.Cut(raw, ".")
+	_, ok := known[header]
+	return ok || len(known) >= maxHeaders
 }
 
 // add remembers the claims of a token that has just been verified.

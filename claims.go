@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/auth0grpc/auth0grpc/internal/keyset"
@@ -14,13 +15,15 @@ import (
 // it was signed.
 type claims struct {
 	Token
-	from            *issuer     // set when iss is found on the list
-	key             *keyset.Key // set when its signature is verified
-	authorizedParty string      // azp, of Auth0's own profile
-	rfc9068Client   string      // client_id, of the RFC 9068 profile
-	notBefore       time.Time   // zero: no nbf
-	foreign         bool        // has the marks of something that is no access token
-	bound           bool        // has a cnf
+	from            *issuer       // set when iss is found on the list
+	key             *keyset.Key   // set when its signature is verified
+	clearedAt       atomic.Uint64 // the generation of the revocations at which it was not revoked
+	tokenID         string        // jti, where there is one
+	authorizedParty string        // azp, of Auth0's own profile
+	rfc9068Client   string        // client_id, of the RFC 9068 profile
+	notBefore       time.Time     // zero: no nbf
+	foreign         bool          // has the marks of something that is no access token
+	bound           bool          // has a cnf
 }
 
 var (
@@ -88,6 +91,8 @@ func (c *claims) set(name, value string) error {
 		var scope string
 		scope, ok = strictjson.String(value)
 		c.scopes = splitScope(scope)
+	case "jti":
+		c.tokenID, ok = strictjson.String(value)
 	case "cnf":
 		c.bound = true
 	case "nonce", "at_hash", "c_hash", "events", "htm", "htu":

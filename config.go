@@ -54,6 +54,20 @@ type Config struct {
 	// Default 10,000 (about 20 MB when full); NoCache turns it off.
 	CacheSize int
 
+	// Streams says what becomes of an open stream when its token expires; a row can
+	// say otherwise by Rule.Streams. Default EndAtExpiry.
+	Streams StreamPolicy
+
+	// MaxTokenLife is the longest life of a token of this API, as set in Auth0 ("Token
+	// Expiration"): how long a revocation is remembered. A token that lives longer
+	// is accepted again after it. Default 24 hours, which is Auth0's.
+	MaxTokenLife time.Duration
+
+	// RevocationFeed carries revocations to and from other replicas: Revoke publishes
+	// to it, FollowRevocations follows it. Default: revocations stay in this
+	// Interceptor.
+	RevocationFeed RevocationFeed
+
 	// ReportOnly lets calls pass that would have been refused, and reports them:
 	// to OnDecision, and to Logger when it begins and every hour in which it happens.
 	// It is for rolling out: for the whole table here, for a row by Rule.ReportOnly.
@@ -122,6 +136,12 @@ func New(config Config) (*Interceptor, error) {
 	if config.ClockSkew < 0 || config.ClockSkew > maxClockSkew {
 		faults = append(faults, &ConfigError{"ClockSkew", config.ClockSkew.String(), "want 0 to 5m0s"})
 	}
+	if fault := config.Streams.fault(); fault != "" {
+		faults = append(faults, &ConfigError{"Streams", config.Streams.String(), fault})
+	}
+	if config.MaxTokenLife < 0 {
+		faults = append(faults, &ConfigError{"MaxTokenLife", config.MaxTokenLife.String(), "want the API's token expiration, or 0 for 24h"})
+	}
 	if config.CacheSize < 0 && config.CacheSize != NoCache {
 		faults = append(faults, &ConfigError{"CacheSize", strconv.Itoa(config.CacheSize), "want a number of tokens, or NoCache"})
 	}
@@ -134,6 +154,8 @@ func New(config Config) (*Interceptor, error) {
 		reportOnlyInvalid: config.ReportOnlyInvalidTokens,
 		onDecision:        config.OnDecision,
 		logger:            config.Logger,
+		streams:           streams{policy: config.Streams, timer: realTimer},
+		feed:              config.RevocationFeed,
 	}
 	i.table.Store(methods)
 	if i.reportOnly || len(methods.reportOnlyRows()) > 0 {
@@ -153,6 +175,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.CacheSize == 0 {
 		c.CacheSize = defaultCacheSize
+	}
+	if c.MaxTokenLife == 0 {
+		c.MaxTokenLife = defaultMaxTokenLife
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -207,8 +232,10 @@ func issuerFault(issuer string, loopbackHTTP bool) string {
 		return "want https; http is for loopback addresses alone, with InsecureLoopbackHTTP"
 	}
 	switch {
-	case u.Host == "" || u.Opaque != "":
+	case u.Hostname() == "" || u.Opaque != "":
 		return "has no host"
+	case strings.HasSuffix(u.Host, ":") || strings.HasPrefix(u.Path, "//"):
+		return "has a scheme inside; want it once"
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(issuer, "#"):
 		return "want scheme, host and path alone"
 	case u.Host != strings.ToLower(u.Host):

@@ -78,6 +78,22 @@ func (v *verdict) decision(fullMethod string, took time.Duration) Decision {
 	return d
 }
 
+// end words the end of a stream that was opened under the verdict; a refusal is
+// then why it was ended.
+func (v *verdict) end(fullMethod string, open time.Duration) Decision {
+	d := v.decision(fullMethod, open)
+	d.Outcome = OutcomeEnded
+	return d
+}
+
+// start returns the time if the hook will want to know how long something took.
+func (i *Interceptor) start() time.Time {
+	if i.onDecision == nil {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
 // tell calls the hook. It holds no lock, and a panic of the hook is not the
 // call's: what watches decisions must not make them.
 func (i *Interceptor) tell(ctx context.Context, d Decision) {
@@ -101,6 +117,7 @@ type KeyRefresh struct {
 // Stats are the sizes of what an Interceptor holds at one moment.
 type Stats struct {
 	CachedTokens int                      // entries of the verified-token cache
+	OpenStreams  int                      // open streams that were opened with a token
 	KeyAge       map[string]time.Duration // by issuer, since its keys were fetched; issuers without keys are missing
 }
 
@@ -113,6 +130,7 @@ func (i *Interceptor) Stats() Stats {
 	if i.verifier.cache != nil {
 		stats.CachedTokens = i.verifier.cache.entries.EstimatedSize()
 	}
+	stats.OpenStreams = i.streams.count()
 	now := i.verifier.now()
 	for name, one := range i.verifier.issuers {
 		if age, ok := one.keys.Age(now); ok {

@@ -56,6 +56,7 @@ const (
 	ReasonBoundToken              Reason = "BOUND_TOKEN"              // Unauthenticated: sender-constrained, and that is not enforced here
 	ReasonUnknownKey              Reason = "UNKNOWN_KEY"              // Unauthenticated: the issuer publishes no such key
 	ReasonBadSignature            Reason = "BAD_SIGNATURE"            // Unauthenticated: the key did not sign this
+	ReasonTokenRevoked            Reason = "TOKEN_REVOKED"            // Unauthenticated: see Interceptor.Revoke
 	ReasonVerificationFailed      Reason = "VERIFICATION_FAILED"      // Unauthenticated: verification broke off
 	ReasonInsufficientScope       Reason = "INSUFFICIENT_SCOPE"       // PermissionDenied: the scope claim lacks what the rule asks for
 	ReasonInsufficientPermissions Reason = "INSUFFICIENT_PERMISSIONS" // PermissionDenied: the permissions claim does
@@ -174,6 +175,7 @@ var (
 	refusedBound              = invalidToken(ReasonBoundToken, "the access token is sender-constrained, which is not accepted here")
 	refusedKey                = invalidToken(ReasonUnknownKey, "the access token is signed with an unknown key")
 	refusedSignature          = invalidToken(ReasonBadSignature, "the signature of the access token is wrong")
+	refusedRevoked            = invalidToken(ReasonTokenRevoked, "the access token has been revoked")
 	refusedVerificationFailed = invalidToken(ReasonVerificationFailed, "the access token could not be verified")
 	refusedUnlisted           = newRefusal(ErrUnlistedMethod, codes.PermissionDenied, infoOf(ReasonMethodNotListed), "the method is not listed", "")
 	refusedKeysUnavailable    = newRefusal(ErrKeysUnavailable, codes.Unavailable, infoOf(ReasonKeysUnavailable), "the signing keys of the issuer are unavailable", "")

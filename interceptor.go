@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	middleware "github.com/grpc-ecosystem/go-grpc-middleware/v2"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
 	"google.golang.org/grpc"
 )
@@ -22,6 +21,8 @@ type Interceptor struct {
 	reminded          atomic.Int64 // when the log last heard of report-only, in Unix seconds
 	onDecision        func(context.Context, Decision)
 	logger            *slog.Logger
+	streams           streams
+	feed              RevocationFeed // nil: revocations stay here
 }
 
 // authorize is the one decision: may this call of fullMethod go on, and as whom.
@@ -30,10 +31,7 @@ type Interceptor struct {
 //
 // fullMethod comes from gRPC and never from what the client says in metadata.
 func (i *Interceptor) authorize(ctx context.Context, fullMethod string) (context.Context, verdict) {
-	var start time.Time
-	if i.onDecision != nil {
-		start = time.Now()
-	}
+	start := i.start()
 	v := i.decide(ctx, fullMethod)
 	if v.refused != nil {
 		if v.reported = i.reports(&v); v.reported {
@@ -110,7 +108,15 @@ func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
 		if err := v.err(); err != nil {
 			return err
 		}
-		return handler(srv, &middleware.WrappedServerStream{ServerStream: stream, WrappedContext: ctx})
+		if v.claims == nil { // nobody whose token could expire
+			return handler(srv, stream)
+		}
+		v.refused, v.reported = nil, false // what was reported has been told
+		if i.onDecision != nil {
+			opened := time.Now()
+			defer func() { i.tell(ctx, v.end(info.FullMethod, time.Since(opened))) }() // also after a panic
+		}
+		return i.serveStream(ctx, &v, srv, stream, handler)
 	}
 }
 

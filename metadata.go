@@ -19,7 +19,10 @@ const maxTokenBytes = 16 << 10
 // front of us looked at is not ours to guess.
 func bearerToken(ctx context.Context) (string, *refusal) {
 	// ValueFromIncomingContext copies one value; FromIncomingContext copies all metadata.
-	values := metadata.ValueFromIncomingContext(ctx, "authorization")
+	return bearerTokenOf(metadata.ValueFromIncomingContext(ctx, "authorization"))
+}
+
+func bearerTokenOf(values []string) (string, *refusal) {
 	if len(values) == 0 {
 		return "", refusedMissing
 	}

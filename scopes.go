@@ -17,6 +17,7 @@ type Rule struct {
 
 	// What follows belongs to the row and not to a part of its rule.
 	reportOnly bool
+	streams    StreamPolicy
 }
 
 type ruleKind int
@@ -92,6 +93,13 @@ func (r Rule) ReportOnly() Rule {
 	return r
 }
 
+// Streams returns the rule with a policy of its own for open streams whose token
+// expires, in place of Config.Streams. It is for the whole rule of a row.
+func (r Rule) Streams(policy StreamPolicy) Rule {
+	r.streams = policy
+	return r
+}
+
 func named(kind ruleKind, names []string) Rule {
 	return Rule{kind: kind, names: slices.Clone(names)}
 }
@@ -154,10 +162,22 @@ func containsAny(have, want []string) bool {
 // admin)". Scopes stand as they are; what is not a scope says what it is, as in
 // "permission(write:orders)". The text is for people: it is not parsed back.
 func (r Rule) String() string {
-	if r.reportOnly {
-		r.reportOnly = false
-		return r.String() + ", REPORT ONLY"
+	return r.expression() + r.modifiers()
+}
+
+// modifiers returns what belongs to the row, each after a comma.
+func (r *Rule) modifiers() string {
+	var all string
+	if r.streams.kind != 0 {
+		all += ", " + r.streams.String()
 	}
+	if r.reportOnly {
+		all += ", REPORT ONLY"
+	}
+	return all
+}
+
+func (r *Rule) expression() string {
 	switch r.kind {
 	case kindScopes:
 		return strings.Join(r.names, " AND ")
@@ -197,7 +217,7 @@ func joinNamed(what string, names []string, operator string) string {
 func joinRules(rules []Rule, operator string) string {
 	texts := make([]string, len(rules))
 	for i, rule := range rules {
-		texts[i] = rule.String()
+		texts[i] = rule.expression()
 		other := " AND "
 		if operator == other {
 			other = " OR "
@@ -237,8 +257,11 @@ func (r *Rule) scopes() []string {
 func (r *Rule) faults() []string {
 	var all []string
 	r.walk(func(rule *Rule) {
-		if rule != r && rule.reportOnly {
-			all = append(all, "ReportOnly is for the whole rule of a row, not for a part of it")
+		if rule != r && rule.modifiers() != "" {
+			all = append(all, "ReportOnly and Streams are for the whole rule of a row, not for a part of it")
+		}
+		if fault := rule.streams.fault(); fault != "" {
+			all = append(all, "Streams: "+fault)
 		}
 		switch rule.kind {
 		case kindScopes, kindAnyScope, kindPermissions, kindAnyPermission, kindOrganizations, kindClients:

@@ -13,17 +13,20 @@ import (
 
 	"github.com/auth0grpc/auth0grpc/internal/jws"
 	"github.com/auth0grpc/auth0grpc/internal/keyset"
+	"github.com/auth0grpc/auth0grpc/internal/revocation"
 )
 
 // A verifier turns an access token into a *Token, or refuses it. It knows no
 // methods and no rules.
 type verifier struct {
-	issuers    map[string]*issuer // by the exact iss
-	algorithms []string
-	skew       time.Duration
-	now        func() time.Time
-	cache      *cache        // nil: off
-	cold       chan struct{} // one place for each public-key operation under way
+	issuers      map[string]*issuer // by the exact iss
+	algorithms   []string
+	skew         time.Duration
+	now          func() time.Time
+	cache        *cache // nil: off
+	revoked      revocation.List
+	maxTokenLife time.Duration
+	cold         chan struct{} // one place for each public-key operation under way
 }
 
 // An issuer is one accepted iss with its own keys: a kid means nothing outside
@@ -35,10 +38,11 @@ type issuer struct {
 
 func newVerifier(config *Config) *verifier {
 	v := &verifier{
-		issuers:    make(map[string]*issuer, len(config.Issuers)),
-		algorithms: config.Algorithms,
-		skew:       config.ClockSkew,
-		now:        config.Now,
+		issuers:      make(map[string]*issuer, len(config.Issuers)),
+		algorithms:   config.Algorithms,
+		skew:         config.ClockSkew,
+		now:          config.Now,
+		maxTokenLife: config.MaxTokenLife,
 		// Half of the processors: a flood of bad signatures under a good kid must
 		// leave room for the calls whose tokens are known already. Places are given
 		// out first come, first served, so no good token starves.
@@ -94,6 +98,9 @@ func (v *verifier) verify(ctx context.Context, raw string) (c *claims, hit bool,
 		}
 	}
 	c, refused = v.verifyNew(ctx, now, raw)
+	if refused == nil {
+		refused = v.checkRevoked(c, now)
+	}
 	if refused != nil {
 		return nil, false, refused
 	}
@@ -116,6 +123,9 @@ func (v *verifier) recheck(ctx context.Context, now time.Time, known *claims) (s
 	if refused := v.checkTimes(known, now); refused != nil {
 		return false, refused
 	}
+	if refused := v.checkRevoked(known, now); refused != nil {
+		return false, refused
+	}
 	switch err := known.from.keys.Check(ctx, now, known.key); {
 	case err == nil:
 		return true, nil
@@ -130,18 +140,7 @@ func (v *verifier) recheck(ctx context.Context, now time.Time, known *claims) (s
 // so that garbage reaches neither the network nor the public key, and then the
 // signature. What it reads before that serves to refuse and for nothing else.
 func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string) (*claims, *refusal) {
-	parsed, err := jws.Parse(raw)
-	if err != nil {
-		return nil, malformed(raw, err)
-	}
-	if refused := v.checkHeader(&parsed.Header); refused != nil {
-		return nil, refused
-	}
-	c, refused := parseClaims(parsed.Payload)
-	if refused != nil {
-		return nil, refused
-	}
-	through, refused := v.checkClaims(c, now)
+	parsed, c, through, refused := v.read(raw, now)
 	if refused != nil {
 		return nil, refused
 	}
@@ -153,6 +152,27 @@ func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string) (*c
 		return prove()
 	}
 	return v.cache.once(ctx, raw, prove)
+}
+
+// read takes a token apart and makes every check that needs neither a key nor
+// I/O. It verifies nothing.
+func (v *verifier) read(raw string, now time.Time) (*jws.Token, *claims, *oidc.IDTokenVerifier, *refusal) {
+	parsed, err := jws.Parse(raw)
+	if err != nil {
+		return nil, nil, nil, malformed(raw, err)
+	}
+	if refused := v.checkHeader(&parsed.Header); refused != nil {
+		return nil, nil, nil, refused
+	}
+	c, refused := parseClaims(parsed.Payload)
+	if refused != nil {
+		return nil, nil, nil, refused
+	}
+	through, refused := v.checkClaims(c, now)
+	if refused != nil {
+		return nil, nil, nil, refused
+	}
+	return parsed, c, through, nil
 }
 
 func malformed(raw string, err error) *refusal {
