@@ -126,7 +126,7 @@ func (t *Tenant) grantDeviceCode(r tokenRequest) (tokenResponse, *oauthError) {
 	if openID {
 		claims["aud"] = []string{d.audience, t.issuer + "userinfo"}
 	}
-	response := t.respond(claims, d.scopes)
+	response := t.respond(r, claims, d.scopes)
 	if openID {
 		response.IDToken = t.IDToken(map[string]any{"aud": d.clientID, "nonce": nil})
 	}

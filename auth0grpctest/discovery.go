@@ -27,6 +27,16 @@ func (t *Tenant) newRoutes() *http.ServeMux {
 	return mux
 }
 
+// Intercept puts a handler in front of the tenant, to count requests, to answer
+// them with a failure, or to change them on their way. The function gets what
+// was there before and returns what takes its place; a later Intercept comes
+// before an earlier one. An outage is played in front of all of them.
+func (t *Tenant) Intercept(wrap func(http.Handler) http.Handler) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.handler = wrap(t.handler)
+}
+
 // serve counts, then plays the outage, then routes.
 func (t *Tenant) serve(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
@@ -39,7 +49,10 @@ func (t *Tenant) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Service Unavailable", http.StatusServiceUnavailable)
 		return
 	}
-	t.routes.ServeHTTP(w, r)
+	t.mu.Lock()
+	handler := t.handler
+	t.mu.Unlock()
+	handler.ServeHTTP(w, r)
 }
 
 // serveDiscovery answers in the shape of Auth0's document. It names endpoints
@@ -54,7 +67,7 @@ func (t *Tenant) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{
 		"issuer":                                t.issuer,
 		"authorization_endpoint":                t.issuer + "authorize",
-		"token_endpoint":                        t.endpoint(tokenPath),
+		"token_endpoint":                        t.TokenURL(),
 		"device_authorization_endpoint":         t.endpoint(devicePath),
 		"userinfo_endpoint":                     t.issuer + "userinfo",
 		"jwks_uri":                              t.endpoint(keySetPath),
@@ -64,9 +77,13 @@ func (t *Tenant) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 		"subject_types_supported":               []string{"public"},
 		"code_challenge_methods_supported":      []string{"S256", "plain"},
 		"id_token_signing_alg_values_supported": algorithms,
-		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"},
-		"request_uri_parameter_supported":       false,
-		"request_parameter_supported":           false,
+		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"},
+		"dpop_signing_alg_values_supported":     proofAlgorithms,
+
+		"tls_client_certificate_bound_access_tokens": true,
+
+		"request_uri_parameter_supported": false,
+		"request_parameter_supported":     false,
 	})
 }
 

@@ -17,6 +17,11 @@
 //
 //	tenant.Token(map[string]any{"scope": "read:msg"})
 //
+// Bound tokens come from [Tenant.BoundToken], with proofs of a [DPoPKey], and
+// from [Tenant.CertificateBoundToken], with certificates of a
+// [CertificateAuthority]. The token endpoint binds as well, knows private_key_jwt
+// and tls_client_auth, and has Auth0's on-behalf-of exchange.
+//
 // [Connect] gives a client of a grpc.Server that sends such a token.
 // [ContextWithToken] is for tests of a handler alone: no server, no signature.
 //

@@ -24,6 +24,7 @@ type tokenRequest struct {
 	http   *http.Request // its body is spent
 	form   url.Values    // each parameter once
 	client *client       // authenticated
+	jkt    string        // the thumbprint of the proof's key, if there is a proof
 }
 
 // A tokenResponse is the token endpoint's answer, in Auth0's members.
@@ -56,13 +57,15 @@ func (t *Tenant) grant(grantType string) grantFunc {
 		return t.grantClientCredentials
 	case deviceCodeGrant:
 		return t.grantDeviceCode
+	case exchangeGrant:
+		return t.grantExchange
 	}
 	return nil
 }
 
 func (t *Tenant) serveToken(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	response, refusal := t.exchange(r)
+	response, refusal := t.answer(w, r)
 	if refusal != nil {
 		writeJSON(w, refusal.status, refusal)
 		return
@@ -70,7 +73,7 @@ func (t *Tenant) serveToken(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, response)
 }
 
-func (t *Tenant) exchange(r *http.Request) (tokenResponse, *oauthError) {
+func (t *Tenant) answer(w http.ResponseWriter, r *http.Request) (tokenResponse, *oauthError) {
 	form, refusal := parseForm(r)
 	if refusal != nil {
 		return tokenResponse{}, refusal
@@ -87,7 +90,11 @@ func (t *Tenant) exchange(r *http.Request) (tokenResponse, *oauthError) {
 	if refusal != nil {
 		return tokenResponse{}, refusal
 	}
-	return grant(tokenRequest{http: r, form: form, client: client})
+	jkt, refusal := t.proof(w, r)
+	if refusal != nil {
+		return tokenResponse{}, refusal
+	}
+	return grant(tokenRequest{http: r, form: form, client: client, jkt: jkt})
 }
 
 // parseForm reads the body, which is a form or, as Auth0 also takes it, one JSON
@@ -123,11 +130,8 @@ func parseForm(r *http.Request) (url.Values, *oauthError) {
 // with one, and this is what RFC 6749, section 3.3, allows. An organization is
 // believed: there is no list of them.
 func (t *Tenant) grantClientCredentials(r tokenRequest) (tokenResponse, *oauthError) {
-	if r.client.secret == "" {
-		return tokenResponse{}, &oauthError{
-			http.StatusForbidden, "unauthorized_client",
-			"Grant type 'client_credentials' not allowed for the client.",
-		}
+	if r.client.public() {
+		return tokenResponse{}, grantRefused(clientCredentialsGrant)
 	}
 	audience := r.form.Get("audience")
 	granted, refusal := t.grantedScopes(r.client, audience)
@@ -149,20 +153,36 @@ func (t *Tenant) grantClientCredentials(r tokenRequest) (tokenResponse, *oauthEr
 		}
 		claims["org_id"] = organization
 	}
-	return t.respond(claims, granted), nil
+	return t.respond(r, claims, granted), nil
 }
 
-// respond signs the claims. Without a scope there is no claim of that name.
-func (t *Tenant) respond(claims map[string]any, scopes []string) tokenResponse {
+func grantRefused(grantType string) *oauthError {
+	return &oauthError{
+		http.StatusForbidden, "unauthorized_client",
+		"Grant type '" + grantType + "' not allowed for the client.",
+	}
+}
+
+// respond signs the claims and binds the token to what the request proved.
+// Without a scope there is no claim of that name.
+func (t *Tenant) respond(r tokenRequest, claims map[string]any, scopes []string) tokenResponse {
 	scope := strings.Join(scopes, " ")
 	if scope != "" {
 		claims["scope"] = scope
+	}
+	tokenType := "Bearer"
+	switch {
+	case r.jkt != "":
+		tokenType = "DPoP"
+		claims["cnf"] = map[string]any{"jkt": r.jkt}
+	case r.client.certificate != nil:
+		claims["cnf"] = map[string]any{"x5t#S256": CertificateThumbprint(r.client.certificate)}
 	}
 	return tokenResponse{
 		AccessToken: t.Token(claims),
 		Scope:       scope,
 		ExpiresIn:   int(tokenLifetime.Seconds()),
-		TokenType:   "Bearer",
+		TokenType:   tokenType,
 	}
 }
 

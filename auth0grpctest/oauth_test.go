@@ -33,6 +33,12 @@ func newTenantWithClients(tb testing.TB) *auth0grpctest.Tenant {
 // post sends a body to the tenant and returns the answer's status and members.
 func post(tb testing.TB, tenant *auth0grpctest.Tenant, path, contentType, body string, edit ...func(*http.Request)) (int, map[string]any) {
 	tb.Helper()
+	return postWith(tb, tenant.HTTPClient(), tenant, path, contentType, body, edit...)
+}
+
+// postWith is post with a client that the tenant may know by its certificate.
+func postWith(tb testing.TB, client *http.Client, tenant *auth0grpctest.Tenant, path, contentType, body string, edit ...func(*http.Request)) (int, map[string]any) {
+	tb.Helper()
 	request, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, tenant.Issuer()+path, strings.NewReader(body))
 	if err != nil {
 		tb.Fatal(err)
@@ -41,7 +47,7 @@ func post(tb testing.TB, tenant *auth0grpctest.Tenant, path, contentType, body s
 	for _, f := range edit {
 		f(request)
 	}
-	response, err := tenant.HTTPClient().Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		tb.Fatalf("POST %s: %v", path, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -56,7 +55,6 @@ func (t *Tenant) seal(key *rsaKey, header, payload []byte) string {
 	_ = json.Unmarshal(header, &members) // no JSON, no alg: RS256
 	alg, _ := members["alg"].(string)
 
-	encode := base64.RawURLEncoding.EncodeToString
 	input := encode(header) + "." + encode(payload)
 	signature, err := t.signature(key, alg, []byte(input))
 	if err != nil {
@@ -74,7 +72,7 @@ func (t *Tenant) signature(key *rsaKey, alg string, input []byte) ([]byte, error
 		options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
 		return rsa.SignPSS(rand.Reader, key.private, hashOf(alg), digest(alg, input), options)
 	case "ES256":
-		return signES256(t.keys.es256.private, digest(alg, input))
+		return signECDSA(t.keys.es256.private, digest(alg, input))
 	case "HS256", "HS384", "HS512":
 		return signWithPublicKey(&key.private.PublicKey, alg, input)
 	}
@@ -84,15 +82,17 @@ func (t *Tenant) signature(key *rsaKey, alg string, input []byte) ([]byte, error
 	return t.signature(key, "RS256", input)
 }
 
-// signES256 returns r and s side by side, 32 bytes each (RFC 7518, section 3.4).
-func signES256(key *ecdsa.PrivateKey, digest []byte) ([]byte, error) {
+// signECDSA returns r and s side by side, each as long as the curve's order (RFC
+// 7518, section 3.4).
+func signECDSA(key *ecdsa.PrivateKey, digest []byte) ([]byte, error) {
 	r, s, err := ecdsa.Sign(rand.Reader, key, digest)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]byte, 64)
-	r.FillBytes(out[:32])
-	s.FillBytes(out[32:])
+	size := (key.Params().N.BitLen() + 7) / 8
+	out := make([]byte, 2*size)
+	r.FillBytes(out[:size])
+	s.FillBytes(out[size:])
 	return out, nil
 }
 

@@ -1,6 +1,7 @@
 package auth0grpctest
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log"
@@ -33,7 +34,6 @@ type Tenant struct {
 	server *httptest.Server
 	issuer string
 	keys   *keyRing
-	routes *http.ServeMux
 
 	down             atomic.Bool
 	keyFetches       atomic.Int64
@@ -45,6 +45,9 @@ type Tenant struct {
 	clients     map[string]*client
 	devices     map[string]*device // by device code
 	autoApprove int
+	handler     http.Handler    // the routes, and what Intercept put before them
+	dpopNonce   string          // "" if none is required
+	seen        map[string]bool // ids of proofs and assertions
 }
 
 // NewTenant starts a tenant that closes itself when the test and its subtests
@@ -78,10 +81,14 @@ func StartTenant() (*Tenant, error) {
 		clock:   time.Now,
 		clients: make(map[string]*client),
 		devices: make(map[string]*device),
+		seen:    make(map[string]bool),
 	}
-	t.routes = t.newRoutes()
+	t.handler = t.newRoutes()
 	t.server = &httptest.Server{
 		Listener: listener,
+		// A certificate is asked for and not verified: which one is a client's
+		// is known from its registration.
+		TLS: &tls.Config{ClientAuth: tls.RequestClientCert},
 		Config: &http.Server{
 			Handler: http.HandlerFunc(t.serve),
 			// A client that does not trust the certificate is a normal
@@ -106,6 +113,10 @@ func (t *Tenant) Close() {
 // Issuer returns the tenant's issuer, "https://127.0.0.1:PORT/". The slash at
 // the end is part of it, as in Auth0.
 func (t *Tenant) Issuer() string { return t.issuer }
+
+// TokenURL returns the address of the token endpoint, "oauth/token" under the
+// issuer, which is also the "htu" of proofs for it.
+func (t *Tenant) TokenURL() string { return t.endpoint(tokenPath) }
 
 // HTTPClient returns a client that trusts the tenant's certificate, which no
 // other client does. It is the same client on every call and has no timeout.

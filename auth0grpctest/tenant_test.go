@@ -117,7 +117,7 @@ func TestDiscovery(t *testing.T) {
 		"jwks_uri":                              tenant.Issuer() + ".well-known/jwks.json",
 		"subject_types_supported":               []any{"public"},
 		"id_token_signing_alg_values_supported": []any{"HS256", "RS256", "PS256"},
-		"token_endpoint_auth_methods_supported": []any{"client_secret_basic", "client_secret_post"},
+		"token_endpoint_auth_methods_supported": []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"},
 	} {
 		if diff := cmp.Diff(want, got[name]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
@@ -235,6 +235,8 @@ func TestConcurrentUse(t *testing.T) {
 		func() { tenant.SetDown(true); tenant.SetDown(false) },
 		func() { tenant.AddClient("other", "secret", nil) },
 		func() { tenant.AutoApproveDevices(1) },
+		func() { tenant.RequireDPoPNonce("") },
+		func() { tenant.Intercept(func(h http.Handler) http.Handler { return h }) },
 		func() { _, _ = tenant.KeyFetches(), tenant.DiscoveryFetches() },
 		func() { request(tenant, ".well-known/jwks.json", "") },
 		func() { request(tenant, ".well-known/openid-configuration", "") },
