@@ -234,14 +234,14 @@ func issuerFault(issuer string, loopbackHTTP bool) string {
 	switch {
 	case u.Hostname() == "" || u.Opaque != "":
 		return "has no host"
-	case strings.HasSuffix(u.Host, ":") || strings.HasPrefix(u.Path, "//"):
-		return "has a scheme inside; want it once"
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(issuer, "#"):
 		return "want scheme, host and path alone"
 	case u.Host != strings.ToLower(u.Host):
 		return "want the host in lower case, as tokens have it"
 	case strings.HasSuffix(u.Hostname(), ".auth0.com") && u.Path != "/":
 		return fmt.Sprintf("Auth0's issuers end in one slash; did you mean %q?", u.Scheme+"://"+u.Host+"/")
+	case strings.HasSuffix(u.Host, ":") || strings.HasPrefix(u.Path, "//"):
+		return "has an empty port or path segment; is the scheme in it twice?"
 	}
 	return ""
 }

@@ -191,7 +191,7 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, srv any, stre
 	deadline, limited := i.streamDeadline(v)
 	if limited {
 		ttl := max(0, int64(deadline.Sub(i.verifier.now())/time.Second))
-		_ = stream.SetHeader(metadata.Pairs(StreamTTLHeader, strconv.FormatInt(ttl, 10)))
+		_ = grpc.SetHeader(ctx, metadata.Pairs(StreamTTLHeader, strconv.FormatInt(ttl, 10)))
 	}
 	go i.handle(g, srv, handler)
 	ended, err := i.await(g, deadline, limited)
@@ -201,7 +201,7 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, srv any, stre
 	g.cancel(ended) // first the cause, then over: who sees over finds the cause
 	g.over.Store(true)
 	v.refused = ended
-	ended.send(stream.Context())
+	ended.send(ctx)
 	return ended
 }
 
