@@ -119,6 +119,7 @@ func TestIssuerFaults(t *testing.T) {
 		{issuer: "ftp://example.com/", want: "want https"},
 		{issuer: "https://example.eu.auth0.com", want: `did you mean "https://example.eu.auth0.com/"?`},
 		{issuer: "https://example.eu.auth0.com//", want: `did you mean "https://example.eu.auth0.com/"?`},
+		{issuer: "https://https://example.eu.auth0.com/", want: "is the scheme in it twice?"},
 		{issuer: "https://example.eu.auth0.com/oauth/token", want: `did you mean "https://example.eu.auth0.com/"?`},
 		{issuer: "https://Example.eu.auth0.com/", want: "lower case"},
 		{issuer: "example.eu.auth0.com/", want: `did you mean "https://example.eu.auth0.com/"?`},

@@ -156,7 +156,9 @@ type serverStream struct {
 	ctx context.Context
 }
 
-func (s serverStream) Context() context.Context { return s.ctx }
+func (s serverStream) Context() context.Context       { return s.ctx }
+func (s serverStream) SetHeader(md metadata.MD) error { return grpc.SetHeader(s.ctx, md) }
+func (s serverStream) SetTrailer(md metadata.MD)      { _ = grpc.SetTrailer(s.ctx, md) }
 
 func TestRules(t *testing.T) {
 	const scope = "read:orders write:orders"

@@ -1,0 +1,91 @@
+package auth0grpc
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/metadata"
+)
+
+func TestBearerToken(t *testing.T) {
+	largest := strings.Repeat("x", maxTokenBytes)
+	tests := []struct {
+		name   string
+		values []string
+		want   string
+		reason Reason
+	}{
+		{"one", []string{"Bearer abc"}, "abc", ""},
+		{"any case", []string{"bEaReR abc"}, "abc", ""},
+		{"largest", []string{"Bearer " + largest}, largest, ""},
+		{"too large", []string{"Bearer x" + largest}, "", ReasonMalformedAuthorization},
+		{"none", nil, "", ReasonMissingToken},
+		{"empty", []string{""}, "", ReasonMalformedAuthorization},
+		{"scheme alone", []string{"Bearer "}, "", ReasonMalformedAuthorization},
+		{"no space", []string{"Bearerabc"}, "", ReasonMalformedAuthorization},
+		{"another scheme", []string{"Basic abc"}, "", ReasonMalformedAuthorization},
+		{"two", []string{"Bearer abc", "Bearer abc"}, "", ReasonMalformedAuthorization},
+		{"one and an empty one", []string{"Bearer abc", ""}, "", ReasonMalformedAuthorization},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, refused := bearerToken(incoming(test.values...))
+			if got != test.want || reasonOf(refused) != test.reason {
+				t.Errorf("bearerToken = %q, %q, want %q, %q", got, reasonOf(refused), test.want, test.reason)
+			}
+		})
+	}
+	if _, refused := bearerToken(context.Background()); refused != refusedMissing {
+		t.Errorf("no metadata: %v", refused)
+	}
+}
+
+func incoming(values ...string) context.Context {
+	return metadata.NewIncomingContext(context.Background(), metadata.MD{"authorization": values})
+}
+
+func reasonOf(r *refusal) Reason {
+	if r == nil {
+		return ""
+	}
+	return r.reason
+}
+
+func TestIsToken68(t *testing.T) {
+	for text, want := range map[string]bool{
+		"abcXYZ019-._~+/": true, "a.b.c": true, "abc==": true,
+		"": false, "=": false, "a=b": false, " a": false, "a ": false, "a\tb": false, "a\x00": false, "é": false, `"a"`: false, "a,b": false,
+	} {
+		if got := isToken68(text); got != want {
+			t.Errorf("isToken68(%q) = %t", text, got)
+		}
+	}
+}
+
+// A value passes if and only if it is the only one, starts with the scheme and
+// has a token of bounded size, which is what comes out.
+func FuzzAuthorization(f *testing.F) {
+	for _, value := range []string{
+		"", "Bearer", "Bearer ", "Bearer a", "bearer a.b.c", "BEARER  a", "Bearer\ta", "Basic YQ", "Bearer a\n", "ſearer a",
+		"Bearer " + strings.Repeat("x", maxTokenBytes), "Bearer " + strings.Repeat("x", maxTokenBytes+1),
+	} {
+		f.Add(value, "", false)
+		f.Add(value, value, true)
+	}
+	f.Fuzz(func(t *testing.T, value, second string, two bool) {
+		values := []string{value}
+		if two {
+			values = append(values, second)
+		}
+		got, refused := bearerToken(incoming(values...))
+		scheme, token, found := strings.Cut(value, " ")
+		want := !two && found && strings.EqualFold(scheme, "bearer") && len(scheme) == 6 && token != "" && len(token) <= maxTokenBytes
+		if (refused == nil) != want {
+			t.Fatalf("%q: %v, want accepted: %t", values, refused, want)
+		}
+		if want && got != token || !want && got != "" {
+			t.Errorf("%q: %q, want %q", values, got, token)
+		}
+	})
+}

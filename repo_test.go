@@ -1,0 +1,218 @@
+package auth0grpc_test
+
+import (
+	"bufio"
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A source is a Go file of this repository.
+type source struct {
+	path      string // slash-separated, from the root
+	text      []byte
+	file      *ast.File
+	positions *token.FileSet
+}
+
+func (s source) isTest() bool      { return strings.HasSuffix(s.path, "_test.go") }
+func (s source) isGenerated() bool { return ast.IsGenerated(s.file) }
+func (s source) isRoot() bool      { return !strings.Contains(s.path, "/") }
+
+func (s source) lines(node ast.Node) int {
+	return s.positions.Position(node.End()).Line - s.positions.Position(node.Pos()).Line + 1
+}
+
+// sources parses every Go file, those of other modules in the tree included.
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := entry.Name()
+		if entry.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "testdata") {
+			return filepath.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		s := source{path: filepath.ToSlash(path), positions: token.NewFileSet()}
+		if s.text, err = os.ReadFile(path); err != nil {
+			return err
+		}
+		s.file, err = parser.ParseFile(s.positions, path, s.text, parser.ParseComments|parser.SkipObjectResolution)
+		all = append(all, s)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// Every exported name says what it is for.
+func TestExportsAreDocumented(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.isTest() || s.isGenerated() || s.file.Name.Name == "main" || strings.Contains("/"+s.path, "/internal/") {
+			continue
+		}
+		for _, decl := range s.file.Decls {
+			for _, name := range undocumented(decl) {
+				t.Errorf("%s: %s has no doc comment", s.path, name)
+			}
+		}
+	}
+}
+
+// undocumented returns the exported names of a declaration without a comment of
+// their own or of their group.
+func undocumented(decl ast.Decl) []string {
+	switch decl := decl.(type) {
+	case *ast.FuncDecl:
+		if decl.Name.IsExported() && decl.Doc == nil && (decl.Recv == nil || exportedReceiver(decl.Recv.List[0].Type)) {
+			return []string{decl.Name.Name}
+		}
+	case *ast.GenDecl:
+		var names []string
+		for _, spec := range decl.Specs {
+			switch spec := spec.(type) {
+			case *ast.TypeSpec:
+				if spec.Name.IsExported() && spec.Doc == nil && decl.Doc == nil {
+					names = append(names, spec.Name.Name)
+				}
+			case *ast.ValueSpec:
+				if spec.Names[0].IsExported() && spec.Doc == nil && spec.Comment == nil && decl.Doc == nil {
+					names = append(names, spec.Names[0].Name)
+				}
+			}
+		}
+		return names
+	}
+	return nil
+}
+
+func exportedReceiver(expr ast.Expr) bool {
+	if star, ok := expr.(*ast.StarExpr); ok {
+		expr = star.X
+	}
+	name, ok := expr.(*ast.Ident)
+	return ok && name.IsExported()
+}
+
+// A file that outgrows these wants something deleted or split.
+func TestSizes(t *testing.T) {
+	const maxFile, maxFunction = 350, 60
+	for _, s := range sources(t) {
+		if s.isTest() || s.isGenerated() {
+			continue
+		}
+		if n := bytes.Count(s.text, []byte("\n")); s.isRoot() && n > maxFile {
+			t.Errorf("%s has %d lines, want at most %d", s.path, n, maxFile)
+		}
+		for _, decl := range s.file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && s.lines(f) > maxFunction {
+				t.Errorf("%s: %s has %d lines, want at most %d", s.path, f.Name.Name, s.lines(f), maxFunction)
+			}
+		}
+	}
+}
+
+// The library brings no test kit and no telemetry into a user's binary, and what
+// knows no gRPC stays so.
+func TestImports(t *testing.T) {
+	const module = "github.com/auth0grpc/auth0grpc"
+	root := []string{"testing", module + "/auth0grpctest", module + "/policy", module + "/auth0grpcotel", "go.opentelemetry.io/"}
+	below := []string{"google.golang.org/grpc", module + `"`}
+	for _, s := range sources(t) {
+		var forbidden []string
+		switch {
+		case s.isTest():
+		case s.isRoot():
+			forbidden = root
+		case strings.HasPrefix(s.path, "internal/"):
+			forbidden = below
+		}
+		for _, spec := range s.file.Imports {
+			path, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if slices.ContainsFunc(forbidden, func(prefix string) bool { return strings.HasPrefix(path+`"`, prefix) }) {
+				t.Errorf("%s imports %s", s.path, path)
+			}
+		}
+	}
+}
+
+// Tests take their time from a clock of their own, and none is left out without
+// saying why.
+func TestTestsAreHonest(t *testing.T) {
+	for _, s := range sources(t) {
+		if !s.isTest() {
+			continue
+		}
+		ast.Inspect(s.file, func(node ast.Node) bool {
+			call, ok := node.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			selector, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			on, _ := selector.X.(*ast.Ident)
+			switch name := selector.Sel.Name; {
+			case on != nil && on.Name == "time" && name == "Sleep":
+				t.Errorf("%s: time.Sleep", s.positions.Position(call.Pos()))
+			case name == "SkipNow", name == "Skip" && len(call.Args) == 0:
+				t.Errorf("%s: skipped without a reason", s.positions.Position(call.Pos()))
+			}
+			return true
+		})
+	}
+}
+
+// The versions that older advisories demand (GO-2026-4762, GO-2026-6061,
+// CVE-2025-27144, AIKIDO-2025-10522).
+func TestMinimumVersions(t *testing.T) {
+	least := map[string][3]int{
+		"google.golang.org/grpc":        {1, 82, 1},
+		"github.com/go-jose/go-jose/v4": {4, 1, 8},
+		"github.com/coreos/go-oidc/v3":  {3, 21, 0},
+	}
+	text, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+		path, version, _ := strings.Cut(strings.TrimSpace(lines.Text()), " ")
+		want, ok := least[path]
+		if !ok {
+			continue
+		}
+		delete(least, path)
+		var got [3]int
+		version, _, _ = strings.Cut(strings.TrimPrefix(version, "v"), " ")
+		for i, part := range strings.SplitN(version, ".", 3) {
+			if got[i], err = strconv.Atoi(part); err != nil {
+				t.Fatalf("%s %s: %v", path, version, err)
+			}
+		}
+		if slices.Compare(got[:], want[:]) < 0 {
+			t.Errorf("%s is %v, want at least %v", path, got, want)
+		}
+	}
+	if len(least) > 0 {
+		t.Errorf("go.mod does not require %v", least)
+	}
+}
