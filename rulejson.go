@@ -20,6 +20,7 @@ type ruleJSON struct {
 	Authenticated bool       `json:"authenticated,omitempty"`
 	Optional      bool       `json:"optional,omitempty"`
 	Public        bool       `json:"public,omitempty"`
+	Streams       any        `json:"streams,omitempty"` // "endAtExpiry", "runOn" or {"endAfter":"5m0s"}
 	ReportOnly    bool       `json:"reportOnly,omitempty"`
 }
 
@@ -33,7 +34,7 @@ func (r Rule) MarshalJSON() ([]byte, error) {
 }
 
 func (r *Rule) json() ruleJSON {
-	j := ruleJSON{ReportOnly: r.reportOnly}
+	j := ruleJSON{Streams: r.streams.json(), ReportOnly: r.reportOnly}
 	switch r.kind {
 	case kindScopes:
 		j.Scopes = r.names
@@ -67,4 +68,17 @@ func jsonOf(rules []Rule) []ruleJSON {
 		all[i] = rules[i].json()
 	}
 	return all
+}
+
+// json returns the policy's form, or nil for "as Config.Streams says".
+func (p StreamPolicy) json() any {
+	switch p.kind {
+	case endAtExpiry:
+		return "endAtExpiry"
+	case endAfter:
+		return map[string]string{"endAfter": p.grace.String()}
+	case runOn:
+		return "runOn"
+	}
+	return nil
 }

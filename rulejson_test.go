@@ -1,0 +1,67 @@
+package auth0grpc_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/auth0grpc/auth0grpc"
+)
+
+func TestRuleMarshalJSON(t *testing.T) {
+	orders := auth0grpc.Scopes("read:orders")
+	for _, test := range []struct {
+		name string
+		rule auth0grpc.Rule
+		want string
+	}{
+		{"scopes", auth0grpc.Scopes("read:orders", "write:orders"), `{"scopes":["read:orders","write:orders"]}`},
+		{"any scope", auth0grpc.AnyScope("a", "b"), `{"anyScope":["a","b"]}`},
+		{"permissions", auth0grpc.Permissions("a"), `{"permissions":["a"]}`},
+		{"any permission", auth0grpc.AnyPermission("a", "b"), `{"anyPermission":["a","b"]}`},
+		{"organizations", auth0grpc.Organizations("org_a"), `{"organizations":["org_a"]}`},
+		{"clients", auth0grpc.Clients("machine"), `{"clients":["machine"]}`},
+		{"authenticated", auth0grpc.Authenticated(), `{"authenticated":true}`},
+		{"optional", auth0grpc.Optional(), `{"optional":true}`},
+		{"public", auth0grpc.Public(), `{"public":true}`},
+		{
+			"nested", auth0grpc.AllOf(orders, auth0grpc.AnyOf(auth0grpc.Clients("c"), auth0grpc.Authenticated())),
+			`{"allOf":[{"scopes":["read:orders"]},{"anyOf":[{"clients":["c"]},{"authenticated":true}]}]}`,
+		},
+		{"report only", orders.ReportOnly(), `{"scopes":["read:orders"],"reportOnly":true}`},
+		{"streams end at expiry", orders.Streams(auth0grpc.EndAtExpiry()), `{"scopes":["read:orders"],"streams":"endAtExpiry"}`},
+		{"streams run on", orders.Streams(auth0grpc.RunOn()), `{"scopes":["read:orders"],"streams":"runOn"}`},
+		{
+			"streams end later", orders.Streams(auth0grpc.EndAfter(5 * time.Minute)).ReportOnly(),
+			`{"scopes":["read:orders"],"streams":{"endAfter":"5m0s"},"reportOnly":true}`,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := json.Marshal(test.rule)
+			if err != nil || string(got) != test.want {
+				t.Errorf("%s, %v; want %s", got, err, test.want)
+			}
+		})
+	}
+}
+
+// What New would refuse has no form that policy could read.
+func TestRuleMarshalJSONOfFaults(t *testing.T) {
+	for name, rule := range map[string]auth0grpc.Rule{
+		"zero":            {},
+		"no names":        auth0grpc.Scopes(),
+		"empty name":      auth0grpc.Scopes(""),
+		"empty all":       auth0grpc.AllOf(),
+		"public inside":   auth0grpc.AnyOf(auth0grpc.Public()),
+		"modifier inside": auth0grpc.AllOf(auth0grpc.Authenticated().ReportOnly()),
+		"no grace":        auth0grpc.Authenticated().Streams(auth0grpc.EndAfter(0)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := json.Marshal(rule)
+			if err == nil || !strings.Contains(err.Error(), "auth0grpc: rule: ") {
+				t.Errorf("%s, %v; want an error that says what is wrong with the rule", got, err)
+			}
+		})
+	}
+}
