@@ -1,0 +1,148 @@
+package policy_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpctest"
+	"github.com/auth0grpc/auth0grpc/policy"
+)
+
+// shop is the policy of proto/testdata/shop/v1/shop.proto, as Go code.
+var shop = map[string]auth0grpc.Rule{
+	"/shop.v1.ShopService/List":   auth0grpc.Scopes("read:shop"),
+	"/shop.v1.ShopService/Watch":  auth0grpc.Scopes("read:shop"),
+	"/shop.v1.ShopService/Get":    auth0grpc.Scopes("read:shop", "read:price"),
+	"/shop.v1.ShopService/Put":    auth0grpc.AnyScope("write:shop", "admin"),
+	"/shop.v1.ShopService/Import": auth0grpc.Permissions("import:shop", "write:shop"),
+	"/shop.v1.ShopService/Export": auth0grpc.AnyPermission("export:shop", "admin"),
+	"/shop.v1.ShopService/Audit":  auth0grpc.Organizations("org_a"),
+	"/shop.v1.ShopService/Sync":   auth0grpc.Clients("client-a", "client-b"),
+	"/shop.v1.ShopService/Refund": auth0grpc.AllOf(
+		auth0grpc.Scopes("write:shop"),
+		auth0grpc.AnyOf(auth0grpc.Permissions("refund:shop"), auth0grpc.Organizations("org_a")),
+	),
+	"/shop.v1.ShopService/Whoami": auth0grpc.Authenticated(),
+	"/shop.v1.ShopService/Price":  auth0grpc.Optional(),
+	"/shop.v1.ShopService/Ping":   auth0grpc.Public(),
+	"/shop.v1.ShopService/Trial":  auth0grpc.Scopes("trial:shop").ReportOnly(),
+}
+
+// shopTokens are claims that make a difference to one method or another.
+func shopTokens(tenant *auth0grpctest.Tenant) map[string]string {
+	token := func(claims map[string]any) string { return tenant.Token(claims) }
+	return map[string]string{
+		"none":              "",
+		"no scope":          token(nil),
+		"read":              token(map[string]any{"scope": "read:shop"}),
+		"read and price":    token(map[string]any{"scope": "read:shop read:price"}),
+		"write":             token(map[string]any{"scope": "write:shop"}),
+		"admin":             token(map[string]any{"scope": "admin"}),
+		"import":            token(map[string]any{"permissions": []string{"import:shop", "write:shop"}}),
+		"export":            token(map[string]any{"permissions": []string{"export:shop"}}),
+		"organization":      token(map[string]any{"org_id": "org_a", "scope": "write:shop"}),
+		"other org":         token(map[string]any{"org_id": "org_b", "scope": "write:shop"}),
+		"refund":            token(map[string]any{"scope": "write:shop", "permissions": []string{"refund:shop"}}),
+		"client":            token(map[string]any{"azp": "client-b"}),
+		"trial":             token(map[string]any{"scope": "trial:shop"}),
+		"other audience":    token(map[string]any{"aud": "https://other.example", "scope": "read:shop"}),
+		"scopes in one row": token(map[string]any{"scope": "read:shop read:price write:shop admin trial:shop"}),
+	}
+}
+
+// TestGoProtoAndJSONDecideAlike makes every call with every token on three
+// servers, whose tables say the same in Go code, in .proto options and in JSON.
+func TestGoProtoAndJSONDecideAlike(t *testing.T) {
+	files := filesOf(t, shopSet(t, nil))
+	services := servicesIn(files, "shop.v1")
+	fromProto, err := policy.FromServices(services, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := os.ReadFile("testdata/shop.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromJSON, err := policy.Parse(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	tenant := auth0grpctest.NewTenant(t)
+	outcomes := map[string]map[string]string{} // by table, by case
+	for name, methods := range map[string]map[string]auth0grpc.Rule{"Go": shop, "proto": fromProto, "JSON": fromJSON} {
+		outcomes[name] = outcomesOf(t, tenant, methods, services)
+	}
+	if diff := cmp.Diff(outcomes["Go"], outcomes["proto"]); diff != "" {
+		t.Errorf("Go and proto (-Go +proto):\n%s", diff)
+	}
+	if diff := cmp.Diff(outcomes["Go"], outcomes["JSON"]); diff != "" {
+		t.Errorf("Go and JSON (-Go +JSON):\n%s", diff)
+	}
+	tally := map[string]int{}
+	for _, outcome := range outcomes["Go"] {
+		tally[outcome]++
+	}
+	t.Logf("%d cases: %v", len(outcomes["Go"]), tally)
+	if len(tally) < 6 {
+		t.Errorf("outcomes %v: the cases do not tell rules apart", tally)
+	}
+}
+
+// outcomesOf makes every call with every token. The names of the cases are
+// "method, token", the outcomes code and reason.
+func outcomesOf(t *testing.T, tenant *auth0grpctest.Tenant, methods map[string]auth0grpc.Rule, services map[string]grpc.ServiceInfo) map[string]string {
+	t.Helper()
+	guard, err := auth0grpc.New(auth0grpc.Config{
+		Issuers: []string{tenant.Issuer()}, Audiences: []string{auth0grpctest.Audience},
+		Methods: methods, HTTPClient: tenant.HTTPClient(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(guard.ServerOptions()...)
+	register(server, services)
+	outcomes := map[string]string{}
+	for tokenName, token := range shopTokens(tenant) {
+		conn := auth0grpctest.Connect(t, server, token)
+		for service, info := range services {
+			for _, method := range info.Methods {
+				fullMethod := "/" + service + "/" + method.Name
+				stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, fullMethod)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := stream.CloseSend(); err != nil {
+					t.Fatal(err)
+				}
+				err = stream.RecvMsg(new(emptypb.Empty))
+				reason, _ := auth0grpc.ReasonFromError(err)
+				outcomes[fullMethod+", "+tokenName] = fmt.Sprint(status.Code(err), " ", reason)
+			}
+		}
+	}
+	return outcomes
+}
+
+// register adds handlers that answer Aborted: a sign that the call came to them.
+func register(server *grpc.Server, services map[string]grpc.ServiceInfo) {
+	for name, info := range services {
+		description := grpc.ServiceDesc{ServiceName: name, HandlerType: (*any)(nil)}
+		for _, method := range info.Methods {
+			description.Streams = append(description.Streams, grpc.StreamDesc{
+				StreamName:    method.Name,
+				ClientStreams: true, ServerStreams: true,
+				Handler: func(any, grpc.ServerStream) error { return status.Error(codes.Aborted, "in the handler") },
+			})
+		}
+		server.RegisterService(&description, nil)
+	}
+}

@@ -1,0 +1,41 @@
+package policy
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+
+	"github.com/auth0grpc/auth0grpc"
+)
+
+// Marshal writes the table as the document that [Parse] reads, a row a line,
+// sorted, with a newline at the end. Equal tables give equal documents. A row that
+// auth0grpc.New would refuse is an error; all of them are reported at once, as
+// [*Error] joined by errors.Join.
+func Marshal(methods map[string]auth0grpc.Rule) ([]byte, error) {
+	var found faults
+	var b bytes.Buffer
+	b.WriteString("{\n  \"methods\": {")
+	for i, key := range slices.Sorted(maps.Keys(methods)) {
+		if !fullMethod.MatchString(key) {
+			found.add(0, key, `is not a full method; want "/pkg.Service/Method" or "/pkg.Service/*"`)
+		}
+		rule, err := methods[key].MarshalJSON()
+		if err != nil {
+			found.add(0, key, "%v", err)
+		}
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString("\n    \"" + key + "\": ")
+		b.Write(rule)
+	}
+	if len(methods) > 0 {
+		b.WriteString("\n  ")
+	}
+	b.WriteString("}\n}\n")
+	if err := found.err(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,97 @@
+package policy_test
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/policy"
+	"github.com/auth0grpc/auth0grpc/policy/internal/corpus"
+)
+
+func TestMarshalReturnsCanonicalDocumentsAsTheyWere(t *testing.T) {
+	canonical := map[string]bool{"no rows": true, "canonical": true}
+	for _, document := range corpus.Documents() {
+		if !canonical[document.Name] {
+			continue
+		}
+		delete(canonical, document.Name)
+		methods, err := policy.Parse([]byte(document.Text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := policy.Marshal(methods)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(document.Text, string(got)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", document.Name, diff)
+		}
+	}
+	if len(canonical) > 0 {
+		t.Errorf("not in the corpus: %v", canonical)
+	}
+}
+
+// TestRoundTrip is that Parse returns the table that Marshal was given, for tables
+// of all kinds of rules in each other.
+func TestRoundTrip(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		methods := map[string]auth0grpc.Rule{}
+		for i := range random.IntN(8) {
+			rule := randomRule(random, 0)
+			if random.IntN(4) == 0 {
+				rule = rule.ReportOnly()
+			}
+			methods["/a.B/M"+strconv.Itoa(i)] = rule
+		}
+		document, err := policy.Marshal(methods)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := policy.Parse(document)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, document)
+		}
+		if diff := cmp.Diff(methods, got, rulesEqual); diff != "" {
+			t.Errorf("table (-before +after):\n%s\n%s", diff, document)
+		}
+	}
+}
+
+// randomRule returns a sound rule.
+func randomRule(random *rand.Rand, depth int) auth0grpc.Rule {
+	names := []func(...string) auth0grpc.Rule{
+		auth0grpc.Scopes, auth0grpc.AnyScope, auth0grpc.Permissions,
+		auth0grpc.AnyPermission, auth0grpc.Organizations, auth0grpc.Clients,
+	}
+	switch kind := random.IntN(len(names) + 5); {
+	case kind < len(names):
+		return names[kind]([]string{"read:a", "b<&>c", "{$}", "'"}[:1+random.IntN(4)]...)
+	case kind == len(names) && depth == 0:
+		return auth0grpc.Public()
+	case kind == len(names)+1 && depth == 0:
+		return auth0grpc.Optional()
+	case kind <= len(names)+2 || depth > 4:
+		return auth0grpc.Authenticated()
+	case kind == len(names)+3:
+		return auth0grpc.AllOf(randomRule(random, depth+1), randomRule(random, depth+1))
+	}
+	return auth0grpc.AnyOf(randomRule(random, depth+1), randomRule(random, depth+1))
+}
+
+func TestMarshalRefusesWhatNewRefuses(t *testing.T) {
+	_, err := policy.Marshal(map[string]auth0grpc.Rule{
+		"/a.B/C": {},
+		"/a.B/D": auth0grpc.Scopes(),
+		"/a.B/E": auth0grpc.Public(),
+		"a.B.F":  auth0grpc.AllOf(auth0grpc.Public()),
+	})
+	if diff := cmp.Diff([]string{"0:0: /a.B/C", "0:0: /a.B/D", "0:0: a.B.F", "0:0: a.B.F"}, places(t, err)); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
+	}
+}

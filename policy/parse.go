@@ -1,0 +1,72 @@
+package policy
+
+import (
+	"regexp"
+
+	"github.com/auth0grpc/auth0grpc"
+)
+
+// fullMethod is what New accepts as the key of a row.
+var fullMethod = regexp.MustCompile(`^/([A-Za-z_][A-Za-z0-9_]*\.)*[A-Za-z_][A-Za-z0-9_]*/([A-Za-z_][A-Za-z0-9_]*|\*)$`)
+
+// Parse reads a table from a JSON document. The document is one object with the
+// member "methods", the rows, and perhaps "$schema", which is for editors. All of
+// the following are errors: what is not JSON, an unknown member, a member that is
+// there twice, a value of another type, an empty or impossible name, a rule that
+// states nothing or two things, a flag that is not true, and a key that is not a
+// full method or a service. Every fault is reported at once, as [*Error] joined by
+// errors.Join and in the order of the document; the table is then nil.
+//
+// What Parse accepts, auth0grpc.New accepts as well, but for a table without rows.
+func Parse(data []byte) (map[string]auth0grpc.Rule, error) {
+	found := &faults{doc: data}
+	methods := map[string]auth0grpc.Rule{}
+	if root, ok := parseNode(data, found); ok {
+		found.document(root, methods)
+	}
+	if err := found.err(); err != nil {
+		return nil, err
+	}
+	return methods, nil
+}
+
+func (f *faults) document(root node, methods map[string]auth0grpc.Rule) {
+	members, ok := root.value.(object)
+	if !ok {
+		f.add(root.at, "$", `want an object with the member "methods"`)
+		return
+	}
+	var rows bool
+	for _, m := range members {
+		path := "$" + step(m.name)
+		switch m.name {
+		case "$schema":
+			if _, ok := m.value.value.(string); !ok {
+				f.add(m.value.at, path, "want a string")
+			}
+		case "methods":
+			rows = true
+			f.rows(path, m.value, methods)
+		default:
+			f.add(m.at, path, `is unknown; want "methods"`)
+		}
+	}
+	if !rows {
+		f.add(root.at, "$", `has no member "methods"`)
+	}
+}
+
+func (f *faults) rows(path string, n node, methods map[string]auth0grpc.Rule) {
+	members, ok := n.value.(object)
+	if !ok {
+		f.add(n.at, path, "want an object whose members are rows")
+		return
+	}
+	for _, m := range members {
+		here := path + step(m.name)
+		if !fullMethod.MatchString(m.name) {
+			f.add(m.at, here, `is not a full method; want "/pkg.Service/Method" or "/pkg.Service/*"`)
+		}
+		methods[m.name] = f.rule(here, m.value, false)
+	}
+}

@@ -1,0 +1,143 @@
+package policy_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/auth0grpc/auth0grpc/policy"
+	auth0grpcv1 "github.com/auth0grpc/auth0grpc/proto/auth0grpc/v1"
+)
+
+// TestFromServicesReadsOptionsInEveryForm is that it does not matter whether the
+// options were known to whoever parsed the descriptors.
+func TestFromServicesReadsOptionsInEveryForm(t *testing.T) {
+	dynamic := new(protoregistry.Types)
+	for _, extension := range []protoreflect.ExtensionType{auth0grpcv1.E_Rule, auth0grpcv1.E_DefaultRule} {
+		if err := dynamic.RegisterExtension(dynamicpb.NewExtensionType(extension.TypeDescriptor())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, resolver := range map[string]*protoregistry.Types{"generated": nil, "unknown fields": new(protoregistry.Types), "dynamic messages": dynamic} {
+		t.Run(name, func(t *testing.T) {
+			files := filesOf(t, shopSet(t, resolver))
+			got, err := policy.FromServices(servicesIn(files, "shop.v1"), files)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(shop, got, rulesEqual); diff != "" {
+				t.Errorf("table (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFromServerUsesTheGlobalRegistry(t *testing.T) {
+	server := grpc.NewServer()
+	testgrpc.RegisterTestServiceServer(server, testgrpc.UnimplementedTestServiceServer{})
+	server.RegisterService(&grpc.ServiceDesc{ServiceName: "by.Hand", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{MethodName: "Do"}}}, nil)
+	got, err := policy.FromServer(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) > 0 {
+		t.Errorf("services without options and without descriptors have rows: %v", got)
+	}
+}
+
+// method returns the options of a method of the shop.
+func method(t *testing.T, set *descriptorpb.FileDescriptorSet, name string) *descriptorpb.MethodOptions {
+	t.Helper()
+	for _, one := range set.File[len(set.File)-1].Service[0].Method {
+		if one.GetName() == name {
+			return one.Options
+		}
+	}
+	t.Fatalf("the shop has no method %s", name)
+	return nil
+}
+
+func TestFromServicesReportsEveryFault(t *testing.T) {
+	set := shopSet(t, nil)
+	const rule = "(auth0grpc.v1.rule)"
+	proto.SetExtension(method(t, set, "Get"), auth0grpcv1.E_Rule, &auth0grpcv1.Rule{})
+	proto.SetExtension(method(t, set, "Put"), auth0grpcv1.E_Rule, &auth0grpcv1.Rule{Scopes: []string{"a b"}, Public: true})
+	proto.SetExtension(method(t, set, "Ping"), auth0grpcv1.E_Rule, &auth0grpcv1.Rule{AnyOf: []*auth0grpcv1.Rule{{AnyScope: []string{""}}, {Optional: true, ReportOnly: true}}})
+	newer := &auth0grpcv1.Rule{Public: true}
+	newer.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 999, protowire.VarintType), 1))
+	proto.SetExtension(method(t, set, "Whoami"), auth0grpcv1.E_Rule, newer)
+	other := protowire.AppendBytes(protowire.AppendTag(nil, auth0grpcv1.E_Rule.TypeDescriptor().Number(), protowire.BytesType), []byte("of others"))
+	proto.ClearExtension(method(t, set, "Price"), auth0grpcv1.E_Rule)
+	method(t, set, "Price").ProtoReflect().SetUnknown(other)
+
+	files := filesOf(t, set)
+	got, err := policy.FromServices(servicesIn(files, "shop.v1"), files)
+	want := []string{
+		"0:0: shop.v1.ShopService.Get" + rule,
+		"0:0: shop.v1.ShopService.Ping" + rule + ".any_of[0].any_scope[0]",
+		"0:0: shop.v1.ShopService.Ping" + rule + ".any_of[1].optional",
+		"0:0: shop.v1.ShopService.Ping" + rule + ".any_of[1].report_only",
+		"0:0: shop.v1.ShopService.Price" + rule,
+		"0:0: shop.v1.ShopService.Put" + rule + ".public",
+		"0:0: shop.v1.ShopService.Put" + rule + ".scopes[0]",
+		"0:0: shop.v1.ShopService.Whoami" + rule + ".field_999",
+	}
+	if diff := cmp.Diff(want, places(t, err)); diff != "" {
+		t.Errorf("faults (-want +got):\n%s\n%v", diff, err)
+	}
+	if got != nil {
+		t.Errorf("table %v beside an error", got)
+	}
+}
+
+func TestFromServicesWantsServices(t *testing.T) {
+	services := map[string]grpc.ServiceInfo{"google.protobuf.MethodOptions": {}}
+	if got, err := policy.FromServices(services, nil); err == nil {
+		t.Errorf("a message was taken for a service: %v", got)
+	}
+}
+
+// TestFromServicesOfDynamicFiles is that files count that were registered at run
+// time.
+func TestFromServicesOfDynamicFiles(t *testing.T) {
+	file := &descriptorpb.FileDescriptorProto{
+		Name: proto.String("policy_test/dynamic.proto"), Package: proto.String("policytest.dynamic"),
+		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("M")}},
+		Service: []*descriptorpb.ServiceDescriptorProto{{
+			Name:    proto.String("S"),
+			Options: &descriptorpb.ServiceOptions{},
+			Method:  []*descriptorpb.MethodDescriptorProto{{Name: proto.String("Do"), InputType: proto.String("M"), OutputType: proto.String("M")}},
+		}},
+	}
+	proto.SetExtension(file.Service[0].Options, auth0grpcv1.E_DefaultRule, &auth0grpcv1.Rule{Authenticated: true})
+	descriptor, err := protodesc.NewFile(file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := protoregistry.GlobalFiles.RegisterFile(descriptor); err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	do := func(any, context.Context, func(any) error, grpc.UnaryServerInterceptor) (any, error) { return nil, nil }
+	server.RegisterService(&grpc.ServiceDesc{
+		ServiceName: "policytest.dynamic.S", HandlerType: (*any)(nil),
+		Methods: []grpc.MethodDesc{{MethodName: "Do", Handler: do}}, Metadata: file.GetName(),
+	}, nil)
+	got, err := policy.FromServer(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || got["/policytest.dynamic.S/Do"].String() != "authenticated" {
+		t.Errorf("table %v, want the default of the service", got)
+	}
+}

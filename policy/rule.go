@@ -1,0 +1,162 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/auth0grpc/auth0grpc"
+)
+
+// The members of a rule. Each has the name of the function that it stands for.
+var (
+	nameRules = map[string]func(...string) auth0grpc.Rule{
+		"scopes":        auth0grpc.Scopes,
+		"anyScope":      auth0grpc.AnyScope,
+		"permissions":   auth0grpc.Permissions,
+		"anyPermission": auth0grpc.AnyPermission,
+		"organizations": auth0grpc.Organizations,
+		"clients":       auth0grpc.Clients,
+	}
+	partRules = map[string]func(...auth0grpc.Rule) auth0grpc.Rule{
+		"allOf": auth0grpc.AllOf,
+		"anyOf": auth0grpc.AnyOf,
+	}
+	bareRules = map[string]func() auth0grpc.Rule{
+		"authenticated": auth0grpc.Authenticated,
+		"optional":      auth0grpc.Optional,
+		"public":        auth0grpc.Public,
+	}
+	// modifiers are the members that belong to a row and not to a part of its rule.
+	modifiers = map[string]modifier{
+		"reportOnly": flagModifier(auth0grpc.Rule.ReportOnly),
+	}
+)
+
+// A modifier returns the rule changed as the value says.
+type modifier func(f *faults, path string, value node, rule auth0grpc.Rule) auth0grpc.Rule
+
+func flagModifier(change func(auth0grpc.Rule) auth0grpc.Rule) modifier {
+	return func(f *faults, path string, value node, rule auth0grpc.Rule) auth0grpc.Rule {
+		f.flag(path, value)
+		return change(rule)
+	}
+}
+
+// rule reads a rule: of a row, or one inside a rule. What it returns is to be used
+// only if no fault was added.
+func (f *faults) rule(path string, n node, inside bool) auth0grpc.Rule {
+	members, ok := n.value.(object)
+	if !ok {
+		f.add(n.at, path, `want an object that states a rule, as in {"scopes": ["read:orders"]}`)
+		return auth0grpc.Rule{}
+	}
+	var rule auth0grpc.Rule
+	var stated *member
+	for i := range members {
+		m := &members[i]
+		here := path + step(m.label)
+		if _, ok := modifiers[m.name]; ok {
+			if inside {
+				f.add(m.at, here, "is for the whole rule of a row, not for a part of it")
+			}
+			continue
+		}
+		one, ok := f.statement(here, m, inside)
+		switch {
+		case !ok:
+			f.add(m.at, here, "is unknown; want one of %s", memberNames())
+		case stated != nil:
+			f.add(m.at, here, "states a second rule beside %s; combine them by allOf or anyOf", stated.label)
+		default:
+			rule, stated = one, m
+		}
+	}
+	if stated == nil {
+		f.add(n.at, path, "states no rule; want one of %s", memberNames())
+		return auth0grpc.Rule{}
+	}
+	for _, m := range members {
+		if modify, ok := modifiers[m.name]; ok {
+			rule = modify(f, path+step(m.label), m.value, rule)
+		}
+	}
+	return rule
+}
+
+// statement reads the member that says what a rule asks for, and reports whether
+// it is one.
+func (f *faults) statement(path string, m *member, inside bool) (auth0grpc.Rule, bool) {
+	if rule, ok := nameRules[m.name]; ok {
+		return rule(f.names(path, m.value)...), true
+	}
+	if rule, ok := partRules[m.name]; ok {
+		return rule(f.parts(path, m.value)...), true
+	}
+	if rule, ok := bareRules[m.name]; ok {
+		f.flag(path, m.value)
+		if inside && m.name != "authenticated" {
+			f.add(m.at, path, "stands alone, not inside a rule")
+		}
+		return rule(), true
+	}
+	return auth0grpc.Rule{}, false
+}
+
+// names reads what New accepts as names, see the grammar of RFC 6749, section 3.3.
+func (f *faults) names(path string, n node) []string {
+	elements, ok := n.value.(array)
+	if !ok {
+		f.add(n.at, path, "want an array of strings")
+		return nil
+	}
+	if len(elements) == 0 {
+		f.add(n.at, path, "is empty; to ask for no scope, use authenticated")
+	}
+	names := make([]string, 0, len(elements))
+	for i, e := range elements {
+		name, ok := e.value.(string)
+		switch here := element(path, i); {
+		case !ok:
+			f.add(e.at, here, "want a string")
+		case name == "":
+			f.add(e.at, here, "is empty")
+		case strings.ContainsFunc(name, notNameRune):
+			f.add(e.at, here, "%q has characters that no scope can have; give each name as an element of its own", name)
+		case slices.Contains(names, name):
+			f.add(e.at, here, "%q is named twice", name)
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+func notNameRune(r rune) bool { return r <= ' ' || r == '"' || r == '\\' || r > '~' }
+
+func (f *faults) parts(path string, n node) []auth0grpc.Rule {
+	elements, ok := n.value.(array)
+	if !ok {
+		f.add(n.at, path, "want an array of rules")
+		return nil
+	}
+	if len(elements) == 0 {
+		f.add(n.at, path, "is empty; want at least one rule")
+	}
+	rules := make([]auth0grpc.Rule, len(elements))
+	for i, e := range elements {
+		rules[i] = f.rule(element(path, i), e, true)
+	}
+	return rules
+}
+
+// flag accepts true alone: what is not wanted is left out, so that "public" is
+// nowhere in a policy in which nothing is public.
+func (f *faults) flag(path string, n node) {
+	if n.value != true {
+		f.add(n.at, path, "want true, or leave it out")
+	}
+}
+
+// memberNames lists the members that a rule can have.
+func memberNames() string {
+	return "scopes, anyScope, permissions, anyPermission, organizations, clients, allOf, anyOf, authenticated, optional, public"
+}
