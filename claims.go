@@ -2,10 +2,12 @@ package auth0grpc
 
 import (
 	"cmp"
+	"crypto/x509"
 	"errors"
 	"strings"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/auth0grpc/auth0grpc/internal/keyset"
 	"github.com/auth0grpc/auth0grpc/internal/strictjson"
@@ -15,15 +17,16 @@ import (
 // it was signed.
 type claims struct {
 	Token
-	from            *issuer       // set when iss is found on the list
-	key             *keyset.Key   // set when its signature is verified
-	clearedAt       atomic.Uint64 // the generation of the revocations at which it was not revoked
-	tokenID         string        // jti, where there is one
-	authorizedParty string        // azp, of Auth0's own profile
-	rfc9068Client   string        // client_id, of the RFC 9068 profile
-	notBefore       time.Time     // zero: no nbf
-	foreign         bool          // has the marks of something that is no access token
-	bound           bool          // has a cnf
+	from            *issuer                                        // set when iss is found on the list
+	key             *keyset.Key                                    // set when its signature is verified
+	clearedAt       atomic.Uint64                                  // the generation of the revocations at which it was not revoked
+	tokenID         string                                         // jti, where there is one
+	authorizedParty string                                         // azp, of Auth0's own profile
+	rfc9068Client   string                                         // client_id, of the RFC 9068 profile
+	notBefore       time.Time                                      // zero: no nbf
+	foreign         bool                                           // has the marks of something that is no access token
+	cnf             *confirmation                                  // unbound where there is none
+	heldBy          atomic.Pointer[weak.Pointer[x509.Certificate]] // the last certificate found to be that of cnf
 }
 
 var (
@@ -45,7 +48,7 @@ var decided = [...]string{
 // The claims iss, sub, aud, exp and iat are required. It refuses what is
 // ill-typed but judges no value.
 func parseClaims(payload string) (*claims, *refusal) {
-	c := &claims{Token: Token{payload: payload}}
+	c := &claims{Token: Token{payload: payload}, cnf: unbound}
 	if err := strictjson.Object(payload, c.set); err != nil {
 		if errors.Is(err, errIllTyped) || errors.Is(err, errAlmostClaim) {
 			return nil, refusedClaims.because(err)
@@ -94,7 +97,7 @@ func (c *claims) set(name, value string) error {
 	case "jti":
 		c.tokenID, ok = strictjson.String(value)
 	case "cnf":
-		c.bound = true
+		c.cnf, ok = parseConfirmation(value)
 	case "nonce", "at_hash", "c_hash", "events", "htm", "htu":
 		c.foreign = true
 	default:
@@ -141,6 +144,36 @@ func splitScope(scope string) []string {
 		}
 	}
 	return scopes
+}
+
+// A confirmation is the cnf claim (RFC 7800): what the token is bound to.
+type confirmation struct {
+	key         string // jkt: the thumbprint of a DPoP key
+	certificate string // x5t#S256: the hash of a client certificate
+	other       bool   // something else
+}
+
+// unbound is the confirmation of a token without cnf.
+var unbound = &confirmation{}
+
+func parseConfirmation(value string) (*confirmation, bool) {
+	cnf := &confirmation{}
+	err := strictjson.Object(value, func(name, value string) error {
+		ok := true
+		switch name {
+		case "jkt":
+			cnf.key, ok = strictjson.String(value)
+		case "x5t#S256":
+			cnf.certificate, ok = strictjson.String(value)
+		default:
+			cnf.other = true
+		}
+		if !ok {
+			return errIllTyped
+		}
+		return nil
+	})
+	return cnf, err == nil
 }
 
 // clientAudience reports whether the only audience is the client itself, as in

@@ -21,12 +21,12 @@ func TestParseClaims(t *testing.T) {
 	got := map[string]any{
 		"issuer": c.Issuer(), "subject": c.Subject(), "audience": c.Audience(), "client": c.ClientID(), "org": c.OrganizationID(),
 		"scopes": c.Scopes(), "permissions": c.Permissions(), "issued": c.IssuedAt().Unix(), "expiry": c.Expiry().Unix(),
-		"notBefore": c.notBefore.UnixMilli(), "bound": c.bound, "foreign": c.foreign,
+		"notBefore": c.notBefore.UnixMilli(), "bound": c.cnf.key, "foreign": c.foreign,
 	}
 	want := map[string]any{
 		"issuer": "https://a.example.com/", "subject": "s", "audience": []string{"api"}, "client": "app", "org": "org_a",
 		"scopes": []string{"read:a", "write:b"}, "permissions": []string{"p", "q"}, "issued": int64(1000), "expiry": int64(2000),
-		"notBefore": int64(1500500), "bound": true, "foreign": true,
+		"notBefore": int64(1500500), "bound": "x", "foreign": true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("claims (-want +got):\n%s", diff)

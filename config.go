@@ -68,6 +68,11 @@ type Config struct {
 	// Interceptor.
 	RevocationFeed RevocationFeed
 
+	// DPoP and MTLS say how tokens bound to their sender are handled. Default: both
+	// disabled, and such tokens are refused.
+	DPoP DPoP
+	MTLS MTLS
+
 	// ReportOnly lets calls pass that would have been refused, and reports them:
 	// to OnDecision, and to Logger when it begins and every hour in which it happens.
 	// It is for rolling out: for the whole table here, for a row by Rule.ReportOnly.
@@ -132,7 +137,7 @@ const maxClockSkew = 5 * time.Minute
 func New(config Config) (*Interceptor, error) {
 	config = config.withDefaults()
 	methods, faults := newTable(config.Methods)
-	faults = slices.Concat(faults, config.issuerFaults(), config.audienceFaults(), config.algorithmFaults())
+	faults = slices.Concat(faults, config.issuerFaults(), config.audienceFaults(), config.algorithmFaults(), config.bindingFaults())
 	if config.ClockSkew < 0 || config.ClockSkew > maxClockSkew {
 		faults = append(faults, &ConfigError{"ClockSkew", config.ClockSkew.String(), "want 0 to 5m0s"})
 	}
@@ -157,6 +162,9 @@ func New(config Config) (*Interceptor, error) {
 		streams:           streams{policy: config.Streams, timer: realTimer},
 		feed:              config.RevocationFeed,
 	}
+	if faults := i.verifier.binding.ruleBindingFaults(methods); len(faults) > 0 {
+		return nil, joinFaults(faults)
+	}
 	i.table.Store(methods)
 	if i.reportOnly || len(methods.reportOnlyRows()) > 0 {
 		i.remind(context.Background(), config.Now())
@@ -175,6 +183,13 @@ func (c Config) withDefaults() Config {
 	}
 	if c.CacheSize == 0 {
 		c.CacheSize = defaultCacheSize
+	}
+	c.DPoP.Algorithms = slices.Clone(c.DPoP.Algorithms)
+	if len(c.DPoP.Algorithms) == 0 {
+		c.DPoP.Algorithms = []string{"ES256"}
+	}
+	if c.DPoP.NonceLife == 0 {
+		c.DPoP.NonceLife = defaultNonceLife
 	}
 	if c.MaxTokenLife == 0 {
 		c.MaxTokenLife = defaultMaxTokenLife

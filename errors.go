@@ -3,6 +3,7 @@ package auth0grpc
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -32,6 +33,9 @@ var (
 	// ErrKeysUnavailable reports that the issuer's keys could not be had, so
 	// that a token could be neither accepted nor refused.
 	ErrKeysUnavailable = errors.New("auth0grpc: signing keys unavailable")
+	// ErrReplayStoreUnavailable reports that Config.DPoP.Replay failed, so that a
+	// proof could be neither accepted nor refused.
+	ErrReplayStoreUnavailable = errors.New("auth0grpc: replay store unavailable")
 )
 
 // ErrorDomain is the domain of the google.rpc.ErrorInfo in each refusal.
@@ -58,6 +62,14 @@ const (
 	ReasonBadSignature            Reason = "BAD_SIGNATURE"            // Unauthenticated: the key did not sign this
 	ReasonTokenRevoked            Reason = "TOKEN_REVOKED"            // Unauthenticated: see Interceptor.Revoke
 	ReasonVerificationFailed      Reason = "VERIFICATION_FAILED"      // Unauthenticated: verification broke off
+	ReasonDPoPRequired            Reason = "DPOP_REQUIRED"            // Unauthenticated: the method wants the scheme DPoP
+	ReasonTokenNotBound           Reason = "TOKEN_NOT_BOUND"          // Unauthenticated: the token has no cnf that is asked for
+	ReasonMissingProof            Reason = "MISSING_DPOP_PROOF"       // Unauthenticated: not exactly one dpop value
+	ReasonInvalidProof            Reason = "INVALID_DPOP_PROOF"       // Unauthenticated: the proof does not fit the call
+	ReasonProofReplayed           Reason = "DPOP_PROOF_REPLAYED"      // Unauthenticated: the proof was used before
+	ReasonUseNonce                Reason = "USE_DPOP_NONCE"           // Unauthenticated: try again with the nonce in dpop-nonce
+	ReasonWrongCertificate        Reason = "WRONG_CERTIFICATE"        // Unauthenticated: not the certificate that the token is bound to
+	ReasonReplayStoreUnavailable  Reason = "REPLAY_STORE_UNAVAILABLE" // Unavailable: no telling whether the proof was used
 	ReasonInsufficientScope       Reason = "INSUFFICIENT_SCOPE"       // PermissionDenied: the scope claim lacks what the rule asks for
 	ReasonInsufficientPermissions Reason = "INSUFFICIENT_PERMISSIONS" // PermissionDenied: the permissions claim does
 	ReasonWrongOrganization       Reason = "WRONG_ORGANIZATION"       // PermissionDenied: org_id is not one of the rule's
@@ -82,11 +94,12 @@ func ReasonFromError(err error) (Reason, bool) {
 // gets, and is made once; its cause is for interceptors outside ours, whose
 // logs are not secret either: neither holds anything of the token.
 type refusal struct {
-	kind      error // the sentinel
-	reason    Reason
-	status    *status.Status
-	challenge metadata.MD // nil where the outcome has none
-	cause     error       // nil where the reason says it all
+	kind       error // the sentinel
+	reason     Reason
+	status     *status.Status
+	challenge  metadata.MD // nil where the outcome has none
+	parameters *string     // of the challenge, for other schemes than Bearer; nil where there is none
+	cause      error       // nil where the reason says it all
 }
 
 func (r *refusal) Error() string {
@@ -118,10 +131,10 @@ func (r *refusal) because(cause error) *refusal {
 // of most client libraries (grpc-js, grpcio) carry trailers alone. The errors of
 // SetHeader and SetTrailer say that the call is over or that ctx is of no call;
 // the refusal itself then has to do.
-func (r *refusal) send(ctx context.Context) {
-	if r.challenge != nil {
-		_ = grpc.SetHeader(ctx, r.challenge)
-		_ = grpc.SetTrailer(ctx, r.challenge)
+func (r *refusal) send(ctx context.Context, challenge metadata.MD) {
+	if challenge != nil {
+		_ = grpc.SetHeader(ctx, challenge)
+		_ = grpc.SetTrailer(ctx, challenge)
 	}
 }
 
@@ -129,11 +142,11 @@ func (r *refusal) send(ctx context.Context) {
 // section 3: code is "" (no token: no error code), invalid_request or
 // invalid_token.
 func tokenRefusal(kind error, code string, reason Reason, text string) *refusal {
-	challenge := "Bearer"
+	var parameters string
 	if code != "" {
-		challenge = `Bearer error="` + code + `", error_description="` + text + `"`
+		parameters = `error="` + code + `", error_description="` + text + `"`
 	}
-	return newRefusal(kind, codes.Unauthenticated, infoOf(reason), text, challenge)
+	return newRefusal(kind, codes.Unauthenticated, infoOf(reason), text, &parameters)
 }
 
 func infoOf(reason Reason) *errdetails.ErrorInfo {
@@ -141,11 +154,11 @@ func infoOf(reason Reason) *errdetails.ErrorInfo {
 }
 
 // newRefusal makes the status: a fixed text and an ErrorInfo.
-func newRefusal(kind error, code codes.Code, info *errdetails.ErrorInfo, text, challenge string) *refusal {
-	r := &refusal{kind: kind, reason: Reason(info.Reason)}
+func newRefusal(kind error, code codes.Code, info *errdetails.ErrorInfo, text string, parameters *string) *refusal {
+	r := &refusal{kind: kind, reason: Reason(info.Reason), parameters: parameters}
 	r.status = mustDetail(status.New(code, "auth0grpc: "+text), info)
-	if challenge != "" {
-		r.challenge = metadata.Pairs("www-authenticate", challenge)
+	if parameters != nil {
+		r.challenge = metadata.Pairs("www-authenticate", strings.TrimSpace("Bearer "+*parameters))
 	}
 	return r
 }
@@ -177,8 +190,19 @@ var (
 	refusedSignature          = invalidToken(ReasonBadSignature, "the signature of the access token is wrong")
 	refusedRevoked            = invalidToken(ReasonTokenRevoked, "the access token has been revoked")
 	refusedVerificationFailed = invalidToken(ReasonVerificationFailed, "the access token could not be verified")
-	refusedUnlisted           = newRefusal(ErrUnlistedMethod, codes.PermissionDenied, infoOf(ReasonMethodNotListed), "the method is not listed", "")
-	refusedKeysUnavailable    = newRefusal(ErrKeysUnavailable, codes.Unavailable, infoOf(ReasonKeysUnavailable), "the signing keys of the issuer are unavailable", "")
+	refusedWithoutDPoP        = tokenRefusal(ErrInvalidToken, "invalid_request", ReasonDPoPRequired, "the method wants a token under the scheme DPoP")
+	refusedWithoutMTLS        = invalidToken(ReasonTokenNotBound, "the access token is not bound to a certificate")
+	refusedUnbound            = invalidToken(ReasonTokenNotBound, "the access token is not bound to a key")
+	refusedStrayProof         = tokenRefusal(ErrInvalidToken, "invalid_request", ReasonMalformedAuthorization, "a proof was sent with a token that is not bound to a key")
+	refusedProofCount         = tokenRefusal(ErrInvalidToken, "invalid_request", ReasonMissingProof, "exactly one DPoP proof is wanted")
+	refusedProof              = tokenRefusal(ErrInvalidToken, "invalid_dpop_proof", ReasonInvalidProof, "the DPoP proof does not fit the call")
+	refusedProofKey           = invalidToken(ReasonInvalidProof, "the DPoP proof is by another key than the access token is bound to")
+	refusedReplay             = tokenRefusal(ErrInvalidToken, "invalid_dpop_proof", ReasonProofReplayed, "the DPoP proof was used before")
+	refusedNonce              = tokenRefusal(ErrInvalidToken, "use_dpop_nonce", ReasonUseNonce, "the DPoP proof lacks a nonce that the server issued")
+	refusedCertificate        = invalidToken(ReasonWrongCertificate, "the access token is bound to another certificate")
+	refusedReplayStore        = newRefusal(ErrReplayStoreUnavailable, codes.Unavailable, infoOf(ReasonReplayStoreUnavailable), "the memory of used DPoP proofs is unavailable", nil)
+	refusedUnlisted           = newRefusal(ErrUnlistedMethod, codes.PermissionDenied, infoOf(ReasonMethodNotListed), "the method is not listed", nil)
+	refusedKeysUnavailable    = newRefusal(ErrKeysUnavailable, codes.Unavailable, infoOf(ReasonKeysUnavailable), "the signing keys of the issuer are unavailable", nil)
 )
 
 func invalidToken(reason Reason, text string) *refusal {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 )
 
 // An Interceptor decides on every call of a gRPC server. One Interceptor serves
@@ -37,8 +38,10 @@ func (i *Interceptor) authorize(ctx context.Context, fullMethod string) (context
 		if v.reported = i.reports(&v); v.reported {
 			i.remind(ctx, i.verifier.now())
 		} else {
-			v.refused.send(ctx)
+			v.refused.send(ctx, i.challenge(&v))
 		}
+	} else if nonce := i.nonce(&v); nonce != nil {
+		_ = grpc.SetTrailer(ctx, nonce)
 	}
 	if i.onDecision != nil {
 		i.tell(ctx, v.decision(fullMethod, time.Since(start)))
@@ -67,12 +70,21 @@ func (i *Interceptor) decide(ctx context.Context, fullMethod string) verdict {
 	if v.row != nil && v.row.rule.kind == kindPublic {
 		return v
 	}
-	raw, refused := bearerToken(ctx)
+	by, refused := callCredential(ctx, i.verifier.binding.takesDPoP())
 	if refused == refusedMissing && v.row != nil && v.row.rule.kind == kindOptional {
 		return v
 	}
+	v.scheme = by.scheme
 	if refused == nil {
-		v.claims, v.hit, refused = i.verifier.verify(ctx, raw)
+		refused = i.verifier.binding.demands(v.row, by.scheme)
+	}
+	if refused == nil {
+		v.claims, v.hit, refused = i.verifier.verify(ctx, by.token)
+	}
+	if refused == nil && i.verifier.binding != nil {
+		if refused = i.checkBinding(ctx, fullMethod, &v, by); refused != nil {
+			v.claims = nil // whoever presents it is not who it was issued to
+		}
 	}
 	if refused != nil {
 		v.refused = refused
@@ -85,6 +97,27 @@ func (i *Interceptor) decide(ctx context.Context, fullMethod string) verdict {
 		v.refused = v.row.short[short]
 	}
 	return v
+}
+
+// checkBinding is binder.check, in which a panic is a refusal as it is in
+// verification: a replay store or a certificate function is not ours.
+func (i *Interceptor) checkBinding(ctx context.Context, fullMethod string, v *verdict, by credential) (refused *refusal) {
+	defer contain(&refused)
+	return i.verifier.binding.check(ctx, i.verifier.now(), fullMethod, v.row, by, v.claims)
+}
+
+func (i *Interceptor) challenge(v *verdict) metadata.MD {
+	if i.verifier == nil {
+		return v.refused.challenge
+	}
+	return i.verifier.binding.challenge(v.refused, v.scheme, v.row, i.verifier.now)
+}
+
+func (i *Interceptor) nonce(v *verdict) metadata.MD {
+	if i.verifier.binding == nil {
+		return nil
+	}
+	return i.verifier.binding.nonce(v.scheme, i.verifier.now)
 }
 
 // UnaryServerInterceptor returns the interceptor for unary methods. Put it in
@@ -164,6 +197,9 @@ func (i *Interceptor) Ready(ctx context.Context) error {
 // on.
 func (i *Interceptor) SetMethods(methods map[string]Rule) error {
 	next, faults := newTable(methods)
+	if i.verifier != nil {
+		faults = append(faults, i.verifier.binding.ruleBindingFaults(next)...)
+	}
 	if len(faults) > 0 {
 		return joinFaults(faults)
 	}

@@ -11,30 +11,53 @@ import (
 // take in a header. Beyond it a token is refused by its length alone.
 const maxTokenBytes = 16 << 10
 
-// bearerToken takes the access token from the call's metadata: exactly one
-// authorization value, the scheme Bearer in any case (RFC 9110, section 11.1),
-// one space, and something of bounded length.
+// A scheme is how a credential is presented.
+type scheme int
+
+const (
+	schemeBearer scheme = iota // RFC 6750
+	schemeDPoP                 // RFC 9449
+)
+
+// A credential is what an authorization value holds.
+type credential struct {
+	scheme scheme
+	token  string
+}
+
+// callCredential takes the credential from the call's metadata.
+func callCredential(ctx context.Context, takeDPoP bool) (credential, *refusal) {
+	// ValueFromIncomingContext copies one value; FromIncomingContext copies all metadata.
+	return parseCredential(metadata.ValueFromIncomingContext(ctx, "authorization"), takeDPoP)
+}
+
+// parseCredential wants exactly one authorization value: the scheme Bearer, or
+// DPoP where that is taken, in any case (RFC 9110, section 11.1), one space, and
+// something of bounded length.
 //
 // Two values are refused even when they are equal: which of them a proxy in
 // front of us looked at is not ours to guess.
-func bearerToken(ctx context.Context) (string, *refusal) {
-	// ValueFromIncomingContext copies one value; FromIncomingContext copies all metadata.
-	return bearerTokenOf(metadata.ValueFromIncomingContext(ctx, "authorization"))
-}
-
-func bearerTokenOf(values []string) (string, *refusal) {
+func parseCredential(values []string, takeDPoP bool) (credential, *refusal) {
 	if len(values) == 0 {
-		return "", refusedMissing
+		return credential{}, refusedMissing
 	}
 	if len(values) > 1 {
-		return "", refusedAuthorization
+		return credential{}, refusedAuthorization
 	}
-	const scheme = "Bearer "
-	value := values[0]
+	if token, ok := cutScheme(values[0], "Bearer "); ok {
+		return credential{schemeBearer, token}, nil
+	}
+	if token, ok := cutScheme(values[0], "DPoP "); ok && takeDPoP {
+		return credential{schemeDPoP, token}, nil
+	}
+	return credential{}, refusedAuthorization
+}
+
+func cutScheme(value, scheme string) (token string, ok bool) {
 	if len(value) <= len(scheme) || len(value) > len(scheme)+maxTokenBytes || !strings.EqualFold(value[:len(scheme)], scheme) {
-		return "", refusedAuthorization
+		return "", false
 	}
-	return value[len(scheme):], nil
+	return value[len(scheme):], true
 }
 
 // isToken68 reports whether text has the characters of a bearer token (RFC 6750,

@@ -16,8 +16,9 @@ type Rule struct {
 	rules []Rule   // of AllOf and AnyOf
 
 	// What follows belongs to the row and not to a part of its rule.
-	reportOnly bool
-	streams    StreamPolicy
+	reportOnly               bool
+	streams                  StreamPolicy
+	requireDPoP, requireMTLS bool
 }
 
 type ruleKind int
@@ -100,6 +101,21 @@ func (r Rule) Streams(policy StreamPolicy) Rule {
 	return r
 }
 
+// RequireDPoP returns the rule as one that only tokens bound by DPoP meet, also
+// where Config.DPoP merely allows it. It is for the whole rule of a row.
+func (r Rule) RequireDPoP() Rule {
+	r.requireDPoP = true
+	return r
+}
+
+// RequireMTLS returns the rule as one that only tokens bound to a client
+// certificate meet, also where Config.MTLS merely allows it. It is for the whole
+// rule of a row.
+func (r Rule) RequireMTLS() Rule {
+	r.requireMTLS = true
+	return r
+}
+
 func named(kind ruleKind, names []string) Rule {
 	return Rule{kind: kind, names: slices.Clone(names)}
 }
@@ -170,6 +186,12 @@ func (r *Rule) modifiers() string {
 	var all string
 	if r.streams.kind != 0 {
 		all += ", " + r.streams.String()
+	}
+	if r.requireDPoP {
+		all += ", DPoP required"
+	}
+	if r.requireMTLS {
+		all += ", mTLS required"
 	}
 	if r.reportOnly {
 		all += ", REPORT ONLY"
@@ -258,7 +280,7 @@ func (r *Rule) faults() []string {
 	var all []string
 	r.walk(func(rule *Rule) {
 		if rule != r && rule.modifiers() != "" {
-			all = append(all, "ReportOnly and Streams are for the whole rule of a row, not for a part of it")
+			all = append(all, "ReportOnly, Streams, RequireDPoP and RequireMTLS are for the whole rule of a row, not for a part of it")
 		}
 		if fault := rule.streams.fault(); fault != "" {
 			all = append(all, "Streams: "+fault)
@@ -271,6 +293,9 @@ func (r *Rule) faults() []string {
 				all = append(all, "AllOf and AnyOf want at least one rule")
 			}
 		case kindPublic, kindOptional:
+			if rule.kind == kindPublic && (r.requireDPoP || r.requireMTLS) {
+				all = append(all, "Public looks at no token, so it cannot require one that is bound")
+			}
 			if rule != r {
 				all = append(all, "Public and Optional stand alone, not inside AllOf or AnyOf")
 			}

@@ -201,7 +201,7 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, srv any, stre
 	g.cancel(ended) // first the cause, then over: who sees over finds the cause
 	g.over.Store(true)
 	v.refused = ended
-	ended.send(ctx)
+	ended.send(ctx, i.challenge(v))
 	return ended
 }
 

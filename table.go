@@ -159,10 +159,10 @@ var shortfalls = map[ruleKind]struct {
 // Auth0 for; where any one of several would do, it is told of all.
 func refusalsOf(rule *Rule) map[ruleKind]*refusal {
 	var scope string
-	challenge := `Bearer error="insufficient_scope"`
+	parameters := `error="insufficient_scope"`
 	if scopes := rule.scopes(); len(scopes) > 0 {
 		scope = strings.Join(scopes, " ")
-		challenge += `, scope="` + scope + `"`
+		parameters += `, scope="` + scope + `"`
 	}
 	all := map[ruleKind]*refusal{}
 	rule.walk(func(part *Rule) {
@@ -174,7 +174,7 @@ func refusalsOf(rule *Rule) map[ruleKind]*refusal {
 		if scope != "" {
 			info.Metadata = map[string]string{"scope": scope}
 		}
-		all[part.kind] = newRefusal(ErrInsufficientScope, codes.PermissionDenied, info, short.text, challenge)
+		all[part.kind] = newRefusal(ErrInsufficientScope, codes.PermissionDenied, info, short.text, &parameters)
 	})
 	return all
 }

@@ -54,13 +54,16 @@ func (i *Interceptor) glance(info *tap.Info) (v verdict) {
 	if v.row != nil && v.row.rule.kind == kindPublic {
 		return v
 	}
-	raw, refused := bearerTokenOf(info.Header.Get("authorization"))
+	by, refused := parseCredential(info.Header.Get("authorization"), i.verifier.binding.takesDPoP())
+	if refused == nil {
+		refused = i.verifier.binding.demands(v.row, by.scheme)
+	}
 	switch {
 	case refused == refusedMissing && v.row != nil && v.row.rule.kind == kindOptional:
 	case refused != nil:
 		v.refused = refused
 	default:
-		v.refused = i.verifier.glance(raw, v.row != nil)
+		v.refused = i.verifier.glance(by.token, v.row != nil)
 	}
 	return v
 }

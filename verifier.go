@@ -23,7 +23,8 @@ type verifier struct {
 	algorithms   []string
 	skew         time.Duration
 	now          func() time.Time
-	cache        *cache // nil: off
+	cache        *cache  // nil: off
+	binding      *binder // nil: bound tokens are refused
 	revoked      revocation.List
 	maxTokenLife time.Duration
 	cold         chan struct{} // one place for each public-key operation under way
@@ -48,6 +49,7 @@ func newVerifier(config *Config) *verifier {
 		// out first come, first served, so no good token starves.
 		cold: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
+	v.binding = newBinder(config)
 	if config.CacheSize != NoCache {
 		v.cache = newCache(config.CacheSize)
 	}
@@ -225,7 +227,7 @@ func (v *verifier) checkClaims(c *claims, now time.Time) (*oidc.IDTokenVerifier,
 		return nil, refused
 	}
 	// A bound token without its proof may be a stolen one (RFC 9449, section 7.2).
-	if c.bound {
+	if c.cnf != unbound && !v.binding.supports(c.cnf) {
 		return nil, refusedBound
 	}
 	return through, nil
