@@ -86,12 +86,12 @@ func (t *Token) Claims(dst any) error {
 	return nil
 }
 
-// Format prints the subject, whatever the verb, so that a token that ends up in
-// a log with its context leaves no claims there (GO-2024-2978).
-func (t *Token) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "Token(%q)", t.subject) }
+// Format prints the subject, whatever the verb, so that a token, or a copy of
+// one, that ends up in a log leaves no claims there (GO-2024-2978).
+func (t Token) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "Token(%q)", t.subject) }
 
 // LogValue is Format for log/slog.
-func (t *Token) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
+func (t Token) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
 
 type tokenKey struct{}
 

@@ -110,15 +110,18 @@ func TestTokenPrintsNoClaims(t *testing.T) {
 		if got := fmt.Sprintf(verb, []any{token, map[string]*auth0grpc.Token{"x": token}, struct{ T *auth0grpc.Token }{token}}); strings.Contains(got, "leak") {
 			t.Errorf("%s prints %s from inside", verb, got)
 		}
+		if got := fmt.Sprintf(verb, *token); got != want {
+			t.Errorf("%s prints a copy as %s, want %s", verb, got, want)
+		}
 		if got := fmt.Sprintf(verb, ctx); strings.Contains(got, "leak") {
 			t.Errorf("%s prints the context as %s", verb, got)
 		}
 	}
 	var lines bytes.Buffer
 	for _, handler := range []slog.Handler{slog.NewTextHandler(&lines, nil), slog.NewJSONHandler(&lines, nil)} {
-		slog.New(handler).Info("call", "token", token, "group", slog.GroupValue(slog.Any("token", token)))
+		slog.New(handler).Info("call", "token", token, "copy", *token, "group", slog.GroupValue(slog.Any("token", token)))
 	}
-	if strings.Contains(lines.String(), "leak") || strings.Count(lines.String(), auth0grpctest.Subject) != 4 {
+	if strings.Contains(lines.String(), "leak") || strings.Count(lines.String(), auth0grpctest.Subject) != 6 {
 		t.Errorf("slog prints %s", &lines)
 	}
 	if text, err := json.Marshal(token); err != nil || strings.Contains(string(text), "leak") {
