@@ -10,7 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
@@ -297,6 +301,38 @@ func TestGarbageCostsNoFetch(t *testing.T) {
 				t.Fatalf("%s: %d fetches, want none", row.name, n)
 			}
 		}
+	}
+}
+
+// The tap gives the verdict of the interceptor, only earlier: before the message,
+// and for nobody's key or network.
+func TestTapAgrees(t *testing.T) {
+	f := newFixture(t, nil)
+	tapped := grpc.NewServer(append(f.guard.ServerOptions(), grpc.InTapHandle(f.guard.TapHandle()))...)
+	testgrpc.RegisterTestServiceServer(tapped, service{})
+	conn := auth0grpctest.Connect(t, tapped, "")
+	rows := slices.Concat(headerRows(f), claimRows(f), shapeRows(f), compactRows(f), []tokenRow{
+		{"expired", f.token(claims{"exp": today}), expired},
+		{"opaque", "leak-opaque", malformed},
+		{"wrong scope", f.token(claims{"scope": "leak"}), lacksReadOrders},
+	})
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			for _, m := range shapes {
+				ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+row.token)
+				got := status.Convert(exchange(ctx, conn, m).err)
+				if row.want.kind == nil {
+					if got.Code() != codes.OK {
+						t.Errorf("%s: %v, want a call that passes", m.name, got)
+					}
+					continue
+				}
+				if got.Code() != row.want.code || got.Message() != "auth0grpc: "+row.want.message {
+					t.Errorf("%s: %v, want %v %q", m.name, got, row.want.code, row.want.message)
+				}
+				row.want.checkDetails(t, got)
+			}
+		})
 	}
 }
 
