@@ -1,0 +1,322 @@
+package dpop_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/auth0grpc/auth0grpc/internal/dpop"
+)
+
+// clock is set by hand.
+type clock struct{ nanos atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.set(now)
+	return c
+}
+
+func (c *clock) set(t time.Time)     { c.nanos.Store(t.UnixNano()) }
+func (c *clock) now() time.Time      { return time.Unix(0, c.nanos.Load()) }
+func (c *clock) add(d time.Duration) { c.nanos.Add(int64(d)) }
+
+// use says what Use must answer.
+func use(t *testing.T, m *dpop.Memory, id string, until time.Time, want bool, wantErr error) {
+	t.Helper()
+	if first, err := m.Use(context.Background(), id, until); first != want || err != wantErr {
+		t.Errorf("Use(%q, now%+v) = %t, %v; want %t, %v", id, until.Sub(now), first, err, want, wantErr)
+	}
+}
+
+func TestMemory(t *testing.T) {
+	c := newClock()
+	m := dpop.NewMemory(100, c.now)
+	until := now.Add(5 * time.Minute)
+	use(t, m, "a", until, true, nil)
+	use(t, m, "a", until, false, nil)
+	use(t, m, "a", until.Add(time.Second), false, nil) // another proof with the same jti
+	use(t, m, "b", until, true, nil)
+	use(t, m, "", until, true, nil)
+	use(t, m, "", until, false, nil)
+
+	c.set(until) // included
+	use(t, m, "a", until, false, nil)
+	use(t, m, "c", until, true, nil)
+	use(t, m, "c", until, false, nil)
+
+	c.set(until.Add(time.Microsecond))
+	use(t, m, "a", until, false, nil) // too late to be first
+	use(t, m, "a", until.Add(time.Second), true, nil)
+	use(t, m, "a", until.Add(time.Second), false, nil)
+	use(t, m, "late", until, false, nil)
+}
+
+func TestMemoryWithoutAClock(t *testing.T) {
+	m := dpop.NewMemory(1, nil)
+	use(t, m, "a", time.Now().Add(time.Minute), true, nil)
+	use(t, m, "a", time.Now().Add(time.Minute), false, nil)
+}
+
+// A full memory refuses, until and only until one of its records has ended,
+// whichever of its shards that is in.
+func TestMemoryFull(t *testing.T) {
+	const capacity = 1000
+	c := newClock()
+	m := dpop.NewMemory(capacity, c.now)
+	for i := range capacity {
+		use(t, m, strconv.Itoa(i), now.Add(time.Duration(i)*time.Second), true, nil)
+	}
+	far := now.Add(time.Hour)
+	use(t, m, "more", far, false, dpop.ErrFull)
+	use(t, m, "7", now.Add(7*time.Second), false, nil) // known all the same
+	for i := range 20 {
+		c.add(time.Second)
+		use(t, m, "more"+strconv.Itoa(i), far, true, nil)
+		use(t, m, "more"+strconv.Itoa(i), far, false, nil)
+		use(t, m, "still more", far, false, dpop.ErrFull)
+	}
+	if n := m.Live(); n != capacity {
+		t.Errorf("%d records, want %d", n, capacity)
+	}
+}
+
+func TestMemoryWithoutCapacity(t *testing.T) {
+	for _, capacity := range []int{0, -1} {
+		use(t, dpop.NewMemory(capacity, newClock().now), "a", now, false, dpop.ErrFull)
+	}
+}
+
+// Ends in any order, ids used again after their end: against a plain map. The
+// clock goes on by a second now and then, so that windows begin and end.
+func TestMemoryIsExact(t *testing.T) {
+	c := newClock()
+	m := dpop.NewMemory(1<<20, c.now)
+	model := map[string]time.Time{}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 60_000 {
+		if r.IntN(100) == 0 {
+			c.add(time.Second)
+		}
+		id := strconv.Itoa(r.IntN(5_000))
+		until := c.now().Add(time.Duration(r.IntN(330)) * time.Second)
+		end, used := model[id]
+		want := !used || end.Before(c.now())
+		if want {
+			model[id] = until
+		}
+		use(t, m, id, until, want, nil)
+		if t.Failed() {
+			return
+		}
+	}
+	// Forgotten by themselves, all of them.
+	c.add(time.Hour)
+	for i := range 20_000 {
+		use(t, m, "after"+strconv.Itoa(i), c.now(), true, nil)
+	}
+	if n := m.Live(); n != 20_000 {
+		t.Errorf("%d records, want 20000", n)
+	}
+}
+
+// Whatever the clock does, one id with one end is first once.
+func TestMemoryClockJumps(t *testing.T) {
+	c := newClock()
+	m := dpop.NewMemory(1<<20, c.now)
+	r := rand.New(rand.NewPCG(3, 4))
+	first := map[string]bool{}
+	for range 60_000 {
+		if r.IntN(50) == 0 {
+			c.set(now.Add(time.Duration(r.IntN(7200)-3600) * time.Second))
+		}
+		// One end for each id, as a proof has.
+		i := r.IntN(5_000)
+		id, until := strconv.Itoa(i), now.Add(time.Duration(i-2_500)*time.Second)
+		ok, err := m.Use(context.Background(), id, until)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok && first[id] {
+			t.Fatalf("%q is first twice", id)
+		}
+		if ok && until.Before(c.now()) {
+			t.Fatalf("%q is first after its end", id)
+		}
+		first[id] = first[id] || ok
+	}
+
+	// After a jump forth and back, new proofs pass again.
+	c.set(now.Add(24 * time.Hour))
+	for i := range 10_000 {
+		use(t, m, "there"+strconv.Itoa(i), c.now(), true, nil)
+	}
+	c.set(now.Add(2 * time.Hour))
+	use(t, m, "back", c.now().Add(330*time.Second), true, nil)
+}
+
+// CVE-2020-15222: of 64 that race with one proof, one passes.
+func TestMemoryRace(t *testing.T) {
+	m := dpop.NewMemory(100, newClock().now)
+	for round := range 50 {
+		var firsts atomic.Int32
+		var group sync.WaitGroup
+		start := make(chan struct{})
+		for range 64 {
+			group.Go(func() {
+				<-start
+				if first, err := m.Use(context.Background(), strconv.Itoa(round), now); first && err == nil {
+					firsts.Add(1)
+				}
+			})
+		}
+		close(start)
+		group.Wait()
+		if n := firsts.Load(); n != 1 {
+			t.Fatalf("%d of 64 are first", n)
+		}
+	}
+}
+
+// Racing for the last places takes exactly as many as there are.
+func TestMemoryRaceForRoom(t *testing.T) {
+	m := dpop.NewMemory(100, newClock().now)
+	var firsts, full atomic.Int32
+	var group sync.WaitGroup
+	for g := range 64 {
+		group.Go(func() {
+			for i := range 10 {
+				first, err := m.Use(context.Background(), strconv.Itoa(g*10+i), now)
+				switch {
+				case first:
+					firsts.Add(1)
+				case errors.Is(err, dpop.ErrFull):
+					full.Add(1)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if firsts.Load() != 100 || full.Load() != 540 || m.Live() != 100 {
+		t.Errorf("%d first, %d refused, %d live; want 100, 540, 100", firsts.Load(), full.Load(), m.Live())
+	}
+}
+
+// proofID has the shape that callers use: thumbprint, jti.
+func proofID(i int) string {
+	return "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I." + strconv.Itoa(i) + "-3fa85f64-5717-4562-b3fc"
+}
+
+const million = 1_000_000
+
+func heap() uint64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}
+
+// At most 100 bytes for each of a million live proofs, and none when they are
+// over.
+func TestMemorySize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a million proofs")
+	}
+	before := heap()
+	c := newClock()
+	m := dpop.NewMemory(million, c.now)
+	for i := range million {
+		if first, err := m.Use(context.Background(), proofID(i), now.Add(time.Duration(i)*330*time.Second/million)); !first {
+			t.Fatal(err)
+		}
+	}
+	each := float64(heap()-before) / million
+	t.Logf("%.1f bytes each", each)
+	if each > 100 {
+		t.Errorf("%.1f bytes each, want at most 100", each)
+	}
+	c.add(time.Hour)
+	for i := range 10_000 {
+		m.Use(context.Background(), proofID(million+i), c.now())
+	}
+	if rest := heap(); rest > before+million*10 {
+		t.Errorf("%d bytes are left", rest-before)
+	}
+	runtime.KeepAlive(m)
+}
+
+// filled holds a million live proofs and room for more.
+func filled(b *testing.B) (*dpop.Memory, *clock) {
+	b.Helper()
+	c := newClock()
+	m := dpop.NewMemory(1<<30, c.now)
+	for i := range million {
+		m.Use(context.Background(), proofID(i), now.Add(time.Duration(i)*330*time.Second/million))
+	}
+	return m, c
+}
+
+func BenchmarkMemoryReplay(b *testing.B) {
+	m, _ := filled(b)
+	ids := make([]string, 1<<16)
+	for i := range ids {
+		ids[i] = proofID(i * 15)
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		if first, _ := m.Use(context.Background(), ids[i&(1<<16-1)], now); first {
+			b.Fatal("first")
+		}
+		i++
+	}
+}
+
+// A steady state of a million: each new proof makes an old one end.
+func BenchmarkMemoryFirst(b *testing.B) {
+	m, c := filled(b)
+	buffer := []byte(proofID(0))
+	b.ReportAllocs()
+	i := million
+	for b.Loop() {
+		c.add(330 * time.Second / million)
+		id := string(strconv.AppendInt(buffer[:44], int64(i), 10))
+		if first, err := m.Use(context.Background(), id, c.now().Add(330*time.Second)); !first {
+			b.Fatal(err)
+		}
+		i++
+	}
+}
+
+func BenchmarkMemoryParallel(b *testing.B) {
+	m, _ := filled(b)
+	var next atomic.Int64
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			m.Use(context.Background(), proofID(int(next.Add(1))), now.Add(330*time.Second))
+		}
+	})
+}
+
+// Fails closed at a cost that a server can bear.
+func BenchmarkMemoryFull(b *testing.B) {
+	m := dpop.NewMemory(million, newClock().now)
+	for i := range million {
+		m.Use(context.Background(), proofID(i), now.Add(time.Hour))
+	}
+	id := proofID(million)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := m.Use(context.Background(), id, now.Add(time.Hour)); err != dpop.ErrFull {
+			b.Fatal(err)
+		}
+	}
+}
