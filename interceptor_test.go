@@ -592,3 +592,34 @@ func TestOuterWrapIsSafe(t *testing.T) {
 		})
 	}
 }
+
+// A client that hangs up while the keys are being fetched: over a real
+// connection, the server's side ends with the caller's code as well.
+func TestCallerHangsUp(t *testing.T) {
+	asked, left := make(chan struct{}, 1), make(chan error, 1)
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	config.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+		asked <- struct{}{}
+		<-t.Context().Done()
+		return nil, t.Context().Err()
+	})}
+	outer := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		response, err := handler(ctx, req)
+		left <- err
+		return response, err
+	}
+	options := append([]grpc.ServerOption{grpc.ChainUnaryInterceptor(outer)}, mustNew(t, config).ServerOptions()...)
+	client := connect(t, tenant.Token(nil), options...)
+	ctx, hangUp := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		hangUp()
+	}()
+	if _, err := client.UnaryCall(ctx, &testgrpc.SimpleRequest{}); status.Code(err) != codes.Canceled {
+		t.Errorf("the client has %v, want Canceled", err)
+	}
+	if err := <-left; status.Code(err) != codes.Canceled || !errors.Is(err, context.Canceled) {
+		t.Errorf("the server has %v, want Canceled", err)
+	}
+}
