@@ -299,6 +299,7 @@ func BenchmarkMemoryParallel(b *testing.B) {
 	m, _ := filled(b)
 	var next atomic.Int64
 	b.ReportAllocs()
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			m.Use(context.Background(), proofID(int(next.Add(1))), now.Add(330*time.Second))
