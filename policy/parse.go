@@ -67,6 +67,6 @@ func (f *faults) rows(path string, n node, methods map[string]auth0grpc.Rule) {
 		if !fullMethod.MatchString(m.name) {
 			f.add(m.at, here, `is not a full method; want "/pkg.Service/Method" or "/pkg.Service/*"`)
 		}
-		methods[m.name] = f.rule(here, m.value, false)
+		methods[m.name] = f.row(here, m.value)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/auth0grpc/auth0grpc"
 	auth0grpcv1 "github.com/auth0grpc/auth0grpc/proto/auth0grpc/v1"
@@ -92,7 +93,7 @@ func (f *faults) option(of protoreflect.Descriptor, options proto.Message, exten
 		return auth0grpc.Rule{}, false
 	}
 	rule := proto.GetExtension(options, extension).(*auth0grpcv1.Rule)
-	return f.rule(path, node{value: objectOf(rule.ProtoReflect())}, false), true
+	return f.row(path, node{value: objectOf(rule.ProtoReflect())}), true
 }
 
 // optionTypes are the extensions that reread looks for. The other options of a
@@ -142,9 +143,24 @@ func objectOf(message protoreflect.Message) object {
 	return all
 }
 
+// singleOf brings a flag, a stream policy or a duration into its form in JSON.
+func singleOf(field protoreflect.FieldDescriptor, value protoreflect.Value) any {
+	if field.Kind() != protoreflect.MessageKind {
+		return value.Interface()
+	}
+	if duration, ok := value.Message().Interface().(*durationpb.Duration); ok {
+		return duration.AsDuration().String()
+	}
+	members := objectOf(value.Message())
+	if len(members) == 1 && members[0].value.value == true {
+		return members[0].name // {run_on: true} is "runOn"
+	}
+	return members
+}
+
 func valueOf(field protoreflect.FieldDescriptor, value protoreflect.Value) any {
 	if !field.IsList() {
-		return value.Interface() // a flag
+		return singleOf(field, value)
 	}
 	all := array{}
 	for i := range value.List().Len() {

@@ -28,7 +28,10 @@ var (
 	}
 	// modifiers are the members that belong to a row and not to a part of its rule.
 	modifiers = map[string]modifier{
-		"reportOnly": flagModifier(auth0grpc.Rule.ReportOnly),
+		"reportOnly":  flagModifier(auth0grpc.Rule.ReportOnly),
+		"requireDPoP": flagModifier(auth0grpc.Rule.RequireDPoP),
+		"requireMTLS": flagModifier(auth0grpc.Rule.RequireMTLS),
+		"streams":     streamsModifier,
 	}
 )
 
@@ -40,6 +43,19 @@ func flagModifier(change func(auth0grpc.Rule) auth0grpc.Rule) modifier {
 		f.flag(path, value)
 		return change(rule)
 	}
+}
+
+// row reads the rule of a row.
+func (f *faults) row(path string, n node) auth0grpc.Rule {
+	before := len(f.all)
+	rule := f.rule(path, n, false)
+	if len(f.all) == before {
+		// Whatever New refuses, and is not found above, is found here.
+		if _, err := rule.MarshalJSON(); err != nil {
+			f.add(n.at, path, "%s", strings.TrimPrefix(err.Error(), "auth0grpc: rule: "))
+		}
+	}
+	return rule
 }
 
 // rule reads a rule: of a row, or one inside a rule. What it returns is to be used

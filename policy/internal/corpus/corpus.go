@@ -39,12 +39,16 @@ func good() []Document {
     "/a.B/Public": {"public":true},
     "/a.B/ReportOnly": {"scopes":["read:a"],"reportOnly":true},
     "/a.B/Scopes": {"scopes":["read:a","!#[]~"]},
+    "/a.B/StreamsEndAfter": {"scopes":["read:a"],"streams":{"endAfter":"1m30s"}},
+    "/a.B/StreamsEndAtExpiry": {"public":true,"streams":"endAtExpiry"},
+    "/a.B/StreamsRunOn": {"scopes":["read:a"],"streams":"runOn","reportOnly":true},
     "/no_package/Do": {"scopes":["a\u0026b"]}
   }
 }
 `},
 		{Name: "escapes", Text: `{"methods": {"\/a.B\/C": {"scop\u0065s": ["re\u0061d"]}}}`},
 		{Name: "modifier first", Text: `{"methods": {"/a.B/C": {"reportOnly": true, "scopes": ["read:a"]}}}`},
+		{Name: "durations", Text: row(`{"optional": true, "streams": {"endAfter": "1h0m1.5s10ms3µs4us5ns"}}`)},
 		{Name: "one part", Text: `{"methods": {"/a.B/C": {"allOf": [{"scopes": ["read:a"]}]}}}`},
 	}
 }
@@ -123,6 +127,19 @@ func rules() []Document {
 		{Name: "all of texts", Text: row(`{"allOf": ["a"]}`), Faults: []string{"1:35: " + path + ".allOf[0]"}},
 		{Name: "public inside", Text: row(`{"anyOf": [{"public": true}]}`), Faults: []string{"1:36: " + path + ".anyOf[0].public"}},
 		{Name: "optional inside", Text: row(`{"anyOf": [{"allOf": [{"optional": true}]}]}`), Faults: []string{"1:47: " + path + ".anyOf[0].allOf[0].optional"}},
+		{Name: "streams otherwise", Text: row(`{"public": true, "streams": "sometimes"}`), Faults: []string{"1:52: " + path + ".streams"}},
+		{Name: "streams true", Text: row(`{"public": true, "streams": true}`), Faults: []string{"1:52: " + path + ".streams"}},
+		{Name: "streams empty", Text: row(`{"public": true, "streams": {}}`), Faults: []string{"1:52: " + path + ".streams"}},
+		{Name: "streams run on for", Text: row(`{"public": true, "streams": {"runOn": "5m"}}`), Faults: []string{"1:52: " + path + ".streams", "1:53: " + path + ".streams.runOn"}},
+		{Name: "streams end after and more", Text: row(`{"public": true, "streams": {"endAfter": "5m", "x": 1}}`), Faults: []string{"1:71: " + path + ".streams.x"}},
+		{Name: "end after a number", Text: row(`{"public": true, "streams": {"endAfter": 300}}`), Faults: []string{"1:65: " + path + ".streams.endAfter"}},
+		{Name: "end after no unit", Text: row(`{"public": true, "streams": {"endAfter": "300"}}`), Faults: []string{"1:65: " + path + ".streams.endAfter"}},
+		{Name: "end after less than nothing", Text: row(`{"public": true, "streams": {"endAfter": "-5m"}}`), Faults: []string{"1:65: " + path + ".streams.endAfter"}},
+		{Name: "end after nothing", Text: row(`{"public": true, "streams": {"endAfter": "0s"}}`), Faults: []string{"1:65: " + path + ".streams.endAfter"}, SchemaBlind: "how long a duration is"},
+		{Name: "end after all time", Text: row(`{"public": true, "streams": {"endAfter": "99999999999h"}}`), Faults: []string{"1:65: " + path + ".streams.endAfter"}, SchemaBlind: "how long a duration is"},
+		{Name: "public but bound", Text: row(`{"public": true, "requireDPoP": true}`), Faults: []string{"1:24: " + path}},
+		{Name: "public but with a certificate", Text: row(`{"public": true, "requireMTLS": true}`), Faults: []string{"1:24: " + path}},
+		{Name: "bound not at all", Text: row(`{"scopes": ["a"], "requireDPoP": false}`), Faults: []string{"1:57: " + path + ".requireDPoP"}},
 		{
 			Name: "modifier inside", Text: row(`{"anyOf": [{"scopes": ["a"], "reportOnly": true}]}`),
 			Faults: []string{"1:53: " + path + ".anyOf[0].reportOnly"},

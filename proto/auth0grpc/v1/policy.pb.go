@@ -13,6 +13,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	descriptorpb "google.golang.org/protobuf/types/descriptorpb"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -54,7 +55,14 @@ type Rule struct {
 	Public bool `protobuf:"varint,11,opt,name=public,proto3" json:"public,omitempty"`
 	// Calls that the rule would refuse are let through and reported. For the whole
 	// rule, not for one inside it.
-	ReportOnly    bool `protobuf:"varint,12,opt,name=report_only,json=reportOnly,proto3" json:"report_only,omitempty"`
+	ReportOnly bool `protobuf:"varint,12,opt,name=report_only,json=reportOnly,proto3" json:"report_only,omitempty"`
+	// What becomes of an open stream when its token expires, in place of what the
+	// server says for all. For the whole rule.
+	Streams *StreamPolicy `protobuf:"bytes,13,opt,name=streams,proto3" json:"streams,omitempty"`
+	// Only tokens that are bound by DPoP. For the whole rule.
+	RequireDpop bool `protobuf:"varint,14,opt,name=require_dpop,json=requireDPoP,proto3" json:"require_dpop,omitempty"`
+	// Only tokens that are bound to a client certificate. For the whole rule.
+	RequireMtls   bool `protobuf:"varint,15,opt,name=require_mtls,json=requireMTLS,proto3" json:"require_mtls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -173,6 +181,130 @@ func (x *Rule) GetReportOnly() bool {
 	return false
 }
 
+func (x *Rule) GetStreams() *StreamPolicy {
+	if x != nil {
+		return x.Streams
+	}
+	return nil
+}
+
+func (x *Rule) GetRequireDpop() bool {
+	if x != nil {
+		return x.RequireDpop
+	}
+	return false
+}
+
+func (x *Rule) GetRequireMtls() bool {
+	if x != nil {
+		return x.RequireMtls
+	}
+	return false
+}
+
+// A StreamPolicy says what becomes of an open stream when the token that it was
+// opened with expires.
+type StreamPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Policy:
+	//
+	//	*StreamPolicy_EndAtExpiry
+	//	*StreamPolicy_RunOn
+	//	*StreamPolicy_EndAfter
+	Policy        isStreamPolicy_Policy `protobuf_oneof:"policy"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamPolicy) Reset() {
+	*x = StreamPolicy{}
+	mi := &file_auth0grpc_v1_policy_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamPolicy) ProtoMessage() {}
+
+func (x *StreamPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_auth0grpc_v1_policy_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamPolicy.ProtoReflect.Descriptor instead.
+func (*StreamPolicy) Descriptor() ([]byte, []int) {
+	return file_auth0grpc_v1_policy_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *StreamPolicy) GetPolicy() isStreamPolicy_Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *StreamPolicy) GetEndAtExpiry() bool {
+	if x != nil {
+		if x, ok := x.Policy.(*StreamPolicy_EndAtExpiry); ok {
+			return x.EndAtExpiry
+		}
+	}
+	return false
+}
+
+func (x *StreamPolicy) GetRunOn() bool {
+	if x != nil {
+		if x, ok := x.Policy.(*StreamPolicy_RunOn); ok {
+			return x.RunOn
+		}
+	}
+	return false
+}
+
+func (x *StreamPolicy) GetEndAfter() *durationpb.Duration {
+	if x != nil {
+		if x, ok := x.Policy.(*StreamPolicy_EndAfter); ok {
+			return x.EndAfter
+		}
+	}
+	return nil
+}
+
+type isStreamPolicy_Policy interface {
+	isStreamPolicy_Policy()
+}
+
+type StreamPolicy_EndAtExpiry struct {
+	// The stream ends with its token.
+	EndAtExpiry bool `protobuf:"varint,1,opt,name=end_at_expiry,json=endAtExpiry,proto3,oneof"`
+}
+
+type StreamPolicy_RunOn struct {
+	// The stream goes on for as long as it likes.
+	RunOn bool `protobuf:"varint,2,opt,name=run_on,json=runOn,proto3,oneof"`
+}
+
+type StreamPolicy_EndAfter struct {
+	// The stream ends so long after its token.
+	EndAfter *durationpb.Duration `protobuf:"bytes,3,opt,name=end_after,json=endAfter,proto3,oneof"`
+}
+
+func (*StreamPolicy_EndAtExpiry) isStreamPolicy_Policy() {}
+
+func (*StreamPolicy_RunOn) isStreamPolicy_Policy() {}
+
+func (*StreamPolicy_EndAfter) isStreamPolicy_Policy() {}
+
 var file_auth0grpc_v1_policy_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -220,7 +352,7 @@ var File_auth0grpc_v1_policy_proto protoreflect.FileDescriptor
 
 const file_auth0grpc_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x19auth0grpc/v1/policy.proto\x12\fauth0grpc.v1\x1a google/protobuf/descriptor.proto\"\x95\x03\n" +
+	"\x19auth0grpc/v1/policy.proto\x12\fauth0grpc.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\x91\x04\n" +
 	"\x04Rule\x12\x16\n" +
 	"\x06scopes\x18\x01 \x03(\tR\x06scopes\x12\x1b\n" +
 	"\tany_scope\x18\x02 \x03(\tR\banyScope\x12 \n" +
@@ -235,7 +367,15 @@ const file_auth0grpc_v1_policy_proto_rawDesc = "" +
 	" \x01(\bR\boptional\x12\x16\n" +
 	"\x06public\x18\v \x01(\bR\x06public\x12\x1f\n" +
 	"\vreport_only\x18\f \x01(\bR\n" +
-	"reportOnly:H\n" +
+	"reportOnly\x124\n" +
+	"\astreams\x18\r \x01(\v2\x1a.auth0grpc.v1.StreamPolicyR\astreams\x12!\n" +
+	"\frequire_dpop\x18\x0e \x01(\bR\vrequireDPoP\x12!\n" +
+	"\frequire_mtls\x18\x0f \x01(\bR\vrequireMTLS\"\x91\x01\n" +
+	"\fStreamPolicy\x12$\n" +
+	"\rend_at_expiry\x18\x01 \x01(\bH\x00R\vendAtExpiry\x12\x17\n" +
+	"\x06run_on\x18\x02 \x01(\bH\x00R\x05runOn\x128\n" +
+	"\tend_after\x18\x03 \x01(\v2\x19.google.protobuf.DurationH\x00R\bendAfterB\b\n" +
+	"\x06policy:H\n" +
 	"\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\xe1\xcc\x03 \x01(\v2\x12.auth0grpc.v1.RuleR\x04rule:X\n" +
 	"\fdefault_rule\x12\x1f.google.protobuf.ServiceOptions\x18\x8f\x81\x06 \x01(\v2\x12.auth0grpc.v1.RuleR\vdefaultRuleB?Z=github.com/auth0grpc/auth0grpc/proto/auth0grpc/v1;auth0grpcv1b\x06proto3"
 
@@ -251,24 +391,28 @@ func file_auth0grpc_v1_policy_proto_rawDescGZIP() []byte {
 	return file_auth0grpc_v1_policy_proto_rawDescData
 }
 
-var file_auth0grpc_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_auth0grpc_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_auth0grpc_v1_policy_proto_goTypes = []any{
 	(*Rule)(nil),                        // 0: auth0grpc.v1.Rule
-	(*descriptorpb.MethodOptions)(nil),  // 1: google.protobuf.MethodOptions
-	(*descriptorpb.ServiceOptions)(nil), // 2: google.protobuf.ServiceOptions
+	(*StreamPolicy)(nil),                // 1: auth0grpc.v1.StreamPolicy
+	(*durationpb.Duration)(nil),         // 2: google.protobuf.Duration
+	(*descriptorpb.MethodOptions)(nil),  // 3: google.protobuf.MethodOptions
+	(*descriptorpb.ServiceOptions)(nil), // 4: google.protobuf.ServiceOptions
 }
 var file_auth0grpc_v1_policy_proto_depIdxs = []int32{
 	0, // 0: auth0grpc.v1.Rule.all_of:type_name -> auth0grpc.v1.Rule
 	0, // 1: auth0grpc.v1.Rule.any_of:type_name -> auth0grpc.v1.Rule
-	1, // 2: auth0grpc.v1.rule:extendee -> google.protobuf.MethodOptions
-	2, // 3: auth0grpc.v1.default_rule:extendee -> google.protobuf.ServiceOptions
-	0, // 4: auth0grpc.v1.rule:type_name -> auth0grpc.v1.Rule
-	0, // 5: auth0grpc.v1.default_rule:type_name -> auth0grpc.v1.Rule
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	4, // [4:6] is the sub-list for extension type_name
-	2, // [2:4] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	1, // 2: auth0grpc.v1.Rule.streams:type_name -> auth0grpc.v1.StreamPolicy
+	2, // 3: auth0grpc.v1.StreamPolicy.end_after:type_name -> google.protobuf.Duration
+	3, // 4: auth0grpc.v1.rule:extendee -> google.protobuf.MethodOptions
+	4, // 5: auth0grpc.v1.default_rule:extendee -> google.protobuf.ServiceOptions
+	0, // 6: auth0grpc.v1.rule:type_name -> auth0grpc.v1.Rule
+	0, // 7: auth0grpc.v1.default_rule:type_name -> auth0grpc.v1.Rule
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	6, // [6:8] is the sub-list for extension type_name
+	4, // [4:6] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_auth0grpc_v1_policy_proto_init() }
@@ -276,13 +420,18 @@ func file_auth0grpc_v1_policy_proto_init() {
 	if File_auth0grpc_v1_policy_proto != nil {
 		return
 	}
+	file_auth0grpc_v1_policy_proto_msgTypes[1].OneofWrappers = []any{
+		(*StreamPolicy_EndAtExpiry)(nil),
+		(*StreamPolicy_RunOn)(nil),
+		(*StreamPolicy_EndAfter)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_auth0grpc_v1_policy_proto_rawDesc), len(file_auth0grpc_v1_policy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 2,
 			NumServices:   0,
 		},

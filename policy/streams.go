@@ -1,0 +1,60 @@
+package policy
+
+import (
+	"regexp"
+	"time"
+
+	"github.com/auth0grpc/auth0grpc"
+)
+
+// streamsModifier reads "endAtExpiry", "runOn" or {"endAfter": "5m"}.
+func streamsModifier(f *faults, path string, n node, rule auth0grpc.Rule) auth0grpc.Rule {
+	switch value := n.value.(type) {
+	case string:
+		switch value {
+		case "endAtExpiry":
+			return rule.Streams(auth0grpc.EndAtExpiry())
+		case "runOn":
+			return rule.Streams(auth0grpc.RunOn())
+		}
+	case object:
+		return rule.Streams(f.endAfter(path, n.at, value))
+	}
+	f.add(n.at, path, `want "endAtExpiry", "runOn" or {"endAfter": "5m"}`)
+	return rule
+}
+
+func (f *faults) endAfter(path string, at int, members object) auth0grpc.StreamPolicy {
+	var policy auth0grpc.StreamPolicy
+	found := false
+	for _, m := range members {
+		here := path + step(m.label)
+		if m.name != "endAfter" {
+			f.add(m.at, here, `is unknown; want "endAfter"`)
+			continue
+		}
+		found = true
+		grace, ok := duration(m.value)
+		if !ok {
+			f.add(m.value.at, here, `want a positive duration, as in "5m" or "1h30m"`)
+		}
+		policy = auth0grpc.EndAfter(grace)
+	}
+	if !found {
+		f.add(at, path, `want "endAtExpiry", "runOn" or {"endAfter": "5m"}`)
+	}
+	return policy
+}
+
+// durationForm is the part of time.ParseDuration's language that a JSON Schema can
+// describe without ado: no sign, digits on both sides of a point.
+var durationForm = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
+
+func duration(n node) (time.Duration, bool) {
+	text, ok := n.value.(string)
+	if !ok || !durationForm.MatchString(text) {
+		return 0, false
+	}
+	d, err := time.ParseDuration(text)
+	return d, err == nil && d > 0
+}
