@@ -1,0 +1,274 @@
+package auth0grpcclient
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config says who asks for tokens, where, and for which API. Issuer, ClientID,
+// Audience and exactly one of ClientSecret, PrivateKey and MutualTLS are
+// required. It prints without its secrets.
+type Config struct {
+	// Issuer is the tenant, "https://TENANT.eu.auth0.com/", or its custom domain,
+	// with the slash at the end. Required.
+	Issuer string
+
+	// TokenURL is the token endpoint where it is not "oauth/token" under Issuer:
+	// for client certificates Auth0 has an alias on a host of its own
+	// (mtls_endpoint_aliases in the discovery document).
+	TokenURL string
+
+	// ClientID is the application. Required.
+	ClientID string
+
+	// ClientSecret authenticates the application by a shared secret.
+	ClientSecret string
+
+	// PrivateKey authenticates the application by signed assertions
+	// (private_key_jwt, RFC 7523), with the algorithm of the key: RS256 for RSA of
+	// at least 2048 bits, ES256 and ES384 for P-256 and P-384, EdDSA for Ed25519.
+	// Auth0 takes RSA. The key may live elsewhere: only Public and Sign are used.
+	PrivateKey crypto.Signer
+
+	// KeyID is the kid in the header of assertions; without one Auth0 tries all
+	// keys of the application. Only with PrivateKey.
+	KeyID string
+
+	// MutualTLS authenticates the application by the certificate that HTTPClient
+	// presents (tls_client_auth, self_signed_tls_client_auth), and nothing else.
+	MutualTLS bool
+
+	// Audience is the identifier of the API to call, as entered in Auth0. Required.
+	Audience string
+
+	// Organization, if any, is the one the token is for: its id, "org_…".
+	Organization string
+
+	// Scopes are asked for. Default: all that the application was granted.
+	Scopes []string
+
+	// DPoP asks for a token that is bound to a key, and sends a proof with every
+	// call. Default off: Bearer tokens.
+	DPoP bool
+
+	// DPoPKey is the key of the proofs, of the kinds that PrivateKey takes. Default:
+	// an ES256 key that is made by New and never stored. Only with DPoP.
+	DPoPKey crypto.Signer
+
+	// Authority is the server's "host" or "host:port" in proofs, where the server
+	// knows itself by another name than the one that calls are addressed to.
+	// Default: each call's own. Only with DPoP.
+	Authority string
+
+	// HTTPClient sends token requests. It is copied, and follows no redirects: what
+	// goes to the token endpoint is secret. Default: a client of our own. Each
+	// request has 10 seconds in any case.
+	HTTPClient *http.Client
+
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+
+	// InsecureAllowPlaintext sends tokens over connections without TLS, and lets
+	// the token endpoint be http on a loopback address. Whoever listens has the
+	// token then. For development.
+	InsecureAllowPlaintext bool
+
+	// InsecureForwardAuthorization lets calls whose outgoing metadata already has
+	// an authorization value pass as they are, without a token of ours. Default:
+	// they are refused, since that value is mostly a caller's token on its way to
+	// a server that it was not meant for.
+	InsecureForwardAuthorization bool
+}
+
+// A ConfigError is one fault in a Config. New returns all of them at once, joined
+// by errors.Join and sorted by field.
+type ConfigError struct {
+	Field  string // the field, with its index where it is a list: Scopes[1]
+	Value  string // the value that is at fault; empty where one is missing or secret
+	Reason string // what is wrong and what would be right
+}
+
+// Error names the field, the value and what would be right.
+func (e *ConfigError) Error() string {
+	if e.Value == "" {
+		return fmt.Sprintf("auth0grpcclient: Config.%s %s", e.Field, e.Reason)
+	}
+	return fmt.Sprintf("auth0grpcclient: Config.%s: %q: %s", e.Field, e.Value, e.Reason)
+}
+
+// Format prints the application and the API, whatever the verb: a Config that
+// ends up in a log leaves no secret there.
+func (c Config) Format(s fmt.State, _ rune) {
+	fmt.Fprintf(s, "Config(client %q, audience %q)", c.ClientID, c.Audience)
+}
+
+// LogValue is Format for log/slog.
+func (c Config) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
+
+// withDefaults returns a copy that shares no slice with the original.
+func (c Config) withDefaults() Config {
+	c.Scopes = slices.Clone(c.Scopes)
+	if c.TokenURL == "" {
+		c.TokenURL = strings.TrimSuffix(c.Issuer, "/") + "/oauth/token"
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// faults returns all that is wrong with a Config as it was given.
+func (c *Config) faults() []*ConfigError {
+	var faults []*ConfigError
+	add := func(field, value, reason string) {
+		if reason != "" {
+			faults = append(faults, &ConfigError{field, value, reason})
+		}
+	}
+	add("Issuer", c.Issuer, c.issuerFault())
+	if c.TokenURL != "" {
+		add("TokenURL", c.TokenURL, c.urlFault(c.TokenURL))
+	}
+	if c.ClientID == "" {
+		add("ClientID", "", "is required: the application's Client ID")
+	}
+	if strings.TrimSpace(c.Audience) == "" {
+		add("Audience", c.Audience, "is required: the API's identifier in Auth0")
+	}
+	if strings.TrimSpace(c.Organization) != c.Organization {
+		add("Organization", c.Organization, "has spaces around it")
+	}
+	for i, scope := range c.Scopes {
+		if scope == "" || strings.ContainsAny(scope, " \t\r\n") {
+			add(fmt.Sprintf("Scopes[%d]", i), scope, "want one scope, without spaces")
+		}
+	}
+	return slices.Concat(faults, c.authenticationFaults(), c.dpopFaults())
+}
+
+func (c *Config) authenticationFaults() []*ConfigError {
+	var faults []*ConfigError
+	ways := 0
+	for _, set := range []bool{c.ClientSecret != "", c.PrivateKey != nil, c.MutualTLS} {
+		if set {
+			ways++
+		}
+	}
+	if ways != 1 {
+		faults = append(faults, &ConfigError{Field: "ClientSecret", Reason: "want exactly one of ClientSecret, PrivateKey and MutualTLS"})
+	}
+	if c.PrivateKey != nil {
+		if _, reason := newSigner(c.PrivateKey); reason != "" {
+			faults = append(faults, &ConfigError{Field: "PrivateKey", Reason: reason})
+		}
+	}
+	if c.KeyID != "" && c.PrivateKey == nil {
+		faults = append(faults, &ConfigError{"KeyID", c.KeyID, "is for a PrivateKey"})
+	}
+	if c.MutualTLS && c.HTTPClient == nil {
+		faults = append(faults, &ConfigError{Field: "HTTPClient", Reason: "is required with MutualTLS: it presents the certificate"})
+	}
+	return faults
+}
+
+func (c *Config) dpopFaults() []*ConfigError {
+	var faults []*ConfigError
+	if c.DPoPKey != nil {
+		if _, reason := newSigner(c.DPoPKey); reason != "" {
+			faults = append(faults, &ConfigError{Field: "DPoPKey", Reason: reason})
+		}
+	}
+	if !c.DPoP && c.DPoPKey != nil {
+		faults = append(faults, &ConfigError{Field: "DPoPKey", Reason: "is set while DPoP is off"})
+	}
+	if c.Authority == "" {
+		return faults
+	}
+	u, err := url.Parse("https://" + c.Authority)
+	switch {
+	case !c.DPoP:
+		faults = append(faults, &ConfigError{"Authority", c.Authority, "is set while DPoP is off"})
+	case err != nil || u.Host != c.Authority || u.Hostname() == "":
+		faults = append(faults, &ConfigError{"Authority", c.Authority, `want "host" or "host:port"`})
+	}
+	return faults
+}
+
+func (c *Config) issuerFault() string {
+	if c.Issuer == "" {
+		return `is required: the tenant, "https://TENANT.REGION.auth0.com/"`
+	}
+	if !strings.Contains(c.Issuer, "://") {
+		return fmt.Sprintf("is not a URL; did you mean %q?", "https://"+strings.TrimSuffix(c.Issuer, "/")+"/")
+	}
+	if reason := c.urlFault(c.Issuer); reason != "" {
+		return reason
+	}
+	// Assertions name it as their audience, to the byte.
+	if !strings.HasSuffix(c.Issuer, "/") {
+		return fmt.Sprintf("want the slash at the end; did you mean %q?", c.Issuer+"/")
+	}
+	return ""
+}
+
+// urlFault returns what is wrong with the address of a token endpoint, or "".
+func (c *Config) urlFault(text string) string {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return "is not a URL"
+	case u.Scheme == "http" && c.InsecureAllowPlaintext && isLoopback(u.Hostname()):
+	case u.Scheme != "https":
+		return "want https; http is for loopback addresses alone, with InsecureAllowPlaintext"
+	}
+	if u.Host == "" || u.Opaque != "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#") {
+		return "want scheme, host and path alone"
+	}
+	return ""
+}
+
+func isLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
+}
+
+func joinFaults(faults []*ConfigError) error {
+	slices.SortFunc(faults, func(a, b *ConfigError) int { return strings.Compare(a.Error(), b.Error()) })
+	all := make([]error, len(faults))
+	for i, fault := range faults {
+		all[i] = fault
+	}
+	return errors.Join(all...)
+}
+
+// httpClient returns the client of token requests: no redirects, and a proof on
+// each request if there is a prover.
+func (c *Config) httpClient(p *prover) *http.Client {
+	client := &http.Client{}
+	if c.HTTPClient != nil {
+		*client = *c.HTTPClient
+	} else {
+		client.Transport = &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+			TLSHandshakeTimeout: 5 * time.Second,
+			ForceAttemptHTTP2:   true,
+			// Token requests are minutes or hours apart.
+			IdleConnTimeout: 30 * time.Second,
+		}
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if p != nil {
+		client.Transport = &proofTransport{base: client.Transport, prover: p}
+	}
+	return client
+}

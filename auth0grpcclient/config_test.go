@@ -1,0 +1,161 @@
+package auth0grpcclient_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/auth0grpc/auth0grpc/auth0grpcclient"
+)
+
+func mustEC(tb testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(curve, rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return key
+}
+
+// smallRSA has the public key of an RSA key that nobody should use.
+type smallRSA struct{ crypto.Signer }
+
+func (smallRSA) Public() crypto.PublicKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return &rsa.PublicKey{N: key.X, E: 65537}
+}
+
+func TestConfigFaults(t *testing.T) {
+	t.Parallel()
+	sound := func() auth0grpcclient.Config {
+		return auth0grpcclient.Config{
+			Issuer: "https://tenant.example/", ClientID: "service", ClientSecret: "s3cret", Audience: "https://api.example.com",
+		}
+	}
+	key := mustEC(t, elliptic.P256())
+	tests := []struct {
+		name string
+		edit func(*auth0grpcclient.Config)
+		want []string // the fields at fault
+	}{
+		{name: "sound", edit: func(*auth0grpcclient.Config) {}},
+		{name: "everything missing", edit: func(c *auth0grpcclient.Config) { *c = auth0grpcclient.Config{} }, want: []string{"Audience", "ClientID", "ClientSecret", "Issuer"}},
+		{name: "domain alone", edit: func(c *auth0grpcclient.Config) { c.Issuer = "tenant.eu.auth0.com" }, want: []string{"Issuer"}},
+		{name: "no slash", edit: func(c *auth0grpcclient.Config) { c.Issuer = "https://tenant.eu.auth0.com" }, want: []string{"Issuer"}},
+		{name: "http", edit: func(c *auth0grpcclient.Config) { c.Issuer = "http://127.0.0.1:1/" }, want: []string{"Issuer"}},
+		{name: "http, loopback, asked for", edit: func(c *auth0grpcclient.Config) {
+			c.Issuer, c.InsecureAllowPlaintext = "http://localhost:1/", true
+		}},
+		{name: "http elsewhere", edit: func(c *auth0grpcclient.Config) {
+			c.Issuer, c.InsecureAllowPlaintext = "http://tenant.example/", true
+		}, want: []string{"Issuer"}},
+		{name: "token endpoint", edit: func(c *auth0grpcclient.Config) { c.TokenURL = "https://mtls.example/oauth/token" }},
+		{name: "token endpoint with a query", edit: func(c *auth0grpcclient.Config) { c.TokenURL = "https://mtls.example/oauth/token?x" }, want: []string{"TokenURL"}},
+		{name: "token endpoint with a password", edit: func(c *auth0grpcclient.Config) { c.TokenURL = "https://u:p@mtls.example/" }, want: []string{"TokenURL"}},
+		{name: "token endpoint without a host", edit: func(c *auth0grpcclient.Config) { c.TokenURL = "https:///oauth/token" }, want: []string{"TokenURL"}},
+		{name: "no URL", edit: func(c *auth0grpcclient.Config) { c.TokenURL = "https://%zz/" }, want: []string{"TokenURL"}},
+		{name: "two authentications", edit: func(c *auth0grpcclient.Config) { c.PrivateKey = key }, want: []string{"ClientSecret"}},
+		{name: "key alone", edit: func(c *auth0grpcclient.Config) { c.ClientSecret, c.PrivateKey, c.KeyID = "", key, "k" }},
+		{name: "key id without key", edit: func(c *auth0grpcclient.Config) { c.KeyID = "k" }, want: []string{"KeyID"}},
+		{name: "key of an odd curve", edit: func(c *auth0grpcclient.Config) {
+			c.ClientSecret, c.PrivateKey = "", mustEC(t, elliptic.P224())
+		}, want: []string{"PrivateKey"}},
+		{name: "small key", edit: func(c *auth0grpcclient.Config) { c.ClientSecret, c.PrivateKey = "", smallRSA{} }, want: []string{"PrivateKey"}},
+		{name: "certificate", edit: func(c *auth0grpcclient.Config) {
+			c.ClientSecret, c.MutualTLS, c.HTTPClient = "", true, http.DefaultClient
+		}},
+		{name: "certificate from nowhere", edit: func(c *auth0grpcclient.Config) { c.ClientSecret, c.MutualTLS = "", true }, want: []string{"HTTPClient"}},
+		{name: "spaces", edit: func(c *auth0grpcclient.Config) {
+			c.Scopes, c.Organization = []string{"read:msg", "", "a b"}, " org_1"
+		}, want: []string{"Organization", "Scopes[1]", "Scopes[2]"}},
+		{name: "DPoP", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.DPoPKey, c.Authority = true, key, "api.example.com:8443" }},
+		{name: "DPoP key without DPoP", edit: func(c *auth0grpcclient.Config) { c.DPoPKey = key }, want: []string{"DPoPKey"}},
+		{name: "DPoP with a bad key", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.DPoPKey = true, smallRSA{} }, want: []string{"DPoPKey"}},
+		{name: "authority without DPoP", edit: func(c *auth0grpcclient.Config) { c.Authority = "api.example.com" }, want: []string{"Authority"}},
+		{name: "authority with a path", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.Authority = true, "api.example.com/x" }, want: []string{"Authority"}},
+		{name: "authority with a scheme", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.Authority = true, "https://api.example.com" }, want: []string{"Authority"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			config := sound()
+			test.edit(&config)
+			_, err := auth0grpcclient.New(config)
+			if diff := cmp.Diff(test.want, faultyFields(err)); diff != "" {
+				t.Errorf("fields at fault (-want +got):\n%s\n%v", diff, err)
+			}
+			if _, again := auth0grpcclient.NewOnBehalfOf(config, auth0grpcclient.IncomingToken); (again == nil) != (err == nil) {
+				t.Errorf("NewOnBehalfOf: %v, New: %v", again, err)
+			}
+		})
+	}
+}
+
+// faultyFields takes a joined error apart.
+func faultyFields(err error) []string {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return nil
+	}
+	var fields []string
+	for _, err := range joined.Unwrap() {
+		var fault *auth0grpcclient.ConfigError
+		if !errors.As(err, &fault) || !strings.HasPrefix(err.Error(), "auth0grpcclient: Config."+fault.Field) {
+			return []string{"not a ConfigError: " + err.Error()}
+		}
+		fields = append(fields, fault.Field)
+	}
+	return fields
+}
+
+// TestNoSecretsInText guards against GO-2024-2978: what is printed with a
+// context or a configuration ends up in logs.
+func TestNoSecretsInText(t *testing.T) {
+	t.Parallel()
+	config := offline(func(*http.Request) (*http.Response, error) {
+		return answer(200, `{"access_token":"t0ken","token_type":"Bearer","expires_in":86400}`), nil
+	})
+	c := newCredentials(t, config)
+	if err := c.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "config", config, "credentials", c)
+	texts := []string{log.String(), fmt.Sprint(config), fmt.Sprintf("%+v", config), fmt.Sprintf("%#v", config), fmt.Sprintf("%+v %#v %s", c, c, c)}
+	for _, text := range texts {
+		if strings.Contains(text, "s3cret") || strings.Contains(text, "t0ken") || !strings.Contains(text, "service") {
+			t.Errorf("want the client and no secret: %s", text)
+		}
+	}
+}
+
+func TestConfigIsCopied(t *testing.T) {
+	t.Parallel()
+	var scope string
+	config := offline(func(r *http.Request) (*http.Response, error) {
+		scope = r.FormValue("scope")
+		return answer(200, `{"access_token":"t","token_type":"Bearer","expires_in":86400}`), nil
+	})
+	config.Scopes = []string{"a", "b"}
+	redirects := config.HTTPClient.CheckRedirect
+	c := newCredentials(t, config)
+	config.Scopes[0] = "x"
+	if err := c.Ready(t.Context()); err != nil || scope != "a b" {
+		t.Errorf("scope %q, %v, want the scopes at the time of New", scope, err)
+	}
+	if (config.HTTPClient.CheckRedirect == nil) != (redirects == nil) {
+		t.Error("New changed the caller's HTTPClient")
+	}
+}

@@ -1,0 +1,192 @@
+package auth0grpcclient
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// Credentials put an access token on every call of a connection. They are made
+// by New or NewOnBehalfOf, may serve several connections to servers of the same
+// API, and are safe for concurrent use.
+//
+// They implement credentials.PerRPCCredentials. DialOptions is the way to
+// install them: without the interceptors a refused token is not replaced before
+// its time, and servers' DPoP nonces are not learned.
+type Credentials struct {
+	tokens tokenStore
+	prover *prover // nil without DPoP
+	config Config
+}
+
+// A tokenStore knows whose token a call takes.
+type tokenStore interface {
+	// lease returns the source and the subject token for a call, which is "" for
+	// the client's own.
+	lease(ctx context.Context) (s *source, subject string, err error)
+}
+
+// own is the store of the client's own token.
+type own struct{ source *source }
+
+func (o own) lease(context.Context) (*source, string, error) { return o.source, "", nil }
+
+var _ credentials.PerRPCCredentials = (*Credentials)(nil)
+
+// New checks config and returns credentials with the client's own token, or
+// every fault in config at once (see ConfigError). It does no I/O and starts no
+// goroutine: the token is fetched for the first call, or by Ready.
+func New(config Config) (*Credentials, error) {
+	c, e, err := newCredentials(config)
+	if err != nil {
+		return nil, err
+	}
+	c.tokens = own{&source{fetch: e.fetch, now: e.config.Now}}
+	return c, nil
+}
+
+// newCredentials returns credentials without a store, and what it fetches from.
+func newCredentials(config Config) (*Credentials, *endpoint, error) {
+	if faults := config.faults(); len(faults) > 0 {
+		return nil, nil, joinFaults(faults)
+	}
+	c := &Credentials{config: config.withDefaults()}
+	if config.DPoP {
+		var err error
+		if c.prover, err = newProver(&c.config); err != nil {
+			return nil, nil, err
+		}
+	}
+	e := &endpoint{config: &c.config, client: c.config.httpClient(c.prover), prover: c.prover}
+	if config.PrivateKey != nil {
+		e.asserter = newAsserter(&c.config)
+	}
+	return c, e, nil
+}
+
+// DialOptions returns the credentials and both interceptors as options for
+// grpc.NewClient, so that none is forgotten. The interceptors chain, in the order of the
+// options, with others given by grpc.WithChainUnaryInterceptor and
+// grpc.WithChainStreamInterceptor: one before them sees a repeated call once,
+// one behind them sees each attempt.
+func (c *Credentials) DialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithPerRPCCredentials(c),
+		grpc.WithChainUnaryInterceptor(c.UnaryClientInterceptor()),
+		grpc.WithChainStreamInterceptor(c.StreamClientInterceptor()),
+	}
+}
+
+// Ready fetches the token unless there is one, so that a program can find out
+// at its start that it will get none. The error is a *TokenError, or that of
+// ctx. Credentials of NewOnBehalfOf need a caller's token in ctx for it.
+func (c *Credentials) Ready(ctx context.Context) error {
+	s, subject, err := c.tokens.lease(ctx)
+	if err == nil {
+		_, err = s.token(ctx, subject)
+	}
+	return err
+}
+
+// RequireTransportSecurity reports true unless Config.InsecureAllowPlaintext is
+// set. It is gRPC's question.
+func (c *Credentials) RequireTransportSecurity() bool { return !c.config.InsecureAllowPlaintext }
+
+// GetRequestMetadata returns the metadata of one call: authorization, and dpop
+// if DPoP is on. It is for gRPC to call, with the call's context. A status error
+// says why there is none; see TokenError.
+func (c *Credentials) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
+	info, _ := credentials.RequestInfoFromContext(ctx)
+	// gRPC asks RequireTransportSecurity once per connection. This looks at the
+	// connection that the call goes out on, and refuses what it cannot see.
+	if !c.config.InsecureAllowPlaintext && credentials.CheckSecurityLevel(info.AuthInfo, credentials.PrivacyAndIntegrity) != nil {
+		return nil, errInsecure
+	}
+	if len(metadata.ValueFromOutgoingContext(ctx, "authorization")) > 0 {
+		if c.config.InsecureForwardAuthorization {
+			return nil, nil
+		}
+		return nil, errForwarded
+	}
+	s, subject, err := c.tokens.lease(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.token(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	used := use{source: s, token: t, subject: subject}
+	// A map for each call: gRPC does not promise to leave it as it is.
+	md := map[string]string{"authorization": t.authorization}
+	if c.prover != nil {
+		if md["dpop"], err = c.prove(&used, info.Method, uri); err != nil {
+			return nil, err
+		}
+	}
+	if a, ok := ctx.Value(attemptKey{c}).(*attempt); ok {
+		a.used.Store(&used)
+	}
+	return md, nil
+}
+
+var (
+	errInsecure = status.Error(codes.Unauthenticated,
+		"auth0grpcclient: the connection is not secured by TLS, so no token is sent over it")
+	errForwarded = status.Error(codes.Unauthenticated,
+		"auth0grpcclient: the outgoing metadata already has an authorization value, which is not forwarded; exchange it with NewOnBehalfOf")
+	errNoMethod = status.Error(codes.Internal,
+		"auth0grpcclient: a DPoP proof needs the method and the authority of a gRPC call, and the context has none")
+	errNoProof = status.Error(codes.Internal, "auth0grpcclient: the DPoP proof cannot be signed")
+)
+
+// prove returns the proof for a call of method, and notes the nonce in used.
+func (c *Credentials) prove(used *use, method string, uri []string) (string, error) {
+	used.server = c.config.Authority
+	if used.server == "" && len(uri) > 0 {
+		// "https://AUTHORITY/package.Service", without the default port.
+		used.server, _, _ = strings.Cut(strings.TrimPrefix(uri[0], "https://"), "/")
+	}
+	if used.server == "" || method == "" {
+		return "", errNoMethod
+	}
+	used.nonce = c.prover.nonce(used.server)
+	// The scheme is https over plaintext too, as in gRPC's own URIs for
+	// credentials: it is the address by which servers know themselves.
+	proof, err := c.prover.prove("https://"+used.server+method, used.token.hash, used.nonce)
+	if err != nil {
+		return "", errNoProof // the key's own words are not for the wire
+	}
+	return proof, nil
+}
+
+// An attempt is how the interceptors learn what a call went out with. gRPC may
+// send a call more than once by itself; the last one counts.
+type attempt struct{ used atomic.Pointer[use] }
+
+type attemptKey struct{ c *Credentials }
+
+// A use is what one call went out with.
+type use struct {
+	source        *source
+	token         *token
+	subject       string
+	server, nonce string // DPoP only
+}
+
+// Format prints the application and the API, whatever the verb: credentials that
+// end up in a log leave no token there.
+func (c *Credentials) Format(s fmt.State, _ rune) {
+	fmt.Fprintf(s, "Credentials(client %q, audience %q)", c.config.ClientID, c.config.Audience)
+}
+
+// LogValue is Format for log/slog.
+func (c *Credentials) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }

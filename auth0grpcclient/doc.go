@@ -1,0 +1,59 @@
+// Package auth0grpcclient gives gRPC clients their Auth0 access tokens: a
+// service's own by the client credentials grant, or one on behalf of the user
+// whose call it is serving.
+//
+//	creds, err := auth0grpcclient.New(auth0grpcclient.Config{
+//		Issuer:       "https://TENANT.eu.auth0.com/",
+//		ClientID:     "…",
+//		ClientSecret: os.Getenv("CLIENT_SECRET"),
+//		Audience:     "https://api.example.com",
+//	})
+//	…
+//	conn, err := grpc.NewClient(target, append(creds.DialOptions(),
+//		grpc.WithTransportCredentials(credentials.NewTLS(nil)))...)
+//
+// One token serves all calls. It is fetched when the first call needs it and
+// replaced in the background before it expires; a call waits only when there is
+// no valid token. No token is sent over a connection without TLS.
+//
+// # Errors
+//
+// A call that gets no token ends before anything is sent, with a status that
+// says what to do: Unavailable, with a google.rpc.RetryInfo, where the token
+// endpoint has trouble or limits the rate, and Unauthenticated where it refuses,
+// which no repetition will change. See [TokenError].
+//
+// # Refused calls
+//
+// The interceptors in [Credentials.DialOptions] repeat a call once with a new
+// token when the server answers Unauthenticated with the reason TOKEN_EXPIRED or
+// TOKEN_REVOKED, and once with the server's nonce for USE_DPOP_NONCE; the server
+// gives these answers before any handler runs. A stream is opened again only
+// while no more than one message was sent on it and none received: that covers
+// every server-streaming call, and the others up to their second message. Later
+// refusals are returned as they are, and the next call has the new token.
+//
+// A new token on a server's word is asked for at most every 10 seconds, so that
+// one broken server does not eat up the tenant's token quota.
+//
+// # Bound tokens
+//
+// With [Config.DPoP] the token is bound to a key that never leaves the process,
+// and each call carries a fresh proof (RFC 9449). If Auth0 answers with an unbound token,
+// as it does without notice for an API that is not set up for DPoP, the token
+// is refused: a binding that was asked for is not given up in silence.
+//
+// For tokens that are bound to a client certificate (RFC 8705) give the same
+// certificate to [Config.HTTPClient] and to the connection's TLS credentials.
+// Calls carry nothing besides the token, under the scheme Bearer whatever
+// token_type the answer names: that is RFC 8705's scheme, and Auth0's own SDKs
+// accept no other.
+//
+// # The caller's token
+//
+// A token that a server received is for that server. Passing it on makes every
+// service behind it as powerful as the first, so nothing here does it, and a
+// call whose outgoing metadata has an authorization value already is refused
+// (see [Config.InsecureForwardAuthorization]). [NewOnBehalfOf] exchanges it for
+// one that is meant for the next API and names this service as the actor.
+package auth0grpcclient

@@ -1,0 +1,105 @@
+package auth0grpcclient
+
+import (
+	"context"
+	"slices"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// The words of package auth0grpc that mean something here. A client does without
+// that package, and without all that a server needs.
+const (
+	errorDomain        = "auth0grpc"
+	reasonTokenExpired = "TOKEN_EXPIRED"
+	reasonTokenRevoked = "TOKEN_REVOKED"
+	reasonUseDPoPNonce = "USE_DPOP_NONCE"
+)
+
+// UnaryClientInterceptor returns the interceptor that repeats refused unary
+// calls; see the package documentation. DialOptions installs it.
+func (c *Credentials) UnaryClientInterceptor() grpc.UnaryClientInterceptor {
+	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		call := c.newCall(ctx)
+		var header, trailer metadata.MD
+		if c.prover != nil {
+			opts = append(slices.Clip(opts), grpc.Header(&header), grpc.Trailer(&trailer))
+		}
+		for {
+			err := invoke(call.ctx, method, req, reply, cc, opts...)
+			call.learn(header, trailer)
+			if err == nil || !call.again(err) {
+				return err
+			}
+		}
+	}
+}
+
+// A call is one RPC with its repetitions.
+type call struct {
+	credentials *Credentials
+	ctx         context.Context // with the attempt in it
+	attempt     attempt
+	renewed     bool // it was repeated with a new token
+	nonced      bool // it was repeated with a new nonce
+}
+
+func (c *Credentials) newCall(ctx context.Context) *call {
+	call := &call{credentials: c}
+	call.ctx = context.WithValue(ctx, attemptKey{c}, &call.attempt)
+	return call
+}
+
+// learn takes the nonce for the next proof from what the server sent with an
+// answer of any kind (RFC 9449, section 8.2). The trailer is the later word.
+func (c *call) learn(header, trailer metadata.MD) {
+	used := c.attempt.used.Load()
+	if c.credentials.prover == nil || used == nil {
+		return
+	}
+	c.credentials.prover.learn(used.server, header.Get("dpop-nonce"))
+	c.credentials.prover.learn(used.server, trailer.Get("dpop-nonce"))
+}
+
+// again reports whether a call that ended with err is worth another attempt: its
+// token or its nonce was refused, and there is another one now. Each may happen
+// once.
+func (c *call) again(err error) bool {
+	used := c.attempt.used.Load()
+	if used == nil { // these credentials had no part in it
+		return false
+	}
+	switch reason(err) {
+	case reasonTokenExpired, reasonTokenRevoked:
+		if c.renewed {
+			return false
+		}
+		c.renewed = true
+		return used.source.renew(c.ctx, used.token, used.subject)
+	case reasonUseDPoPNonce:
+		if c.nonced || c.credentials.prover == nil {
+			return false
+		}
+		c.nonced = true
+		return c.credentials.prover.nonce(used.server) != used.nonce
+	}
+	return false
+}
+
+// reason returns why package auth0grpc refused a call as unauthenticated, or "".
+func reason(err error) string {
+	s, ok := status.FromError(err)
+	if !ok || s.Code() != codes.Unauthenticated {
+		return ""
+	}
+	for _, detail := range s.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == errorDomain {
+			return info.GetReason()
+		}
+	}
+	return ""
+}

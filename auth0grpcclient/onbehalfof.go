@@ -1,0 +1,111 @@
+package auth0grpcclient
+
+import (
+	"container/list"
+	"context"
+	"crypto/sha256"
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// maxSubjects bounds the users whose tokens are kept, some 2 KB each.
+const maxSubjects = 10_000
+
+// NewOnBehalfOf returns credentials for calls on behalf of a user: Auth0's
+// on-behalf-of exchange (RFC 8693) turns the token of the caller into one for
+// config.Audience with the same subject, config.ClientID as the actor, and the
+// scopes that config asks for. The faults of config are those of New.
+//
+// subject returns the caller's token for the context of an outgoing call. In a
+// handler that is IncomingToken, if the handler's context is passed on. It must
+// be a token that this server has verified, as behind an interceptor of package
+// auth0grpc: Auth0 does not check that the sender of a bound token is its owner,
+// and neither does this package. A status error of subject ends the call as it
+// is, any other with Unauthenticated and without its text.
+//
+// Exchanged tokens are kept for each subject token, which itself is not: they
+// are found by its hash. Of many, the longest unused go first. With Config.DPoP
+// the new token must be bound to our key, which has nothing to do with the
+// caller's; an unbound one is refused.
+func NewOnBehalfOf(config Config, subject func(ctx context.Context) (string, error)) (*Credentials, error) {
+	c, e, err := newCredentials(config)
+	if err != nil {
+		return nil, err
+	}
+	c.tokens = &subjects{
+		subject: subject,
+		make:    func() *source { return &source{fetch: e.fetch, now: e.config.Now} },
+		sources: make(map[[sha256.Size]byte]*list.Element),
+	}
+	return c, nil
+}
+
+// IncomingToken returns the access token that the call being served came with,
+// whatever its scheme. It is for NewOnBehalfOf, and for nothing else: it does
+// not verify, and a token that is sent on to another server lets that server do
+// here whatever the user may do.
+//
+// A call without exactly one well-formed authorization value has none; the
+// error is a status with the code Unauthenticated.
+func IncomingToken(ctx context.Context) (string, error) {
+	values := metadata.ValueFromIncomingContext(ctx, "authorization")
+	if len(values) != 1 {
+		return "", errNoSubject
+	}
+	scheme, token, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "DPoP") || !isToken(token) {
+		return "", errNoSubject
+	}
+	return token, nil
+}
+
+var errNoSubject = status.Error(codes.Unauthenticated, "auth0grpcclient: there is no caller's token to exchange")
+
+// subjects is the store of tokens on behalf of others.
+type subjects struct {
+	subject func(context.Context) (string, error)
+	make    func() *source
+
+	mu      sync.Mutex // guards all below
+	sources map[[sha256.Size]byte]*list.Element
+	recent  list.List // of *entry, the last used in front
+}
+
+type entry struct {
+	key    [sha256.Size]byte
+	source *source
+}
+
+func (s *subjects) lease(ctx context.Context) (*source, string, error) {
+	token, err := s.subject(ctx)
+	if err != nil {
+		if _, ok := status.FromError(err); ok {
+			return nil, "", err
+		}
+		return nil, "", errNoSubject
+	}
+	if !isToken(token) {
+		return nil, "", errNoSubject
+	}
+	return s.source(sha256.Sum256([]byte(token))), token, nil
+}
+
+// source returns the source for a subject token's hash, a new one if need be.
+func (s *subjects) source(key [sha256.Size]byte) *source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if element, ok := s.sources[key]; ok {
+		s.recent.MoveToFront(element)
+		return element.Value.(*entry).source
+	}
+	if s.recent.Len() >= maxSubjects {
+		delete(s.sources, s.recent.Remove(s.recent.Back()).(*entry).key)
+	}
+	e := &entry{key: key, source: s.make()}
+	s.sources[key] = s.recent.PushFront(e)
+	return e.source
+}
