@@ -1,0 +1,155 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
+)
+
+// markdown returns all tables.
+func (r *results) markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Results\n\nWritten by `go run ./cmd/report`; what is measured, and against what, is in [README.md](README.md).\n"+
+		"Medians of %s, in each of which everything ran in turn; ratios are medians of the rounds' ratios.\n"+
+		"%s.\n\n![What a call costs](results.svg)\n", rounds(r.rounds), r.machine)
+	r.writeBounds(&b)
+	r.writeCases(&b)
+	r.writeFloods(&b)
+	r.writeFirstUses(&b)
+	r.writeFetches(&b)
+	fmt.Fprintf(&b, "\n## Memory\n\nA cache for %d tokens, full: %.1f MB of heap, %.0f bytes a token. After half as many more: %.1f MB.\n",
+		r.memory.Entries, float64(r.memory.Full)/1e6, r.memory.PerToken(), float64(r.memory.Overfull)/1e6)
+	return b.String()
+}
+
+func rounds(n int) string {
+	if n == 1 {
+		return "1 round"
+	}
+	return fmt.Sprintf("%d rounds", n)
+}
+
+// row writes a line of a table.
+func row(b *strings.Builder, cells ...string) {
+	b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+}
+
+// heading writes the head of a table; the columns after the first left ones are
+// numbers.
+func heading(b *strings.Builder, left int, cells ...string) {
+	row(b, cells...)
+	for i := range cells {
+		if i < left {
+			b.WriteString("| --- ")
+		} else {
+			b.WriteString("| ---: ")
+		}
+	}
+	b.WriteString("|\n")
+}
+
+func (r *results) writeBounds(b *strings.Builder) {
+	b.WriteString("\n## Figures and their bounds\n\nRS256 and a token of 900 bytes, on one core, unless it says otherwise.\n\n")
+	heading(b, 1, "figure", "bound", "measured", "")
+	for _, one := range r.bounds() {
+		row(b, one.figure, one.want, one.measured, one.verdict())
+	}
+}
+
+func (r *results) writeCases(b *strings.Builder) {
+	for _, level := range []string{suite.Floor, suite.Interceptor, suite.Unary, suite.UnaryTCP, suite.Stream} {
+		fmt.Fprintf(b, "\n## %s\n\n", strings.ToUpper(level[:1])+level[1:])
+		columns := []string{"", "alg", "token", "1 core, ns"}
+		if len(r.cores) > 1 {
+			columns = append(columns, coreCount(r.allCores())+", ns")
+		}
+		heading(b, 2, append(columns, "B", "allocs", "× auth0grpc")...)
+		for _, k := range r.keys {
+			if k.level != level || k.cores != 1 {
+				continue
+			}
+			cells := []string{k.peer, k.algorithm, fmt.Sprintf("%d B", k.size)}
+			for _, cores := range r.cores {
+				cells = append(cells, fmt.Sprintf("%.0f", r.ns(k.on(cores))))
+			}
+			one := r.series[k]
+			row(b, append(cells, fmt.Sprint(one.bytes), fmt.Sprint(one.allocs), fmt.Sprintf("%.2f", r.toWarm(k)))...)
+		}
+	}
+}
+
+// toWarm returns the ratio to auth0grpc at the same level; for the floor that is
+// the interceptor.
+func (r *results) toWarm(k key) float64 {
+	warm := k
+	warm.peer = suite.Warm
+	if k.level == suite.Floor {
+		warm.level = suite.Interceptor
+	}
+	return r.ratio(k, warm)
+}
+
+func (r *results) writeFloods(b *strings.Builder) {
+	b.WriteString("\n## Floods\n\nGood calls with a token known already, while ten times as many flooding calls are made over another connection.\n" +
+		"Client, server and tenant share the machine, so all that the flood costs any of them is taken from the good calls.\n" +
+		"Key set requests are those of one flood, of which each lasted " + r.flood.String() + ".\n" +
+		"The shares are of what good calls get\n\n" +
+		"- with the same library while the flood carries no token,\n" +
+		"- with the same library while the flood carries the same bytes under a metadata key that nobody reads,\n" +
+		"- with auth0grpc while the flood carries no token.\n\n")
+	heading(b, 3, "", "level", "flood", "good calls/s", "of no token", "of bytes unread", "of auth0grpc's", "p50", "p99", "key set requests")
+	for _, peer := range suite.Libraries {
+		r.writeFlood(b, peer, suite.Unary)
+	}
+	r.writeFlood(b, suite.Warm, suite.Interceptor)
+}
+
+func (r *results) writeFlood(b *strings.Builder, peer, level string) {
+	none := floodKey{peer, level, suite.NoToken, false}
+	ours := none
+	ours.peer = suite.Warm
+	for _, k := range floodsOver(peer, level) {
+		if k.unread {
+			continue
+		}
+		all, ofUnread := r.floodsOf(k), "–"
+		if unread := (floodKey{peer, level, k.kind, true}); len(r.floodsOf(unread)) > 0 {
+			ofUnread = fmt.Sprintf("%.0f %%", 100*r.share(k, unread))
+		}
+		row(b, peer, level, string(k.kind),
+			fmt.Sprintf("%.0f", medianOf(all, suite.FloodResult.PerSecond)),
+			fmt.Sprintf("%.0f %%", 100*r.share(k, none)), ofUnread, fmt.Sprintf("%.0f %%", 100*r.share(k, ours)),
+			latency(medianOf(all, func(f suite.FloodResult) float64 { return float64(f.P50) })),
+			latency(medianOf(all, func(f suite.FloodResult) float64 { return float64(f.P99) })),
+			fmt.Sprintf("%.0f", medianOf(all, func(f suite.FloodResult) float64 { return float64(f.Fetches) })),
+		)
+	}
+}
+
+func latency(ns float64) string {
+	return fmt.Sprintf("%.2f ms", ns/float64(time.Millisecond))
+}
+
+func (r *results) writeFirstUses(b *strings.Builder) {
+	b.WriteString("\n## First uses in a flood\n\nThe latency of good calls whose tokens the server has not seen, one after the other, while bad signatures\n" +
+		"under a known `kid` are sent as fast as they are answered. Every call was served.\n\n")
+	heading(b, 2, "", "flood", "calls", "p50", "p99", "max")
+	for _, c := range r.cold {
+		flooded := "none"
+		if c.Flooded {
+			flooded = string(suite.BadSignature)
+		}
+		row(b, c.Peer, flooded, fmt.Sprint(c.Calls), latency(float64(c.P50)), latency(float64(c.P99)), latency(float64(c.Max)))
+	}
+}
+
+func (r *results) writeFetches(b *strings.Builder) {
+	b.WriteString("\n## Key set requests\n\nOf auth0grpc, whose clock can be made to stand still: in a flood, in the same flood again, and in one more\n" +
+		"when the cool-down is over.\n\n")
+	heading(b, 1, "flood", "bad tokens each", "first", "again", "after the cool-down")
+	for _, f := range r.fetches {
+		row(b, string(f.Kind), fmt.Sprint(f.Calls), fmt.Sprint(f.First), fmt.Sprint(f.Again), fmt.Sprint(f.AfterReset))
+	}
+}

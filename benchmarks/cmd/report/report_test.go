@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
+)
+
+// tiny measures next to nothing of everything.
+var tiny = plan{1, time.Millisecond, 1, 10 * time.Millisecond, 3, 200, 200}
+
+func TestReport(t *testing.T) {
+	dir := t.TempDir()
+	if err := run(tiny, dir); err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	checkTables(t, read("RESULTS.md"))
+	checkXML(t, read("results.svg"))
+	for _, peer := range suite.Peers {
+		if !strings.Contains(read("RESULTS.md"), "| "+peer+" |") {
+			t.Errorf("no table has a row for %s", peer)
+		}
+		if !strings.Contains(read("results.svg"), ">"+peer+"</text>") {
+			t.Errorf("the chart has no bar for %s", peer)
+		}
+	}
+}
+
+// checkTables asserts that every row of a table has as many cells as its head,
+// and that no cell holds what a division by nothing leaves.
+func checkTables(t *testing.T, text string) {
+	t.Helper()
+	cells, tables := 0, 0
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "|") {
+			cells = 0
+			continue
+		}
+		if cells == 0 {
+			cells = strings.Count(line, "|")
+			tables++
+		}
+		if got := strings.Count(line, "|"); got != cells {
+			t.Errorf("%d bars instead of %d in %q", got, cells, line)
+		}
+		if strings.Contains(line, "NaN") || strings.Contains(line, "Inf") {
+			t.Errorf("no number in %q", line)
+		}
+	}
+	if tables != 9 {
+		t.Errorf("%d tables, want 9", tables)
+	}
+}
+
+func checkXML(t *testing.T, text string) {
+	t.Helper()
+	for d := xml.NewDecoder(strings.NewReader(text)); ; {
+		switch _, err := d.Token(); {
+		case errors.Is(err, io.EOF):
+			return
+		case err != nil:
+			t.Fatalf("the chart is not XML: %v", err)
+		}
+	}
+}
+
+func TestBounds(t *testing.T) {
+	tests := []struct {
+		got  bound
+		want string
+	}{
+		{atMost("x", 1.8, 1.8, times), "ok"},
+		{atMost("x", 1.801, 1.8, times), "**short**"},
+		{atLeast("x", 60, 60, "%.0f"), "ok"},
+		{atLeast("x", 59.9, 60, "%.0f"), "**short**"},
+		{atLeast("x", math.NaN(), 60, "%.0f"), "**short**"},
+		{atMost("x", math.NaN(), 60, "%.0f"), "**short**"},
+	}
+	for _, test := range tests {
+		if got := test.got.verdict(); got != test.want {
+			t.Errorf("%+v: %s, want %s", test.got, got, test.want)
+		}
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for _, test := range []struct {
+		all  []float64
+		want float64
+	}{
+		{nil, 0},
+		{[]float64{3}, 3},
+		{[]float64{9, 1, 2}, 2},
+		{[]float64{9, 1, 2, 4}, 3},
+	} {
+		if got := median(test.all); got != test.want {
+			t.Errorf("median(%v) = %v, want %v", test.all, got, test.want)
+		}
+	}
+}
+
+// TestPanelLength: a longer bar is a larger value, and none leaves the chart.
+func TestPanelLength(t *testing.T) {
+	p := panel{bars: []bar{{value: 0}, {value: 700}, {value: 1000}, {value: 1e5}}}
+	last := 0.0
+	for _, one := range p.bars {
+		got := p.length(one.value)
+		if got < last || got > barMaximum {
+			t.Errorf("length(%v) = %v after %v", one.value, got, last)
+		}
+		last = got
+	}
+	p.bars = p.bars[1:]
+	if a, b := p.length(700), p.length(1e5); a >= b || b != barMaximum {
+		t.Errorf("lengths %v and %v, want the longest to be %v", a, b, float64(barMaximum))
+	}
+}

@@ -1,0 +1,286 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/auth0grpc/auth0grpc"
+)
+
+// floodRate is the number of flooding calls for each good one.
+const floodRate = 10
+
+// floodPool is the number of different tokens of a flood that are small. What
+// has been sent once is sent again after all the others: nobody here remembers
+// refused tokens, and no HPACK table is as large.
+const floodPool = 4096
+
+// A FloodResult is what good calls got while a flood ran.
+type FloodResult struct {
+	Peer    string
+	Level   string
+	Kind    Flood
+	Unread  bool
+	Good    int // calls; there were floodRate times as many flooding ones
+	Elapsed time.Duration
+	P50     time.Duration // of the good calls
+	P99     time.Duration
+	Fetches int64 // requests for the key set meanwhile
+}
+
+// PerSecond returns the throughput of good calls.
+func (r FloodResult) PerSecond() float64 { return float64(r.Good) / r.Elapsed.Seconds() }
+
+// A FloodBench sends floods to one library.
+type FloodBench struct {
+	suite *Suite
+	peer  string
+	pools map[Flood][]string
+}
+
+// FloodBenches returns one for each of the Libraries, with the same tokens.
+func (s *Suite) FloodBenches() []*FloodBench {
+	pools := make(map[Flood][]string)
+	for _, kind := range Floods {
+		count := floodPool
+		if kind == Letters || kind == Symbols {
+			count /= 16 // their bytes are what counts
+		}
+		pools[kind] = s.bad(kind, count)
+	}
+	all := make([]*FloodBench, len(Libraries))
+	for i, name := range Libraries {
+		all[i] = &FloodBench{s, name, pools}
+	}
+	return all
+}
+
+// Peer returns the name of the library.
+func (f *FloodBench) Peer() string { return f.peer }
+
+// Calls floods a server over bufconn for duration. Good calls, all with one
+// token that was verified before, and flooding ones have a connection each.
+//
+// With unread, the flooding calls carry the same bytes under a metadata key that
+// nobody looks at, and so no token: that tells what is done about tokens from
+// what HTTP/2 does with the bytes before any interceptor runs.
+func (f *FloodBench) Calls(kind Flood, unread bool, duration time.Duration) (FloodResult, error) {
+	r, err := f.suite.newRig(f.peer, "RS256", inMemory)
+	if err != nil {
+		return FloodResult{}, err
+	}
+	defer r.close()
+	conn, err := r.dial()
+	if err != nil {
+		return FloodResult{}, err
+	}
+	attacker := testgrpc.NewTestServiceClient(conn)
+	carry := outgoing
+	if unread {
+		carry = outgoingUnread
+	}
+	good, bad := outgoing(f.suite.Token("RS256", Small)), contexts(f.pools[kind], carry)
+	result, err := flood(duration,
+		func() error { return call(good, r.client) },
+		func(i int64) error { return refused(call(bad[i%int64(len(bad))], attacker)) }, r.issuer)
+	result.Peer, result.Level, result.Kind, result.Unread = f.peer, Unary, kind, unread
+	return result, err
+}
+
+// Interceptor floods the interceptor alone.
+func (f *FloodBench) Interceptor(kind Flood, duration time.Duration) (FloodResult, error) {
+	p, err := f.suite.newPeer(f.peer, "RS256")
+	if err != nil {
+		return FloodResult{}, err
+	}
+	good, bad := incoming(f.suite.Token("RS256", Small)), contexts(f.pools[kind], incoming)
+	if err := p.intercept(good); err != nil {
+		return FloodResult{}, err
+	}
+	result, err := flood(duration,
+		func() error { return p.intercept(good) },
+		func(i int64) error { return refused(p.intercept(bad[i%int64(len(bad))])) }, p.issuer)
+	result.Peer, result.Level, result.Kind = f.peer, Interceptor, kind
+	return result, err
+}
+
+func contexts(tokens []string, with func(string) context.Context) []context.Context {
+	all := make([]context.Context, len(tokens))
+	for i, token := range tokens {
+		all[i] = with(token)
+	}
+	return all
+}
+
+func call(ctx context.Context, client testgrpc.TestServiceClient) error {
+	_, err := client.EmptyCall(ctx, &testgrpc.Empty{})
+	return err
+}
+
+// refused turns the outcome of a flooding call round.
+func refused(err error) error {
+	if err == nil {
+		return errors.New("suite: a flooding call was let through")
+	}
+	return nil
+}
+
+// flood makes a good call and floodRate bad ones in turn, on several goroutines,
+// until duration is over. So the flood is as large for each library and each
+// kind as the good traffic, and neither can run away from the other.
+func flood(duration time.Duration, good func() error, bad func(int64) error, issuer *issuerClient) (FloodResult, error) {
+	runtime.GC()
+	before := issuer.fetches.Load()
+	workers := 4 * runtime.GOMAXPROCS(0)
+	latencies, failures := make([][]time.Duration, workers), make([]error, workers)
+	var sent atomic.Int64
+	var group sync.WaitGroup
+	start := time.Now()
+	for w := range workers {
+		group.Go(func() {
+			for time.Since(start) < duration {
+				began := time.Now()
+				if err := good(); err != nil {
+					failures[w] = fmt.Errorf("suite: a good call in a flood: %w", err)
+					return
+				}
+				latencies[w] = append(latencies[w], time.Since(began))
+				for range floodRate {
+					if err := bad(sent.Add(1)); err != nil {
+						failures[w] = err
+						return
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+	result := FloodResult{Elapsed: time.Since(start), Fetches: issuer.fetches.Load() - before}
+	all := slices.Concat(latencies...)
+	result.Good, result.P50, result.P99 = len(all), quantile(all, 0.5), quantile(all, 0.99)
+	return result, errors.Join(failures...)
+}
+
+// quantile sorts all.
+func quantile(all []time.Duration, q float64) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[min(len(all)-1, int(q*float64(len(all))))]
+}
+
+// A ColdResult is the latency of good calls whose tokens the server had not seen
+// before.
+type ColdResult struct {
+	Peer          string
+	Flooded       bool // with bad signatures, as fast as they were answered
+	Calls         int
+	P50, P99, Max time.Duration
+}
+
+// FirstUses sends each of count fresh good tokens once, one after the other,
+// while other goroutines send bad signatures without a pause, or nothing.
+func (f *FloodBench) FirstUses(count int, flooded bool) (ColdResult, error) {
+	r, err := f.suite.newRig(f.peer, "RS256", inMemory)
+	if err != nil {
+		return ColdResult{}, err
+	}
+	defer r.close()
+	conn, err := r.dial()
+	if err != nil {
+		return ColdResult{}, err
+	}
+	fresh := contexts(f.suite.mintMany("RS256", count), outgoing)
+	attacker, bad := testgrpc.NewTestServiceClient(conn), contexts(f.pools[BadSignature], outgoing)
+	attack, stop := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer stop()
+	if flooded {
+		for w := range 4 * runtime.GOMAXPROCS(0) {
+			group.Go(func() {
+				for i := w * 97; attack.Err() == nil; i++ {
+					_ = call(bad[i%len(bad)], attacker)
+				}
+			})
+		}
+		time.Sleep(50 * time.Millisecond) // until it runs at full speed
+	}
+	latencies := make([]time.Duration, count)
+	for i, ctx := range fresh {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		began := time.Now()
+		err := call(ctx, r.client)
+		cancel()
+		if err != nil {
+			return ColdResult{}, fmt.Errorf("suite: a good token's first use: %w", err)
+		}
+		latencies[i] = time.Since(began)
+	}
+	return ColdResult{
+		Peer: f.peer, Flooded: flooded, Calls: count,
+		P50: quantile(latencies, 0.5), P99: quantile(latencies, 0.99), Max: slices.Max(latencies),
+	}, nil
+}
+
+// A FetchResult is how often auth0grpc asked for the key set in floods of Calls
+// bad tokens each, under a clock that stands still.
+type FetchResult struct {
+	Kind       Flood
+	Calls      int
+	First      int64 // in the first flood, the cool-down not yet running
+	Again      int64 // in one more at the same instant
+	AfterReset int64 // in one more a cool-down later
+}
+
+// Fetches floods the interceptor of auth0grpc three times.
+func (s *Suite) Fetches(kind Flood, calls int) (FetchResult, error) {
+	var clock atomic.Int64
+	clock.Store(time.Now().UnixNano())
+	issuer := s.newIssuerClient("RS256")
+	p, err := s.newOurs(auth0grpc.Config{Now: func() time.Time { return time.Unix(0, clock.Load()) }}, "RS256", issuer)
+	if err != nil {
+		return FetchResult{}, err
+	}
+	if err := p.intercept(incoming(s.Token("RS256", Small))); err != nil {
+		return FetchResult{}, err
+	}
+	bad := contexts(s.bad(kind, min(calls, floodPool)), incoming)
+	result := FetchResult{Kind: kind, Calls: calls}
+	for _, count := range []*int64{&result.First, &result.Again, &result.AfterReset} {
+		if count == &result.AfterReset {
+			clock.Add(int64(31 * time.Second))
+		}
+		before := issuer.fetches.Load()
+		if err := sendAll(p, bad, calls); err != nil {
+			return FetchResult{}, err
+		}
+		*count = issuer.fetches.Load() - before
+	}
+	return result, nil
+}
+
+// sendAll makes as many bad calls on several goroutines.
+func sendAll(p *peer, bad []context.Context, calls int) error {
+	workers := 4 * runtime.GOMAXPROCS(0)
+	failures := make([]error, workers)
+	var group sync.WaitGroup
+	for w := range workers {
+		group.Go(func() {
+			for i := w; i < calls && failures[w] == nil; i += workers {
+				failures[w] = refused(p.intercept(bad[i%len(bad)]))
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(failures...)
+}

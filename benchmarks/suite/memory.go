@@ -1,0 +1,72 @@
+package suite
+
+import (
+	"crypto/rand"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/auth0grpc/auth0grpc"
+)
+
+// A MemoryResult is the heap that verified tokens take.
+type MemoryResult struct {
+	Entries  int    // CacheSize, and the number of tokens verified
+	Full     uint64 // bytes with that many
+	Overfull uint64 // bytes when half as many again have been verified
+}
+
+// PerToken returns the bytes of heap for each cached token.
+func (r MemoryResult) PerToken() float64 { return float64(r.Full) / float64(r.Entries) }
+
+// Memory fills the cache of auth0grpc. The tokens are of ES256, because as many
+// RSA signatures would take minutes to make; they are as long as the others, so
+// with their shorter signatures they have a payload 190 bytes longer, and it is
+// the payload that the cache keeps.
+func (s *Suite) Memory(entries int) (MemoryResult, error) {
+	p, err := s.newOurs(auth0grpc.Config{CacheSize: entries}, "ES256", s.newIssuerClient("ES256"))
+	if err != nil {
+		return MemoryResult{}, err
+	}
+	if err := s.verifyFresh(p, 1); err != nil { // brings the keys
+		return MemoryResult{}, err
+	}
+	result := MemoryResult{Entries: entries}
+	before := liveHeap()
+	if err := s.verifyFresh(p, entries); err != nil {
+		return MemoryResult{}, err
+	}
+	result.Full = liveHeap() - before
+	if err := s.verifyFresh(p, entries/2); err != nil {
+		return MemoryResult{}, err
+	}
+	result.Overfull = liveHeap() - before
+	runtime.KeepAlive(p)
+	return result, nil
+}
+
+// verifyFresh lets p verify as many different tokens, and keeps none of them.
+func (s *Suite) verifyFresh(p *peer, count int) error {
+	workers := runtime.GOMAXPROCS(0)
+	failures := make([]error, workers)
+	var done atomic.Int64
+	var group sync.WaitGroup
+	for w := range workers {
+		group.Go(func() {
+			for done.Add(1) <= int64(count) && failures[w] == nil {
+				failures[w] = p.intercept(incoming(s.mint("ES256", Small, rand.Text())))
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(failures...)
+}
+
+func liveHeap() uint64 {
+	runtime.GC()
+	runtime.GC() // what the first one's finalizers let go
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}
