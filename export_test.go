@@ -1,0 +1,8 @@
+package auth0grpc
+
+import "time"
+
+// SetTimer replaces the timer that ends streams.
+func (i *Interceptor) SetTimer(timer func(time.Duration) (<-chan time.Time, func() bool)) {
+	i.streams.timer = timer
+}
