@@ -10,7 +10,9 @@ const reportEvery = time.Hour
 
 // lenient are the reasons for which Config.ReportOnly lets a call pass. It is
 // not those of a token that may be forged or meant for somebody else: they need
-// Config.ReportOnlyInvalidTokens as well.
+// Config.ReportOnlyInvalidTokens as well. An expired token is refused before its
+// signature is looked at, so it may be forged too; it gets no further than who
+// sends no token, and the handler sees neither.
 var lenient = map[Reason]bool{
 	ReasonMissingToken:            true,
 	ReasonMalformedAuthorization:  true,
@@ -39,8 +41,12 @@ func (i *Interceptor) reports(v *verdict) bool {
 // call passes by it (GO-2026-4703: an insecure switch that nobody hears of stays
 // on).
 func (i *Interceptor) remind(ctx context.Context, now time.Time) {
-	last := i.reminded.Load()
-	if now.Unix()-last < int64(reportEvery/time.Second) || !i.reminded.CompareAndSwap(last, now.Unix()) {
+	last, second := i.reminded.Load(), now.Unix()
+	elapsed := second - last // negative if the clock was set back; then it is time as well
+	if last != 0 && elapsed >= 0 && elapsed < int64(reportEvery/time.Second) {
+		return
+	}
+	if !i.reminded.CompareAndSwap(last, second) { // another call does it
 		return
 	}
 	i.logger.WarnContext(ctx, "auth0grpc: report-only: calls that should be refused are let through",
