@@ -3,7 +3,10 @@ package auth0grpc_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -11,235 +14,452 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// A diary keeps what the hooks are told.
-type diary struct {
-	mu        sync.Mutex
-	decisions []auth0grpc.Decision
-	refreshes []auth0grpc.KeyRefresh
+// A recorder is a hook that keeps what it is told.
+type recorder struct {
+	mu   sync.Mutex
+	told []auth0grpc.Decision
 }
 
-func (d *diary) decided(_ context.Context, decision auth0grpc.Decision) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.decisions = append(d.decisions, decision)
+func (r *recorder) OnDecision(_ context.Context, d auth0grpc.Decision) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.told = append(r.told, d)
 }
 
-func (d *diary) refreshed(refresh auth0grpc.KeyRefresh) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.refreshes = append(d.refreshes, refresh)
+// take returns what was told since the last take.
+func (r *recorder) take() []auth0grpc.Decision {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	told := r.told
+	r.told = nil
+	return told
 }
 
-// take returns the decisions since the last time, without their durations.
-func (d *diary) take() []auth0grpc.Decision {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	taken := d.decisions
-	d.decisions = nil
-	return taken
-}
-
-var ignoreDuration = cmpopts.IgnoreFields(auth0grpc.Decision{}, "Duration")
-
-// decideOnce calls the unary interceptor and checks the outcome.
-func decideOnce(t *testing.T, guard *auth0grpc.Interceptor, fullMethod string, want outcome, token string) {
+// wait returns what was told as soon as it is n decisions: a client may see the
+// end of a call before the server's side has told of it.
+func (r *recorder) wait(t *testing.T, n int) []auth0grpc.Decision {
 	t.Helper()
-	var md metadata.MD
-	if token != "" {
-		md = metadata.Pairs("authorization", "Bearer "+token)
+	for {
+		r.mu.Lock()
+		have := len(r.told)
+		r.mu.Unlock()
+		if have >= n {
+			return r.take()
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatalf("told %d decisions, want %d", have, n)
+		case <-time.After(time.Millisecond):
+		}
 	}
-	want.check(t, direct(t, t.Context(), guard, fullMethod, md)["unary"], token)
 }
 
-func TestOnDecision(t *testing.T) {
-	var told diary
+// checkTold compares all but KeyID and Duration, which are to be there and not
+// to be known.
+func checkTold(t *testing.T, got []auth0grpc.Decision, want ...auth0grpc.Decision) {
+	t.Helper()
+	ignore := cmpopts.IgnoreFields(auth0grpc.Decision{}, "Duration", "KeyID")
+	if diff := cmp.Diff(want, got, ignore); diff != "" {
+		t.Fatalf("decisions (-want +got):\n%s", diff)
+	}
+	for _, d := range got {
+		if d.Duration <= 0 {
+			t.Errorf("Duration = %v", d.Duration)
+		}
+		if (d.KeyID != "") != (d.Subject != "") {
+			t.Errorf("KeyID = %q of %q", d.KeyID, d.Subject)
+		}
+	}
+}
+
+// recorded is a change for newFixture: two rows and a hook.
+func recorded(r *recorder) func(*fixture, *auth0grpc.Config) {
+	return func(_ *fixture, config *auth0grpc.Config) {
+		config.OnDecision = r.OnDecision
+		config.Methods = map[string]auth0grpc.Rule{
+			unaryCall:  auth0grpc.Scopes("read:orders"),
+			allMethods: auth0grpc.Scopes("read:orders"),
+			testgrpc.TestService_EmptyCall_FullMethodName: auth0grpc.Optional(),
+		}
+	}
+}
+
+// rowOf is the row that decides on a method of the test service.
+func rowOf(fullMethod string) string {
+	if fullMethod == unaryCall {
+		return unaryCall
+	}
+	return allMethods
+}
+
+// One value for each decision, whatever the transport, the shape and the outcome;
+// one more for the end of a stream that was opened with a token.
+func TestDecisions(t *testing.T) {
+	var r recorder
+	f := newFixture(t, recorded(&r))
+	caller := auth0grpc.Decision{Subject: auth0grpctest.Subject, ClientID: auth0grpctest.ClientID, Issuer: f.tenant.Issuer(), OrganizationID: "org_a"}
+	refused := func(reason auth0grpc.Reason, code codes.Code) auth0grpc.Decision {
+		return auth0grpc.Decision{Outcome: auth0grpc.OutcomeRefused, Reason: reason, Code: code}
+	}
+	allowed, hit, short := caller, caller, caller
+	allowed.Outcome = auth0grpc.OutcomeAllowed
+	hit.Outcome, hit.CacheHit = auth0grpc.OutcomeAllowed, true
+	short.Outcome, short.Reason, short.Code = auth0grpc.OutcomeRefused, auth0grpc.ReasonInsufficientScope, codes.PermissionDenied
+	shortAgain := short
+	shortAgain.CacheHit = true
+	serial := 0
+	token := func(more claims) func() []string { // each time one that no cache knows
+		return func() []string {
+			serial++
+			return bearer(f.token(with(claims{"org_id": "org_a", "email": "leak@example.com", "jti": fmt.Sprint(serial)}, more)))
+		}
+	}
+	for _, test := range []struct {
+		name  string
+		value func() []string
+		want  []auth0grpc.Decision // of the calls in turn with the same value
+	}{
+		{"no token", func() []string { return nil }, []auth0grpc.Decision{refused(auth0grpc.ReasonMissingToken, codes.Unauthenticated)}},
+		{"malformed", func() []string { return []string{"Basic leak"} }, []auth0grpc.Decision{refused(auth0grpc.ReasonMalformedAuthorization, codes.Unauthenticated)}},
+		{"expired", token(claims{"exp": today}), []auth0grpc.Decision{refused(auth0grpc.ReasonTokenExpired, codes.Unauthenticated)}},
+		{"for another API", token(claims{"aud": "leak"}), []auth0grpc.Decision{refused(auth0grpc.ReasonWrongAudience, codes.Unauthenticated)}},
+		{"good", token(nil), []auth0grpc.Decision{allowed, hit, hit}},
+		{"wrong scope", token(claims{"scope": "leak"}), []auth0grpc.Decision{short, shortAgain}},
+	} {
+		for transport := range f.conns {
+			for _, m := range shapes {
+				t.Run(test.name+"/"+transport+m.name, func(t *testing.T) {
+					value := test.value()
+					for _, want := range test.want {
+						want.FullMethod, want.Row = m.name, rowOf(m.name)
+						all := []auth0grpc.Decision{want}
+						if want.Outcome == auth0grpc.OutcomeAllowed && m.name != unaryCall {
+							ended := want
+							ended.Outcome = auth0grpc.OutcomeEnded
+							all = append(all, ended)
+						}
+						f.call(t.Context(), transport, m, value...)
+						got := r.wait(t, len(all))
+						checkTold(t, got, all...)
+						checkQuiet(t, fmt.Sprintf("%+v", got), value)
+					}
+				})
+			}
+		}
+	}
+}
+
+// checkQuiet asserts that a text holds no part of a token and no other claim.
+func checkQuiet(t *testing.T, text string, sent []string) {
+	t.Helper()
+	for _, value := range sent {
+		for part := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == '.' || r == ' ' }) {
+			if len(part) > 8 && strings.Contains(text, part) {
+				t.Errorf("%s holds a part of the token", text)
+			}
+		}
+	}
+	if strings.Contains(text, "leak") {
+		t.Errorf("%s holds more than who called", text)
+	}
+}
+
+// AuthFunc decides by the same method, so it tells the same; the end of a stream
+// is nothing that it sees.
+func TestDecisionsOfAuthFunc(t *testing.T) {
+	var r recorder
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
-	config.OnDecision, config.OnKeyRefresh = told.decided, told.refreshed
+	config.OnDecision = r.OnDecision
 	guard := mustNew(t, config)
-	good := tenant.Token(claims{"scope": "read:orders", "org_id": "org_a"})
-	who := auth0grpc.Decision{
-		FullMethod: unaryCall, Row: allMethods, Outcome: auth0grpc.OutcomeAllowed, Subject: auth0grpctest.Subject,
-		ClientID: auth0grpctest.ClientID, Issuer: tenant.Issuer(), OrganizationID: "org_a", KeyID: kidOf(t, tenant),
-	}
-	hit, short := who, who
-	hit.CacheHit = true
-	short.OrganizationID, short.Outcome, short.Reason, short.Code = "", auth0grpc.OutcomeRefused, "INSUFFICIENT_SCOPE", codes.PermissionDenied
 	for _, test := range []struct {
-		name, method, token string
-		outcome             outcome
-		want                auth0grpc.Decision
+		name string
+		md   metadata.MD
+		want auth0grpc.Decision
 	}{
-		{"first use", unaryCall, good, passes, who},
-		{"second use", unaryCall, good, passes, hit},
-		{"no token", unaryCall, "", missing, auth0grpc.Decision{FullMethod: unaryCall, Row: allMethods, Outcome: auth0grpc.OutcomeRefused, Reason: "MISSING_TOKEN", Code: codes.Unauthenticated}},
-		{"no row", "/a.B/C", "", missing, auth0grpc.Decision{FullMethod: "/a.B/C", Outcome: auth0grpc.OutcomeRefused, Reason: "MISSING_TOKEN", Code: codes.Unauthenticated}},
-		{"wrong scope", unaryCall, tenant.Token(nil), lacksReadOrders, short},
+		{"none", nil, auth0grpc.Decision{Outcome: auth0grpc.OutcomeRefused, Reason: auth0grpc.ReasonMissingToken, Code: codes.Unauthenticated}},
+		{"good", metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders"})), auth0grpc.Decision{
+			Outcome: auth0grpc.OutcomeAllowed, Subject: auth0grpctest.Subject, ClientID: auth0grpctest.ClientID, Issuer: tenant.Issuer(),
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var md metadata.MD
-			if test.token != "" {
-				md = metadata.Pairs("authorization", "Bearer "+test.token)
-			}
-			test.outcome.check(t, direct(t, t.Context(), guard, test.method, md)["unary"], test.token)
-			got := told.take()
-			if diff := cmp.Diff(test.want, got[0], ignoreDuration); diff != "" {
-				t.Errorf("decision (-want +got):\n%s", diff)
-			}
-			if got[0].Duration < 0 {
-				t.Errorf("duration %v", got[0].Duration)
-			}
-			ended := 0
-			for _, decision := range got {
-				if decision.Outcome == auth0grpc.OutcomeEnded {
-					ended++
-				}
-			}
-			if wantEnded := map[bool]int{true: 1}[test.outcome.kind == nil]; len(got) != 3+wantEnded || ended != wantEnded {
-				t.Errorf("%d decisions, %d ended streams: want one for each call and each stream", len(got), ended)
-			}
-		})
-	}
-	want := []auth0grpc.KeyRefresh{{Issuer: tenant.Issuer(), At: today, Keys: 2}}
-	if diff := cmp.Diff(want, told.refreshes); diff != "" {
-		t.Errorf("refreshes (-want +got):\n%s", diff)
-	}
-	now.Advance(time.Minute)
-	stats := guard.Stats()
-	if stats.CachedTokens != 2 || stats.KeyAge[tenant.Issuer()] != time.Minute {
-		t.Errorf("Stats = %+v, want 2 tokens and keys a minute old", stats)
-	}
-}
-
-// What watches decisions does not make them.
-func TestHookPanics(t *testing.T) {
-	var lines bytes.Buffer
-	tenant, now := newTenant(t)
-	config := configFor(tenant, now)
-	config.OnDecision = func(context.Context, auth0grpc.Decision) { panic("hook") }
-	config.OnKeyRefresh = func(auth0grpc.KeyRefresh) { panic("hook") }
-	config.Logger = slog.New(slog.NewTextHandler(&lines, nil))
-	guard := mustNew(t, config)
-	decideOnce(t, guard, unaryCall, passes, tenant.Token(claims{"scope": "read:orders"}))
-	decideOnce(t, guard, unaryCall, missing, "")
-	if !strings.Contains(lines.String(), "OnDecision panicked") {
-		t.Errorf("the log says %q", &lines)
-	}
-}
-
-// Report-only lets calls pass and tells of each, but lets nobody pass as
-// somebody, and the log hears of it (GO-2026-4703).
-func TestReportOnly(t *testing.T) {
-	nobody := outcome{subject: "nobody"}
-	tests := []struct {
-		name   string
-		change func(*auth0grpc.Config)
-		token  func(f *fixture) string
-		want   outcome
-		reason auth0grpc.Reason
-	}{
-		{"no token", nil, func(*fixture) string { return "" }, nobody, "MISSING_TOKEN"},
-		{"expired", nil, func(f *fixture) string { return f.token(claims{"exp": today}) }, nobody, "TOKEN_EXPIRED"},
-		{"wrong scope", nil, func(f *fixture) string { return f.token(claims{"scope": "leak"}) }, passes, "INSUFFICIENT_SCOPE"},
-		{"wrong audience", nil, func(f *fixture) string { return f.token(claims{"aud": "leak"}) }, wrongAudience, ""},
-		{"bad signature", nil, func(f *fixture) string { compact := f.token(nil); return compact[:len(compact)-2] }, badSignature, ""},
-		{"wrong audience, with the second switch", func(c *auth0grpc.Config) { c.ReportOnlyInvalidTokens = true }, func(f *fixture) string { return f.token(claims{"aud": "leak"}) }, nobody, "WRONG_AUDIENCE"},
-		{"the second switch alone", func(c *auth0grpc.Config) { c.ReportOnly, c.ReportOnlyInvalidTokens = false, true }, func(f *fixture) string { return f.token(claims{"aud": "leak"}) }, wrongAudience, ""},
-		{"the row alone", func(c *auth0grpc.Config) {
-			c.ReportOnly = false
-			c.Methods[allMethods] = auth0grpc.Scopes("read:orders").ReportOnly()
-		}, func(f *fixture) string { return f.token(claims{"scope": "leak"}) }, passes, "INSUFFICIENT_SCOPE"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			var told diary
-			var lines bytes.Buffer
-			tenant, now := newTenant(t)
-			config := configFor(tenant, now)
-			config.ReportOnly, config.OnDecision = true, told.decided
-			config.Logger = slog.New(slog.NewTextHandler(&lines, nil))
-			if test.change != nil {
-				test.change(&config)
-			}
-			guard := mustNew(t, config)
-			decideOnce(t, guard, unaryCall, test.want, test.token(&fixture{tenant: tenant, clock: now}))
-			if test.reason == "" {
-				return
-			}
-			for _, decision := range told.take() {
-				if decision.Outcome != auth0grpc.OutcomeEnded && (decision.Outcome != auth0grpc.OutcomeReported || decision.Reason != test.reason) {
-					t.Errorf("decision %s %s, want reported %s", decision.Outcome, decision.Reason, test.reason)
-				}
-			}
-			if !strings.Contains(lines.String(), "report-only") || !strings.Contains(strings.ToLower(guard.String()), "report only") {
-				t.Errorf("the log says %q and the table\n%s", &lines, guard)
-			}
+			ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), test.md), &transportStream{method: unaryCall})
+			_, _ = guard.AuthFunc()(ctx)
+			test.want.FullMethod, test.want.Row = unaryCall, allMethods
+			checkTold(t, r.take(), test.want)
 		})
 	}
 }
 
-// The log is reminded once an hour, and not for each call.
-func TestReportOnlyReminds(t *testing.T) {
-	var lines bytes.Buffer
+// A method that no row covers is told of by a Row that a client cannot choose.
+func TestDecisionOfUnlistedMethod(t *testing.T) {
+	var r recorder
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
-	config.ReportOnly, config.Logger = true, slog.New(slog.NewTextHandler(&lines, nil))
+	config.OnDecision = r.OnDecision
 	guard := mustNew(t, config)
-	nobody := outcome{subject: "nobody"}
-	for range 2 {
-		decideOnce(t, guard, unaryCall, nobody, "")
-	}
-	before := strings.Count(lines.String(), "\n")
-	now.Advance(time.Hour)
-	for range 2 {
-		decideOnce(t, guard, unaryCall, nobody, "")
-	}
-	if n := strings.Count(lines.String(), "\n") - before; n != 1 {
-		t.Errorf("%d lines after an hour, want 1:\n%s", n, &lines)
+	const madeUp = "/made.up/Method"
+	direct(t, t.Context(), guard, madeUp, metadata.Pairs("authorization", "Bearer "+tenant.Token(nil)))
+	for _, d := range r.take() {
+		if d.FullMethod != madeUp || d.Row != "" || d.Reason != auth0grpc.ReasonMethodNotListed || d.Subject != auth0grpctest.Subject {
+			t.Errorf("%+v", d)
+		}
 	}
 }
 
-// A table can be replaced while serving; one with faults changes nothing.
-func TestSetMethods(t *testing.T) {
+// A public method needs nobody, so nobody is told of.
+func TestDecisionOfPublicMethod(t *testing.T) {
+	var r recorder
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
-	config.Logger = slog.New(slog.DiscardHandler)
+	config.OnDecision = r.OnDecision
+	config.Methods[allMethods] = auth0grpc.Public()
+	direct(t, t.Context(), mustNew(t, config), unaryCall, metadata.Pairs("authorization", "Bearer "+tenant.Token(nil)))
+	want := auth0grpc.Decision{FullMethod: unaryCall, Row: allMethods, Outcome: auth0grpc.OutcomeAllowed}
+	checkTold(t, r.take(), want, want, want)
+}
+
+// A caller that left gets no verdict: there is a code and no reason.
+func TestDecisionOfCallerThatLeft(t *testing.T) {
+	var r recorder
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	config.OnDecision = r.OnDecision
+	config.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+		<-t.Context().Done()
+		return nil, t.Context().Err()
+	})}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	direct(t, ctx, mustNew(t, config), unaryCall, metadata.Pairs("authorization", "Bearer "+tenant.Token(nil)))
+	want := auth0grpc.Decision{FullMethod: unaryCall, Row: allMethods, Outcome: auth0grpc.OutcomeRefused, Code: codes.Canceled}
+	checkTold(t, r.take(), want, want, want)
+}
+
+// What the tap refuses the interceptor never sees, and what it lets through it
+// does not tell of: one value either way.
+func TestDecisionsWithTap(t *testing.T) {
+	var r recorder
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	config.OnDecision = r.OnDecision
 	guard := mustNew(t, config)
-	token := tenant.Token(claims{"scope": "write:orders"})
-	decideOnce(t, guard, unaryCall, lacksReadOrders, token)
-	if err := guard.SetMethods(map[string]auth0grpc.Rule{"UnaryCall": {}}); err == nil || len(strings.Split(err.Error(), "\n")) != 2 {
-		t.Errorf("SetMethods = %v, want two faults", err)
-	}
-	decideOnce(t, guard, unaryCall, lacksReadOrders, token)
-	if err := guard.SetMethods(map[string]auth0grpc.Rule{unaryCall: auth0grpc.Scopes("write:orders").ReportOnly()}); err != nil {
+	handle := guard.TapHandle()
+	_, err := handle(t.Context(), &tap.Info{FullMethodName: unaryCall})
+	if status.Code(err) != codes.Unauthenticated {
 		t.Fatal(err)
 	}
-	decideOnce(t, guard, unaryCall, passes, token)
-	methods := guard.Methods()
-	if len(methods) != 1 || methods[unaryCall].String() != auth0grpc.Scopes("write:orders").ReportOnly().String() {
-		t.Errorf("Methods = %v", methods)
+	checkTold(t, r.take(), auth0grpc.Decision{
+		FullMethod: unaryCall, Row: allMethods, Outcome: auth0grpc.OutcomeRefused,
+		Reason: auth0grpc.ReasonMissingToken, Code: codes.Unauthenticated,
+	})
+	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(nil))
+	if _, err := handle(t.Context(), &tap.Info{FullMethodName: unaryCall, Header: md}); err != nil {
+		t.Fatal(err)
 	}
-	methods[unaryCall] = auth0grpc.Scopes("admin") // a copy
-	decideOnce(t, guard, unaryCall, passes, token)
+	checkTold(t, r.take())
+	client := connect(t, "", append(guard.ServerOptions(), grpc.InTapHandle(handle))...)
+	if _, err := client.UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); err == nil {
+		t.Fatal("passed")
+	}
+	if told := r.take(); len(told) != 1 {
+		t.Errorf("told %+v, want one", told)
+	}
 }
 
-// Without a cache the verdicts are the same.
-func TestNoCache(t *testing.T) {
-	f := newFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.CacheSize = auth0grpc.NoCache })
-	for range 2 {
-		f.everywhere(t, passes, bearer(f.token(nil))...)
+// A stream that is ended tells why, and how long it was open.
+func TestDecisionOfEndedStream(t *testing.T) {
+	var r recorder
+	f := newFixture(t, recorded(&r))
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", bearer(f.token(nil))[0])
+	stream, err := testgrpc.NewTestServiceClient(f.conns["tcp"]).FullDuplexCall(ctx)
+	if err != nil {
+		t.Fatal(err)
 	}
-	f.everywhere(t, lacksReadOrders, bearer(f.token(claims{"scope": nil}))...)
-	compact := f.token(nil)
-	f.everywhere(t, badSignature, bearer(compact[:len(compact)-2])...)
-	if n := f.guard.Stats().CachedTokens; n != 0 {
-		t.Errorf("%d tokens in the cache", n)
+	want := auth0grpc.Decision{
+		FullMethod: testgrpc.TestService_FullDuplexCall_FullMethodName, Row: allMethods, Outcome: auth0grpc.OutcomeAllowed,
+		Subject: auth0grpctest.Subject, ClientID: auth0grpctest.ClientID, Issuer: f.tenant.Issuer(),
+	}
+	checkTold(t, r.wait(t, 1), want)
+	for f.guard.Stats().OpenStreams != 1 {
+		time.Sleep(time.Millisecond) // the decision is told before the stream is served
+	}
+	if err := f.guard.Revoke(t.Context(), auth0grpc.Revocation{Subject: auth0grpctest.Subject, IssuedBefore: today.Add(time.Second)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); status.Code(err) != codes.Unauthenticated {
+		t.Fatalf("%v, want Unauthenticated", err)
+	}
+	want.Outcome, want.Reason, want.Code = auth0grpc.OutcomeEnded, auth0grpc.ReasonTokenRevoked, codes.Unauthenticated
+	checkTold(t, r.wait(t, 1), want)
+	if n := f.guard.Stats().OpenStreams; n != 0 {
+		t.Errorf("%d open streams", n)
+	}
+}
+
+// The hook is told before the handler runs, and may call everything of ours: it
+// is called outside of all locks.
+func TestHookMayUseTheInterceptor(t *testing.T) {
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	var guard *auth0grpc.Interceptor
+	var told int
+	config.OnDecision = func(ctx context.Context, d auth0grpc.Decision) {
+		if told++; d.Outcome == auth0grpc.OutcomeEnded || told > 100 {
+			return
+		}
+		guard.Stats()
+		_, _, _ = guard.Methods(), guard.Scopes(), guard.String()
+		if err := errors.Join(
+			guard.SetMethods(guard.Methods()),
+			guard.Revoke(ctx, auth0grpc.Revocation{Subject: "auth0|somebody", IssuedBefore: today}),
+			guard.Ready(ctx),
+		); err != nil {
+			t.Error(err)
+		}
+	}
+	refreshed := make(chan int, 1)
+	config.OnKeyRefresh = func(auth0grpc.KeyRefresh) { refreshed <- len(guard.Stats().KeyAge) }
+	guard = mustNew(t, config)
+	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders"}))
+	ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), md), &transportStream{method: unaryCall})
+	_, err := guard.UnaryServerInterceptor()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall}, func(context.Context, any) (any, error) {
+		if told != 1 {
+			t.Errorf("the handler runs after %d values, want 1", told)
+		}
+		return nil, nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	for shape, r := range direct(t, t.Context(), guard, unaryCall, md) {
+		t.Run(shape, func(t *testing.T) { passes.check(t, r) })
+	}
+	if n := <-refreshed; n != 1 {
+		t.Errorf("%d issuers have keys, want 1", n)
+	}
+}
+
+// What watches decisions must not make them.
+func TestPanicOfHookIsContained(t *testing.T) {
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	var lines bytes.Buffer
+	config.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+	config.OnDecision = func(context.Context, auth0grpc.Decision) { panic("the hook's own") }
+	config.OnKeyRefresh = func(auth0grpc.KeyRefresh) { panic("the hook's own") }
+	guard := mustNew(t, config)
+	good, short := tenant.Token(claims{"scope": "read:orders"}), tenant.Token(claims{"scope": "leak"})
+	for _, test := range []struct {
+		name, token string
+		want        outcome
+	}{{"good", good, passes}, {"wrong scope", short, lacksReadOrders}} {
+		for shape, r := range direct(t, t.Context(), guard, unaryCall, metadata.Pairs("authorization", "Bearer "+test.token)) {
+			t.Run(test.name+"/"+shape, func(t *testing.T) { test.want.check(t, r, test.token) })
+		}
+	}
+	if n := strings.Count(lines.String(), `Config.OnDecision panicked" panic="the hook's own"`); n != 7 { // of 6 calls and the end of a stream
+		t.Errorf("%d panics in the log, want 7:\n%s", n, &lines)
+	}
+	checkQuiet(t, lines.String(), []string{good, short})
+}
+
+func TestKeyRefresh(t *testing.T) {
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	told := make(chan auth0grpc.KeyRefresh, 1)
+	config.OnKeyRefresh = func(r auth0grpc.KeyRefresh) { told <- r }
+	guard := mustNew(t, config)
+	tenant.SetDown(true)
+	if err := guard.Ready(t.Context()); err == nil {
+		t.Fatal("ready during an outage")
+	}
+	if r := <-told; r.Issuer != tenant.Issuer() || !r.At.Equal(today) || r.Keys != 0 || r.Err == nil {
+		t.Errorf("%+v, want a failure without keys", r)
+	}
+	tenant.SetDown(false)
+	if err := guard.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-told; r.Issuer != tenant.Issuer() || !r.At.Equal(today) || r.Keys == 0 || r.Err != nil {
+		t.Errorf("%+v, want keys", r)
+	}
+}
+
+func TestStats(t *testing.T) {
+	f := newFixture(t, nil)
+	check := func(want auth0grpc.Stats) {
+		t.Helper()
+		if diff := cmp.Diff(want, f.guard.Stats()); diff != "" {
+			t.Errorf("Stats (-want +got):\n%s", diff)
+		}
+	}
+	check(auth0grpc.Stats{KeyAge: map[string]time.Duration{}})
+	passes.check(t, f.call(t.Context(), "tcp", shapes[0], bearer(f.token(nil))...))
+	check(auth0grpc.Stats{CachedTokens: 1, KeyAge: map[string]time.Duration{f.tenant.Issuer(): 0}})
+	f.clock.Advance(4 * time.Minute)
+	check(auth0grpc.Stats{CachedTokens: 1, KeyAge: map[string]time.Duration{f.tenant.Issuer(): 4 * time.Minute}})
+	var zero auth0grpc.Interceptor
+	if diff := cmp.Diff(auth0grpc.Stats{KeyAge: map[string]time.Duration{}}, zero.Stats()); diff != "" {
+		t.Errorf("Stats of the zero Interceptor (-want +got):\n%s", diff)
+	}
+}
+
+// BenchmarkDecisionHook shows what the hook costs on top of a warm call: nothing
+// where it is unset, and no allocation where it is set.
+func BenchmarkDecisionHook(b *testing.B) {
+	tenant, now := newTenant(b)
+	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders"}))
+	for _, test := range []struct {
+		name string
+		hook func(context.Context, auth0grpc.Decision)
+	}{
+		{"unset", nil},
+		{"empty", func(context.Context, auth0grpc.Decision) {}},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			config := configFor(tenant, now)
+			config.OnDecision = test.hook
+			intercept := mustNew(b, config).UnaryServerInterceptor()
+			ctx := metadata.NewIncomingContext(b.Context(), md)
+			info := &grpc.UnaryServerInfo{FullMethod: unaryCall}
+			handler := func(context.Context, any) (any, error) { return nil, nil }
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := intercept(ctx, nil, info, handler); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// The hook costs no allocation, set or not.
+func TestDecisionHookAllocatesNothing(t *testing.T) {
+	tenant, now := newTenant(t)
+	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders"}))
+	allocs := func(hook func(context.Context, auth0grpc.Decision)) float64 {
+		config := configFor(tenant, now)
+		config.OnDecision = hook
+		intercept := mustNew(t, config).UnaryServerInterceptor()
+		ctx := metadata.NewIncomingContext(t.Context(), md)
+		info := &grpc.UnaryServerInfo{FullMethod: unaryCall}
+		handler := func(context.Context, any) (any, error) { return nil, nil }
+		return testing.AllocsPerRun(1000, func() { _, _ = intercept(ctx, nil, info, handler) })
+	}
+	unset, empty := allocs(nil), allocs(func(context.Context, auth0grpc.Decision) {})
+	if unset != empty {
+		t.Errorf("%v allocations with a hook, %v without", empty, unset)
 	}
 }
