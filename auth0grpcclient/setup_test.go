@@ -161,6 +161,9 @@ func (service) FullDuplexCall(s grpc.BidiStreamingServer[testgrpc.StreamingOutpu
 		if err := s.Send(&testgrpc.StreamingOutputCallResponse{Payload: r.GetPayload()}); err != nil {
 			return err
 		}
+		if string(r.GetPayload().GetBody()) == "end" { // as a server whose token watch has run out
+			return refuse("TOKEN_EXPIRED")
+		}
 	}
 }
 

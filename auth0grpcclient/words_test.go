@@ -1,0 +1,19 @@
+package auth0grpcclient
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/auth0grpc/auth0grpc"
+)
+
+// TestWords keeps the words of this package in step with the server's.
+func TestWords(t *testing.T) {
+	t.Parallel()
+	client := []string{errorDomain, reasonTokenExpired, reasonTokenRevoked}
+	server := []string{auth0grpc.ErrorDomain, string(auth0grpc.ReasonTokenExpired), string(auth0grpc.ReasonTokenRevoked)}
+	if diff := cmp.Diff(server, client); diff != "" {
+		t.Errorf("words (-server +client):\n%s", diff)
+	}
+}
