@@ -56,6 +56,7 @@ type verdict struct {
 	row      *row     // nil: not listed
 	claims   *claims  // nil: nothing was verified
 	hit      bool     // claims are from the cache
+	scheme   scheme   // how the token was presented
 	refused  *refusal // nil: allowed
 	reported bool     // refused, and let through all the same
 }
