@@ -416,6 +416,30 @@ func TestStats(t *testing.T) {
 	}
 }
 
+// decideOnce calls the unary interceptor and checks the outcome.
+func decideOnce(t *testing.T, guard *auth0grpc.Interceptor, fullMethod string, want outcome, token string) {
+	t.Helper()
+	var md metadata.MD
+	if token != "" {
+		md = metadata.Pairs("authorization", "Bearer "+token)
+	}
+	want.check(t, direct(t, t.Context(), guard, fullMethod, md)["unary"], token)
+}
+
+// Without a cache the verdicts are the same.
+func TestNoCache(t *testing.T) {
+	f := newFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.CacheSize = auth0grpc.NoCache })
+	for range 2 {
+		f.everywhere(t, passes, bearer(f.token(nil))...)
+	}
+	f.everywhere(t, lacksReadOrders, bearer(f.token(claims{"scope": nil}))...)
+	compact := f.token(nil)
+	f.everywhere(t, badSignature, bearer(compact[:len(compact)-2])...)
+	if n := f.guard.Stats().CachedTokens; n != 0 {
+		t.Errorf("%d tokens in the cache", n)
+	}
+}
+
 // BenchmarkDecisionHook shows what the hook costs on top of a warm call: nothing
 // where it is unset, and no allocation where it is set.
 func BenchmarkDecisionHook(b *testing.B) {
