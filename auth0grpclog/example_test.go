@@ -1,0 +1,36 @@
+package auth0grpclog_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpclog"
+)
+
+// Three refusals of one kind, of which two are written one by one.
+func Example() {
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey || a.Key == "since" { // different in each run
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	decisions := auth0grpclog.New(auth0grpclog.Config{Logger: logger, First: 2})
+	config := auth0grpc.Config{OnDecision: decisions.OnDecision, OnKeyRefresh: decisions.OnKeyRefresh} // and all the rest
+
+	for range 3 { // what an Interceptor of that Config would do
+		config.OnDecision(context.Background(), auth0grpc.Decision{
+			Row: "/orders.v1.Orders/Get", Outcome: auth0grpc.OutcomeRefused,
+			Reason: auth0grpc.ReasonMissingToken, Code: codes.Unauthenticated,
+		})
+	}
+	decisions.Flush(context.Background())
+	// Output:
+	// level=INFO msg="auth0grpc: call refused" method=/orders.v1.Orders/Get reason=MISSING_TOKEN code=Unauthenticated cache_hit=false duration=0s
+	// level=INFO msg="auth0grpc: call refused" method=/orders.v1.Orders/Get reason=MISSING_TOKEN code=Unauthenticated cache_hit=false duration=0s
+	// level=INFO msg="auth0grpc: call refused, more of the same" method=/orders.v1.Orders/Get reason=MISSING_TOKEN code=Unauthenticated dropped=1
+}

@@ -1,0 +1,343 @@
+package auth0grpclog_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpclog"
+	"github.com/auth0grpc/auth0grpc/auth0grpctest"
+)
+
+const method = "/orders.v1.Orders/Get"
+
+var start = time.Date(2031, time.March, 14, 15, 9, 26, 0, time.UTC)
+
+// A journal is a Log that a test reads back, and its clock.
+type journal struct {
+	*auth0grpclog.Log
+	lines bytes.Buffer
+	now   time.Time
+}
+
+// newJournal returns a journal that keeps records of the level and above.
+func newJournal(level slog.Level, config auth0grpclog.Config) *journal {
+	j := &journal{now: start}
+	config.Logger = slog.New(slog.NewJSONHandler(&j.lines, &slog.HandlerOptions{Level: level, ReplaceAttr: withoutTime}))
+	config.Now = func() time.Time { return j.now }
+	j.Log = auth0grpclog.New(config)
+	return j
+}
+
+func withoutTime(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
+}
+
+type record = map[string]any
+
+// take returns the records since the last take.
+func (j *journal) take(t *testing.T) []record {
+	t.Helper()
+	var all []record
+	decoder := json.NewDecoder(&j.lines)
+	for {
+		var one record
+		switch err := decoder.Decode(&one); {
+		case err == io.EOF:
+			return all
+		case err != nil:
+			t.Fatal(err)
+		}
+		all = append(all, one)
+	}
+}
+
+func (j *journal) check(t *testing.T, want ...record) {
+	t.Helper()
+	if diff := cmp.Diff(want, j.take(t)); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+func refused(reason auth0grpc.Reason) auth0grpc.Decision {
+	return auth0grpc.Decision{
+		FullMethod: method, Row: method, Outcome: auth0grpc.OutcomeRefused,
+		Reason: reason, Code: codes.Unauthenticated, Duration: time.Microsecond,
+	}
+}
+
+func TestRecords(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		decision auth0grpc.Decision
+		want     record
+	}{
+		{
+			"allowed",
+			auth0grpc.Decision{
+				FullMethod: method, Row: method, Outcome: auth0grpc.OutcomeAllowed, Subject: "auth0|1", ClientID: "app",
+				Issuer: "https://t.example.com/", OrganizationID: "org_a", KeyID: "k1", CacheHit: true, Duration: time.Microsecond,
+			},
+			record{
+				"level": "DEBUG", "msg": "auth0grpc: call allowed", "method": method, "auth.subject": "auth0|1", "auth.client_id": "app",
+				"auth.issuer": "https://t.example.com/", "auth.organization_id": "org_a", "key_id": "k1", "cache_hit": true, "duration": 1000.0,
+			},
+		},
+		{
+			"refused", refused(auth0grpc.ReasonMissingToken),
+			record{
+				"level": "INFO", "msg": "auth0grpc: call refused", "method": method, "reason": "MISSING_TOKEN",
+				"code": "Unauthenticated", "cache_hit": false, "duration": 1000.0,
+			},
+		},
+		{
+			"unlisted",
+			auth0grpc.Decision{FullMethod: "/made.up/Method\n", Outcome: auth0grpc.OutcomeRefused, Reason: auth0grpc.ReasonMethodNotListed, Code: codes.PermissionDenied},
+			record{
+				"level": "INFO", "msg": "auth0grpc: call refused", "method": "unlisted", "reason": "METHOD_NOT_LISTED",
+				"code": "PermissionDenied", "cache_hit": false, "duration": 0.0,
+			},
+		},
+		{
+			"no keys",
+			auth0grpc.Decision{Row: method, Outcome: auth0grpc.OutcomeRefused, Reason: auth0grpc.ReasonKeysUnavailable, Code: codes.Unavailable},
+			record{
+				"level": "WARN", "msg": "auth0grpc: call refused", "method": method, "reason": "KEYS_UNAVAILABLE",
+				"code": "Unavailable", "cache_hit": false, "duration": 0.0,
+			},
+		},
+		{
+			"reported",
+			auth0grpc.Decision{Row: method, Outcome: auth0grpc.OutcomeReported, Reason: auth0grpc.ReasonInsufficientScope, Code: codes.PermissionDenied, Subject: "auth0|1"},
+			record{
+				"level": "WARN", "msg": "auth0grpc: call let through by report-only", "method": method, "reason": "INSUFFICIENT_SCOPE",
+				"code": "PermissionDenied", "auth.subject": "auth0|1", "cache_hit": false, "duration": 0.0,
+			},
+		},
+		{
+			"the caller left",
+			auth0grpc.Decision{Row: method, Outcome: auth0grpc.OutcomeRefused, Code: codes.Canceled},
+			record{"level": "DEBUG", "msg": "auth0grpc: call refused", "method": method, "code": "Canceled", "cache_hit": false, "duration": 0.0},
+		},
+		{
+			"a stream ended by itself",
+			auth0grpc.Decision{Row: method, Outcome: auth0grpc.OutcomeEnded, Duration: time.Microsecond},
+			record{"level": "DEBUG", "msg": "auth0grpc: stream ended", "method": method, "cache_hit": false, "duration": 1000.0},
+		},
+		{
+			"a stream ended by us",
+			auth0grpc.Decision{Row: method, Outcome: auth0grpc.OutcomeEnded, Reason: auth0grpc.ReasonTokenExpired, Code: codes.Unauthenticated},
+			record{
+				"level": "INFO", "msg": "auth0grpc: stream ended", "method": method, "reason": "TOKEN_EXPIRED",
+				"code": "Unauthenticated", "cache_hit": false, "duration": 0.0,
+			},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			j := newJournal(slog.LevelDebug, auth0grpclog.Config{})
+			j.OnDecision(t.Context(), test.decision)
+			j.check(t, test.want)
+		})
+	}
+}
+
+func TestKeyRefresh(t *testing.T) {
+	j := newJournal(slog.LevelDebug, auth0grpclog.Config{})
+	j.OnKeyRefresh(auth0grpc.KeyRefresh{Issuer: "https://t.example.com/", Keys: 2})
+	j.OnKeyRefresh(auth0grpc.KeyRefresh{Issuer: "https://t.example.com/", Keys: 2, Err: errors.New("keyset: status 503")})
+	j.check(t,
+		record{"level": "DEBUG", "msg": "auth0grpc: keys fetched", "auth.issuer": "https://t.example.com/", "keys": 2.0},
+		record{"level": "WARN", "msg": "auth0grpc: keys could not be fetched", "auth.issuer": "https://t.example.com/", "keys": 2.0, "error": "keyset: status 503"})
+}
+
+// written are the levels and reasons of the records, and the dropped of summaries.
+func written(records []record) (all []string) {
+	for _, r := range records {
+		text := fmt.Sprint(r["method"], " ", r["reason"])
+		if r["dropped"] != nil {
+			text += fmt.Sprintf(" and %v more since %v", r["dropped"], r["since"])
+		}
+		all = append(all, text)
+	}
+	return all
+}
+
+func (j *journal) checkWritten(t *testing.T, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, written(j.take(t))); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+// The first of a kind are written, the rest are counted, and the next decision
+// after the interval tells the number before anything else.
+func TestSampling(t *testing.T) {
+	j := newJournal(slog.LevelInfo, auth0grpclog.Config{First: 2, Interval: time.Minute})
+	missing, expired := refused(auth0grpc.ReasonMissingToken), refused(auth0grpc.ReasonTokenExpired)
+	other := missing
+	other.Row = "/orders.v1.Orders/*"
+	for range 5 {
+		j.OnDecision(t.Context(), missing)
+	}
+	j.OnDecision(t.Context(), expired)
+	j.OnDecision(t.Context(), other)
+	j.checkWritten(t, method+" MISSING_TOKEN", method+" MISSING_TOKEN", method+" TOKEN_EXPIRED", "/orders.v1.Orders/* MISSING_TOKEN")
+	j.now = start.Add(59 * time.Second)
+	j.OnDecision(t.Context(), missing)
+	j.checkWritten(t)
+	j.now = start.Add(time.Minute)
+	j.OnDecision(t.Context(), expired)
+	j.checkWritten(t, method+" MISSING_TOKEN and 4 more since 2031-03-14T15:09:26Z", method+" TOKEN_EXPIRED")
+	j.OnDecision(t.Context(), missing)
+	j.checkWritten(t, method+" MISSING_TOKEN")
+	j.now = start.Add(3 * time.Minute)
+	j.OnDecision(t.Context(), missing)
+	j.checkWritten(t, method+" MISSING_TOKEN")
+}
+
+// The number is told by whatever comes next, also by a call that is not written
+// itself; without one, by Flush.
+func TestDroppedIsTold(t *testing.T) {
+	allowed := auth0grpc.Decision{Row: method, Outcome: auth0grpc.OutcomeAllowed}
+	for name, tell := range map[string]func(*journal){
+		"by an allowed call":          func(j *journal) { j.now = start.Add(time.Hour); j.OnDecision(t.Context(), allowed) },
+		"after the clock is set back": func(j *journal) { j.now = start.Add(-time.Hour); j.OnDecision(t.Context(), allowed) },
+		"by Flush":                    func(j *journal) { j.Flush(t.Context()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := newJournal(slog.LevelInfo, auth0grpclog.Config{First: -1})
+			for range 3 {
+				j.OnDecision(t.Context(), refused(auth0grpc.ReasonMissingToken))
+				j.OnDecision(t.Context(), allowed)
+			}
+			j.checkWritten(t)
+			tell(j)
+			j.checkWritten(t, method+" MISSING_TOKEN and 3 more since 2031-03-14T15:09:26Z")
+			tell(j)
+			j.checkWritten(t)
+		})
+	}
+}
+
+// What the logger does not want is neither written nor counted.
+func TestLevelIsOff(t *testing.T) {
+	j := newJournal(slog.LevelWarn, auth0grpclog.Config{First: -1})
+	j.OnDecision(t.Context(), refused(auth0grpc.ReasonMissingToken))
+	j.Flush(t.Context())
+	j.checkWritten(t)
+}
+
+// No count is lost among goroutines and intervals.
+func TestCountsAreExact(t *testing.T) {
+	var lines, clock sync.Mutex
+	now, told := start, 0
+	handler := counting(func(dropped int) {
+		lines.Lock()
+		defer lines.Unlock()
+		told += dropped
+	})
+	log := auth0grpclog.New(auth0grpclog.Config{Logger: slog.New(handler), First: 3, Interval: time.Second, Now: func() time.Time {
+		clock.Lock()
+		defer clock.Unlock()
+		now = now.Add(10 * time.Millisecond)
+		return now
+	}})
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for range 1000 {
+				log.OnDecision(t.Context(), refused(auth0grpc.ReasonMissingToken))
+			}
+		})
+	}
+	callers.Wait()
+	log.Flush(t.Context())
+	if told != 8000 {
+		t.Errorf("told of %d refusals, want 8000", told)
+	}
+}
+
+// counting is a handler that is told how many decisions a record stands for.
+type counting func(int)
+
+func (counting) Enabled(context.Context, slog.Level) bool { return true }
+func (h counting) WithAttrs([]slog.Attr) slog.Handler     { return h }
+func (h counting) WithGroup(string) slog.Handler          { return h }
+
+func (h counting) Handle(_ context.Context, r slog.Record) error {
+	n := 1
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "dropped" {
+			n = int(a.Value.Int64())
+		}
+		return true
+	})
+	h(n)
+	return nil
+}
+
+// A flood of methods that a client made up is one kind, and its log is short and
+// holds neither the names nor the tokens.
+func TestFlood(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	j := newJournal(slog.LevelDebug, auth0grpclog.Config{First: 3})
+	guard, err := auth0grpc.New(auth0grpc.Config{
+		Issuers: []string{tenant.Issuer()}, Audiences: []string{auth0grpctest.Audience}, HTTPClient: tenant.HTTPClient(),
+		Methods:    map[string]auth0grpc.Rule{method: auth0grpc.Authenticated()},
+		OnDecision: j.OnDecision,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := tenant.Token(nil)
+	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+token))
+	for n := range 1000 {
+		info := &grpc.UnaryServerInfo{FullMethod: fmt.Sprintf("/made.up/Method%d", n)}
+		_, _ = guard.UnaryServerInterceptor()(ctx, nil, info, nil)
+	}
+	j.Flush(t.Context())
+	text := j.lines.String()
+	if n := strings.Count(text, "\n"); n != 4 || !strings.Contains(text, `"dropped":997`) {
+		t.Errorf("%d lines, want 3 and one that tells of 997:\n%s", n, text)
+	}
+	for part := range strings.SplitSeq(token, ".") {
+		if strings.Contains(text, part) || strings.Contains(text, "made.up") {
+			t.Errorf("the log holds what came over the wire:\n%s", text)
+		}
+	}
+}
+
+func BenchmarkOnDecision(b *testing.B) {
+	for _, test := range []struct {
+		name     string
+		decision auth0grpc.Decision
+	}{
+		{"allowed", auth0grpc.Decision{Row: method, Outcome: auth0grpc.OutcomeAllowed}},
+		{"flood", refused(auth0grpc.ReasonMissingToken)},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			log := auth0grpclog.New(auth0grpclog.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+			b.ReportAllocs()
+			for b.Loop() {
+				log.OnDecision(b.Context(), test.decision)
+			}
+		})
+	}
+}
