@@ -60,5 +60,5 @@ func by(pattern, key string) string {
 func same(a, b auth0grpc.Rule) bool {
 	textA, errA := a.MarshalJSON()
 	textB, errB := b.MarshalJSON()
-	return errA == nil && errB == nil && bytes.Equal(textA, textB)
+	return errA == nil && errB == nil && bytes.Equal(textA, textB) && a.String() == b.String()
 }

@@ -1,0 +1,247 @@
+package auth0grpctest_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpctest"
+)
+
+// A sweepRecorder is a test that keeps what is reported to it.
+type sweepRecorder struct {
+	testing.TB
+	errors []string
+}
+
+func (r *sweepRecorder) Errorf(format string, args ...any) {
+	r.errors = append(r.errors, fmt.Sprintf(format, args...))
+}
+
+// methods names the methods that the recorded errors are about, each once.
+func (r *sweepRecorder) methods() []string {
+	var all []string
+	for _, text := range r.errors {
+		method, _, _ := strings.Cut(strings.TrimPrefix(text, "auth0grpctest: sweep: "), " ")
+		all = append(all, method)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+const service = "/grpc.testing.TestService/"
+
+// sweepMethods has every kind of rule and every shape of method.
+func sweepMethods() map[string]auth0grpc.Rule {
+	return map[string]auth0grpc.Rule{
+		service + "EmptyCall":           auth0grpc.Public(),
+		service + "UnaryCall":           auth0grpc.Scopes("read:a", "read:b"),
+		service + "CacheableUnaryCall":  auth0grpc.Optional(),
+		service + "StreamingOutputCall": auth0grpc.AnyScope("read:a", "admin"),
+		service + "StreamingInputCall":  auth0grpc.AllOf(auth0grpc.Permissions("p", "q"), auth0grpc.Organizations("org_1", "org_2")),
+		service + "FullDuplexCall":      auth0grpc.AnyOf(auth0grpc.Clients("c"), auth0grpc.AnyPermission("p", "q")),
+		service + "*":                   auth0grpc.Authenticated(),
+		auth0grpc.HealthService:         auth0grpc.Scopes("watch:health").ReportOnly(),
+	}
+}
+
+func sweepConfig(tenant *auth0grpctest.Tenant, methods map[string]auth0grpc.Rule) auth0grpc.Config {
+	return auth0grpc.Config{
+		Issuers: []string{tenant.Issuer()}, Audiences: []string{auth0grpctest.Audience},
+		Methods: methods, HTTPClient: tenant.HTTPClient(),
+	}
+}
+
+func newSweepGuard(t *testing.T, config auth0grpc.Config) *auth0grpc.Interceptor {
+	t.Helper()
+	guard, err := auth0grpc.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return guard
+}
+
+// blocking never answers HalfDuplexCall.
+type blocking struct {
+	testgrpc.UnimplementedTestServiceServer
+}
+
+func (blocking) HalfDuplexCall(stream grpc.BidiStreamingServer[testgrpc.StreamingOutputCallRequest, testgrpc.StreamingOutputCallResponse]) error {
+	<-stream.Context().Done()
+	return stream.Context().Err()
+}
+
+func newSweepServer(t *testing.T, service testgrpc.TestServiceServer, options ...grpc.ServerOption) *grpc.Server {
+	t.Helper()
+	server := grpc.NewServer(options...)
+	testgrpc.RegisterTestServiceServer(server, service)
+	healthv1.RegisterHealthServer(server, health.NewServer())
+	t.Cleanup(server.Stop)
+	return server
+}
+
+func TestSweepPassesAServerThatKeepsItsTable(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	guard := newSweepGuard(t, sweepConfig(tenant, sweepMethods()))
+	auth0grpctest.Sweep(t, newSweepServer(t, blocking{}, guard.ServerOptions()...), guard, tenant, nil)
+}
+
+func TestSweepReportsMethodsWithoutInterceptor(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	guard := newSweepGuard(t, sweepConfig(tenant, sweepMethods()))
+	tests := []struct {
+		name   string
+		option grpc.ServerOption
+		want   []string
+	}{
+		{"streams", grpc.UnaryInterceptor(guard.UnaryServerInterceptor()), []string{
+			service + "FullDuplexCall", service + "HalfDuplexCall", service + "StreamingInputCall", service + "StreamingOutputCall",
+		}},
+		{"unary", grpc.StreamInterceptor(guard.StreamServerInterceptor()), []string{
+			service + "UnaryCall", service + "UnimplementedCall",
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			record := &sweepRecorder{TB: t}
+			auth0grpctest.Sweep(record, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, test.option), guard, tenant, nil)
+			if got := record.methods(); !slices.Equal(got, test.want) {
+				t.Errorf("reported %v, want %v\n%s", got, test.want, strings.Join(record.errors, "\n"))
+			}
+		})
+	}
+}
+
+func TestSweepReportsEveryMethodThatDiffers(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	guard := newSweepGuard(t, sweepConfig(tenant, sweepMethods()))
+	served := sweepMethods()
+	served[service+"EmptyCall"] = auth0grpc.Authenticated()
+	served[service+"UnaryCall"] = auth0grpc.Scopes("read:a")
+	served[service+"CacheableUnaryCall"] = auth0grpc.Public() // looks the same without a bad token
+	served[service+"StreamingOutputCall"] = auth0grpc.AnyScope("read:a")
+	served[service+"StreamingInputCall"] = auth0grpc.AllOf(auth0grpc.Permissions("p", "q"), auth0grpc.Organizations("org_2"))
+	served[service+"FullDuplexCall"] = auth0grpc.AnyOf(auth0grpc.Clients("c"), auth0grpc.AnyPermission("p")).ReportOnly()
+	served[auth0grpc.HealthService] = auth0grpc.Scopes("watch:health")
+	delete(served, service+"*")
+	other := newSweepGuard(t, sweepConfig(tenant, served))
+	record := &sweepRecorder{TB: t}
+	auth0grpctest.Sweep(record, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, other.ServerOptions()...), guard, tenant, nil)
+	want := []string{
+		"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/List", "/grpc.health.v1.Health/Watch",
+		service + "EmptyCall", service + "FullDuplexCall", service + "HalfDuplexCall",
+		service + "StreamingInputCall", service + "StreamingOutputCall", service + "UnaryCall", service + "UnimplementedCall",
+	}
+	if got := record.methods(); !slices.Equal(got, want) {
+		t.Errorf("reported %v\nwant %v\n%s", got, want, strings.Join(record.errors, "\n"))
+	}
+	const text = "auth0grpctest: sweep: " + service + "UnaryCall (read:a AND read:b) with a token of scope read:a: let through; want it refused"
+	if !slices.Contains(record.errors, text) {
+		t.Errorf("no report %q in\n%s", text, strings.Join(record.errors, "\n"))
+	}
+}
+
+func TestSweepReportsRulesThatNoTokenMeets(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	methods := map[string]auth0grpc.Rule{
+		service + "*":           auth0grpc.AllOf(auth0grpc.Organizations("org_1"), auth0grpc.Organizations("org_2")),
+		auth0grpc.HealthService: auth0grpc.Public(),
+	}
+	guard := newSweepGuard(t, sweepConfig(tenant, methods))
+	record := &sweepRecorder{TB: t}
+	auth0grpctest.Sweep(record, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, guard.ServerOptions()...), guard, tenant, nil)
+	if len(record.errors) != 8 || !strings.Contains(record.errors[0], "no token was found that meets the rule") {
+		t.Errorf("reports %q, want one for each method of the service", record.errors)
+	}
+}
+
+func TestSweepLeavesMethodsWithoutRow(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	guard := newSweepGuard(t, sweepConfig(tenant, map[string]auth0grpc.Rule{auth0grpc.HealthService: auth0grpc.Public()}))
+	auth0grpctest.Sweep(t, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, guard.ServerOptions()...), guard, tenant, nil)
+}
+
+func TestSweepLaysClaimsOverEveryToken(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	config := sweepConfig(tenant, sweepMethods())
+	config.Audiences = []string{"https://other.example"}
+	guard := newSweepGuard(t, config)
+	server := newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, guard.ServerOptions()...)
+	auth0grpctest.Sweep(t, server, guard, tenant, map[string]any{"aud": "https://other.example", "scope": "read:a read:b", "client_id": "c"})
+
+	record := &sweepRecorder{TB: t}
+	auth0grpctest.Sweep(record, server, guard, tenant, nil)
+	if len(record.errors) == 0 || !strings.Contains(record.errors[0], string(auth0grpc.ReasonWrongAudience)) {
+		t.Errorf("reports %q, want the reason why good tokens are refused", record.errors)
+	}
+}
+
+// TestSweepReportsUnaryMethodsOnStreams is that a sweep sees what a table and
+// CheckServices cannot: gRPC runs a method that is registered as a stream, and
+// streams in neither direction, without any interceptor.
+func TestSweepReportsUnaryMethodsOnStreams(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	guard := newSweepGuard(t, sweepConfig(tenant, map[string]auth0grpc.Rule{"/by.Hand/*": auth0grpc.Authenticated()}))
+	server := grpc.NewServer(guard.ServerOptions()...)
+	server.RegisterService(&grpc.ServiceDesc{
+		ServiceName: "by.Hand", HandlerType: (*any)(nil),
+		Streams: []grpc.StreamDesc{{StreamName: "Do", Handler: func(any, grpc.ServerStream) error { return nil }}},
+	}, nil)
+	record := &sweepRecorder{TB: t}
+	auth0grpctest.Sweep(record, server, guard, tenant, nil)
+	if got := record.methods(); !slices.Equal(got, []string{"/by.Hand/Do"}) {
+		t.Errorf("reported %v, want /by.Hand/Do", got)
+	}
+}
+
+// TestSweepAgreesWithTheInterceptor holds the sweep's own judgement of rules
+// against the interceptor's, on rules of all kinds in each other.
+func TestSweepAgreesWithTheInterceptor(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 8))
+	methods := map[string]auth0grpc.Rule{}
+	description := grpc.ServiceDesc{ServiceName: "random.Rules", HandlerType: (*any)(nil)}
+	for i := range 60 {
+		name := fmt.Sprintf("M%d", i)
+		methods["/random.Rules/"+name] = randomRule(random, 0)
+		description.Streams = append(description.Streams, grpc.StreamDesc{
+			StreamName: name, ClientStreams: i%3 > 0, ServerStreams: i%3 < 2,
+			Handler: func(any, grpc.ServerStream) error { return nil },
+		})
+	}
+	tenant := auth0grpctest.NewTenant(t)
+	guard := newSweepGuard(t, sweepConfig(tenant, methods))
+	server := grpc.NewServer(guard.ServerOptions()...)
+	server.RegisterService(&description, nil)
+	record := &sweepRecorder{TB: t}
+	auth0grpctest.Sweep(record, server, guard, tenant, nil)
+	for _, text := range record.errors {
+		if !strings.Contains(text, "no token was found that meets the rule") { // which random rules may be
+			t.Error(text)
+		}
+	}
+}
+
+func randomRule(random *rand.Rand, depth int) auth0grpc.Rule {
+	names := []func(...string) auth0grpc.Rule{
+		auth0grpc.Scopes, auth0grpc.AnyScope, auth0grpc.Permissions,
+		auth0grpc.AnyPermission, auth0grpc.Organizations, auth0grpc.Clients,
+	}
+	part := func() auth0grpc.Rule { return randomRule(random, depth+1) }
+	switch kind := random.IntN(len(names) + 5); {
+	case kind < len(names):
+		return names[kind]([]string{"a", "b", "c"}[random.IntN(3):]...)
+	case kind == len(names) || depth > 2:
+		return auth0grpc.Authenticated()
+	case kind < len(names)+3:
+		return auth0grpc.AllOf(part(), part())
+	}
+	return auth0grpc.AnyOf(part(), part(), part())
+}

@@ -1,0 +1,201 @@
+package auth0grpctest
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/auth0grpc/auth0grpc"
+)
+
+const (
+	// maxWays bounds the search for tokens that meet a rule.
+	maxWays = 1024
+	// maxKinds bounds the kinds of good tokens that are tried on one method.
+	maxKinds = 64
+)
+
+// The claims that rules are about.
+const (
+	scopeClaim        = "scope"
+	permissionsClaim  = "permissions"
+	organizationClaim = "org_id"
+	clientClaim       = "azp"
+)
+
+// A grant is one thing that a token has and a rule asks for.
+type grant struct{ claim, name string }
+
+// grants are what one token has.
+type grants []grant
+
+// String says it for people.
+func (g grants) String() string {
+	if len(g) == 0 {
+		return "a token without any grant"
+	}
+	texts := make([]string, len(g))
+	for i, one := range g {
+		texts[i] = one.claim + " " + one.name
+	}
+	return "a token of " + strings.Join(texts, ", ")
+}
+
+// names returns what the token has in a claim.
+func (g grants) names(claim string) []string {
+	var all []string
+	for _, one := range g {
+		if one.claim == claim {
+			all = append(all, one.name)
+		}
+	}
+	return all
+}
+
+// lackingOne returns the grants with each left out in turn.
+func (g grants) lackingOne() []grants {
+	all := make([]grants, len(g))
+	for i := range g {
+		all[i] = slices.Concat(g[:i], g[i+1:])
+	}
+	return all
+}
+
+// and returns both grants together, and reports whether one token can have them:
+// it is of one organization and one client.
+func (g grants) and(more grants) (grants, bool) {
+	all := slices.Clone(g)
+	for _, one := range more {
+		if slices.Contains(all, one) {
+			continue
+		}
+		if (one.claim == organizationClaim || one.claim == clientClaim) && len(all.names(one.claim)) > 0 {
+			return nil, false
+		}
+		all = append(all, one)
+	}
+	return all, true
+}
+
+// A sweepRule is a rule as its JSON says it. It is judged here by code of its own,
+// so that a sweep does not ask the interceptor what the interceptor should do.
+type sweepRule struct {
+	Scopes        []string        `json:"scopes"`
+	AnyScope      []string        `json:"anyScope"`
+	Permissions   []string        `json:"permissions"`
+	AnyPermission []string        `json:"anyPermission"`
+	Organizations []string        `json:"organizations"`
+	Clients       []string        `json:"clients"`
+	AllOf         []sweepRule     `json:"allOf"`
+	AnyOf         []sweepRule     `json:"anyOf"`
+	Authenticated bool            `json:"authenticated"`
+	Optional      bool            `json:"optional"`
+	Public        bool            `json:"public"`
+	ReportOnly    bool            `json:"reportOnly"`
+	RequireDPoP   bool            `json:"requireDPoP"`
+	RequireMTLS   bool            `json:"requireMTLS"`
+	Streams       json.RawMessage `json:"streams"` // says nothing about who may open one
+}
+
+func ruleOf(rule auth0grpc.Rule) (*sweepRule, error) {
+	text, err := rule.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	r := new(sweepRule)
+	return r, decoder.Decode(r)
+}
+
+// ways returns the smallest grants that meet the rule, at most maxWays.
+func (r *sweepRule) ways() []grants {
+	var ways []grants
+	switch {
+	case r.Scopes != nil:
+		ways = []grants{allNames(scopeClaim, r.Scopes)}
+	case r.AnyScope != nil:
+		ways = eachName(scopeClaim, r.AnyScope)
+	case r.Permissions != nil:
+		ways = []grants{allNames(permissionsClaim, r.Permissions)}
+	case r.AnyPermission != nil:
+		ways = eachName(permissionsClaim, r.AnyPermission)
+	case r.Organizations != nil:
+		ways = eachName(organizationClaim, r.Organizations)
+	case r.Clients != nil:
+		ways = eachName(clientClaim, r.Clients)
+	case r.AnyOf != nil:
+		for i := range r.AnyOf {
+			ways = append(ways, r.AnyOf[i].ways()...)
+		}
+	case r.AllOf != nil:
+		ways = []grants{{}}
+		for i := range r.AllOf {
+			ways = product(ways, r.AllOf[i].ways())
+		}
+	default:
+		ways = []grants{{}}
+	}
+	return ways[:min(len(ways), maxWays)]
+}
+
+func allNames(claim string, names []string) grants {
+	return slices.Concat(eachName(claim, names)...)
+}
+
+func eachName(claim string, names []string) []grants {
+	ways := make([]grants, len(names))
+	for i, name := range names {
+		ways[i] = grants{{claim, name}}
+	}
+	return ways
+}
+
+// product returns every way together with every other, where a token can have
+// both.
+func product(ways, others []grants) []grants {
+	var both []grants
+	for _, way := range ways {
+		for _, other := range others {
+			if together, ok := way.and(other); ok {
+				both = append(both, together)
+			}
+			if len(both) == maxWays {
+				return both
+			}
+		}
+	}
+	return both
+}
+
+// met reports whether a token with the grants meets the rule.
+func (r *sweepRule) met(g grants) bool {
+	has := func(claim string) func(string) bool {
+		return func(name string) bool { return slices.Contains(g, grant{claim, name}) }
+	}
+	met := func(part sweepRule) bool { return part.met(g) }
+	switch {
+	case r.Scopes != nil:
+		return every(r.Scopes, has(scopeClaim))
+	case r.AnyScope != nil:
+		return slices.ContainsFunc(r.AnyScope, has(scopeClaim))
+	case r.Permissions != nil:
+		return every(r.Permissions, has(permissionsClaim))
+	case r.AnyPermission != nil:
+		return slices.ContainsFunc(r.AnyPermission, has(permissionsClaim))
+	case r.Organizations != nil:
+		return slices.ContainsFunc(r.Organizations, has(organizationClaim))
+	case r.Clients != nil:
+		return slices.ContainsFunc(r.Clients, has(clientClaim))
+	case r.AnyOf != nil:
+		return slices.ContainsFunc(r.AnyOf, met)
+	case r.AllOf != nil:
+		return every(r.AllOf, met)
+	}
+	return r.Authenticated || r.Optional || r.Public
+}
+
+func every[T any](list []T, is func(T) bool) bool {
+	return !slices.ContainsFunc(list, func(one T) bool { return !is(one) })
+}
