@@ -120,9 +120,12 @@ func (c Config) withDefaults() Config {
 	if c.TokenURL == "" {
 		c.TokenURL = strings.TrimSuffix(c.Issuer, "/") + "/oauth/token"
 	}
-	if c.Now == nil {
-		c.Now = time.Now
+	now := c.Now
+	if now == nil {
+		now = time.Now
 	}
+	// The monotonic clock may stand still while the machine sleeps; tokens age.
+	c.Now = func() time.Time { return now().Round(0) }
 	return c
 }
 

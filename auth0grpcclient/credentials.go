@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync/atomic"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -133,7 +133,7 @@ func (c *Credentials) GetRequestMetadata(ctx context.Context, uri ...string) (ma
 		}
 	}
 	if a, ok := ctx.Value(attemptKey{c}).(*attempt); ok {
-		a.used.Store(&used)
+		a.store(used)
 	}
 	return md, nil
 }
@@ -170,13 +170,28 @@ func (c *Credentials) prove(used *use, method string, uri []string) (string, err
 
 // An attempt is how the interceptors learn what a call went out with. gRPC may
 // send a call more than once by itself; the last one counts.
-type attempt struct{ used atomic.Pointer[use] }
+type attempt struct {
+	mu   sync.Mutex // gRPC's goroutines against the interceptor's
+	used use
+}
+
+func (a *attempt) store(used use) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.used = used
+}
+
+func (a *attempt) load() use {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.used
+}
 
 type attemptKey struct{ c *Credentials }
 
 // A use is what one call went out with.
 type use struct {
-	source        *source
+	source        *source // nil: nothing of ours
 	token         *token
 	subject       string
 	server, nonce string // DPoP only

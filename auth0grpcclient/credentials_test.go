@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"errors"
 	"strings"
 	"testing"
 
@@ -225,6 +226,10 @@ func TestTokenTroubleEndsTheCall(t *testing.T) {
 		wantCode(t, err, codes.Unauthenticated)
 		if err == nil || !strings.Contains(err.Error(), "access_denied") || strings.Contains(err.Error(), "wr0ng") {
 			t.Errorf("%s: %v", name, err)
+		}
+		var failure *auth0grpcclient.TokenError
+		if !errors.As(err, &failure) || failure.HTTPStatus != 401 {
+			t.Errorf("%s: %T, want a *TokenError", name, err)
 		}
 	}
 	if len(g.values("authorization")) != 0 {

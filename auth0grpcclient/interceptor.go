@@ -25,13 +25,12 @@ const (
 func (c *Credentials) UnaryClientInterceptor() grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		call := c.newCall(ctx)
-		var header, trailer metadata.MD
 		if c.prover != nil {
-			opts = append(slices.Clip(opts), grpc.Header(&header), grpc.Trailer(&trailer))
+			opts = append(slices.Clip(opts), grpc.Header(&call.header), grpc.Trailer(&call.trailer))
 		}
 		for {
 			err := invoke(call.ctx, method, req, reply, cc, opts...)
-			call.learn(header, trailer)
+			call.learn(call.header, call.trailer)
 			if err == nil || !call.again(err) {
 				return err
 			}
@@ -44,6 +43,8 @@ type call struct {
 	credentials *Credentials
 	ctx         context.Context // with the attempt in it
 	attempt     attempt
+	header      metadata.MD // of the last answer to a unary call with DPoP
+	trailer     metadata.MD
 	renewed     bool // it was repeated with a new token
 	nonced      bool // it was repeated with a new nonce
 }
@@ -57,8 +58,11 @@ func (c *Credentials) newCall(ctx context.Context) *call {
 // learn takes the nonce for the next proof from what the server sent with an
 // answer of any kind (RFC 9449, section 8.2). The trailer is the later word.
 func (c *call) learn(header, trailer metadata.MD) {
-	used := c.attempt.used.Load()
-	if c.credentials.prover == nil || used == nil {
+	if c.credentials.prover == nil {
+		return
+	}
+	used := c.attempt.load()
+	if used.source == nil {
 		return
 	}
 	c.credentials.prover.learn(used.server, header.Get("dpop-nonce"))
@@ -69,8 +73,8 @@ func (c *call) learn(header, trailer metadata.MD) {
 // token or its nonce was refused, and there is another one now. Each may happen
 // once.
 func (c *call) again(err error) bool {
-	used := c.attempt.used.Load()
-	if used == nil { // these credentials had no part in it
+	used := c.attempt.load()
+	if used.source == nil { // these credentials had no part in it
 		return false
 	}
 	switch reason(err) {

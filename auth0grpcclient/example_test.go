@@ -1,0 +1,141 @@
+package auth0grpcclient_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log"
+	"net"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpcclient"
+	"github.com/auth0grpc/auth0grpc/auth0grpctest"
+)
+
+// whoami answers with who called, and on whose behalf.
+type whoami struct {
+	testgrpc.UnimplementedTestServiceServer
+}
+
+func (whoami) UnaryCall(ctx context.Context, _ *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
+	token, _ := auth0grpc.TokenFromContext(ctx)
+	return &testgrpc.SimpleResponse{Username: token.Subject() + " by way of " + token.ClientID()}, nil
+}
+
+// exampleServer starts a tenant and a server that it protects, and returns what
+// a client needs: the tenant, the address, and whom to trust.
+func exampleServer() (tenant *auth0grpctest.Tenant, target string, trust *tls.Config, stop func()) {
+	tenant, err := auth0grpctest.StartTenant()
+	if err != nil {
+		log.Fatal(err)
+	}
+	tenant.AddClient("billing", "secret", map[string][]string{auth0grpctest.Audience: {"read:msg"}})
+	guard, err := auth0grpc.New(auth0grpc.Config{
+		Issuers:    []string{tenant.Issuer()},
+		Audiences:  []string{auth0grpctest.Audience},
+		HTTPClient: tenant.HTTPClient(),
+		Methods: map[string]auth0grpc.Rule{
+			testgrpc.TestService_UnaryCall_FullMethodName: auth0grpc.Scopes("read:msg"),
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	authority := auth0grpctest.NewCertificateAuthority()
+	certificate := authority.Server("127.0.0.1")
+	server := grpc.NewServer(append(guard.ServerOptions(), grpc.Creds(credentials.NewServerTLSFromCert(&certificate)))...)
+	testgrpc.RegisterTestServiceServer(server, whoami{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go func() { _ = server.Serve(listener) }()
+	return tenant, listener.Addr().String(), &tls.Config{RootCAs: authority.Pool()}, func() {
+		server.Stop()
+		tenant.Close()
+	}
+}
+
+// A service that calls with a token of its own. HTTPClient and the TLS
+// configuration are for the example's tenant and server; a program that talks
+// to Auth0 and to a server with a public certificate does without them.
+func Example() {
+	tenant, target, trust, stop := exampleServer()
+	defer stop()
+
+	creds, err := auth0grpcclient.New(auth0grpcclient.Config{
+		Issuer:       tenant.Issuer(),
+		ClientID:     "billing",
+		ClientSecret: "secret",
+		Audience:     auth0grpctest.Audience,
+		HTTPClient:   tenant.HTTPClient(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	conn, err := grpc.NewClient(target, append(creds.DialOptions(),
+		grpc.WithTransportCredentials(credentials.NewTLS(trust)))...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+
+	response, err := testgrpc.NewTestServiceClient(conn).UnaryCall(context.Background(), &testgrpc.SimpleRequest{})
+	fmt.Println(response.GetUsername(), err)
+	// Output: billing@clients by way of billing <nil>
+}
+
+// Every fault in a Config at once.
+func ExampleNew() {
+	_, err := auth0grpcclient.New(auth0grpcclient.Config{
+		Issuer:   "tenant.eu.auth0.com",
+		ClientID: "billing",
+		Scopes:   []string{"read:msg write:msg"},
+	})
+	fmt.Println(err)
+	// Output:
+	// auth0grpcclient: Config.Audience is required: the API's identifier in Auth0
+	// auth0grpcclient: Config.ClientSecret want exactly one of ClientSecret, PrivateKey and MutualTLS
+	// auth0grpcclient: Config.Issuer: "tenant.eu.auth0.com": is not a URL; did you mean "https://tenant.eu.auth0.com/"?
+	// auth0grpcclient: Config.Scopes[0]: "read:msg write:msg": want one scope, without spaces
+}
+
+// A handler that calls the next service on behalf of its own caller. The token
+// that it received stays here.
+func ExampleNewOnBehalfOf() {
+	tenant, target, trust, stop := exampleServer()
+	defer stop()
+
+	creds, err := auth0grpcclient.NewOnBehalfOf(auth0grpcclient.Config{
+		Issuer:       tenant.Issuer(),
+		ClientID:     "billing",
+		ClientSecret: "secret",
+		Audience:     auth0grpctest.Audience, // of the next service
+		HTTPClient:   tenant.HTTPClient(),
+	}, auth0grpcclient.IncomingToken)
+	if err != nil {
+		log.Fatal(err)
+	}
+	conn, err := grpc.NewClient(target, append(creds.DialOptions(),
+		grpc.WithTransportCredentials(credentials.NewTLS(trust)))...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+
+	handler := func(ctx context.Context) (*testgrpc.SimpleResponse, error) {
+		return testgrpc.NewTestServiceClient(conn).UnaryCall(ctx, &testgrpc.SimpleRequest{})
+	}
+
+	// gRPC makes this context for a call of alice's, whose token is for us.
+	alice := tenant.Token(map[string]any{"sub": "auth0|alice", "aud": "https://billing.example.com"})
+	ctx := metadata.NewIncomingContext(context.Background(), metadata.Pairs("authorization", "Bearer "+alice))
+	response, err := handler(ctx)
+	fmt.Println(response.GetUsername(), err)
+	// Output: auth0|alice by way of billing <nil>
+}
