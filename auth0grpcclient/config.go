@@ -64,9 +64,10 @@ type Config struct {
 	// an ES256 key that is made by New and never stored. Only with DPoP.
 	DPoPKey crypto.Signer
 
-	// Authority is the server's "host" or "host:port" in proofs, where the server
-	// knows itself by another name than the one that calls are addressed to.
-	// Default: each call's own. Only with DPoP.
+	// Authority is the server's address in proofs, "https://api.example.com", where
+	// that is not the one that calls are addressed to: one of the server's
+	// auth0grpc.DPoP.Authorities. Default: https and each call's own authority,
+	// also over plaintext, as in gRPC's own URIs. Only with DPoP.
 	Authority string
 
 	// HTTPClient sends token requests. It is copied, and follows no redirects: what
@@ -196,12 +197,12 @@ func (c *Config) dpopFaults() []*ConfigError {
 	if c.Authority == "" {
 		return faults
 	}
-	u, err := url.Parse("https://" + c.Authority)
+	u, err := url.Parse(c.Authority)
 	switch {
 	case !c.DPoP:
 		faults = append(faults, &ConfigError{"Authority", c.Authority, "is set while DPoP is off"})
-	case err != nil || u.Host != c.Authority || u.Hostname() == "":
-		faults = append(faults, &ConfigError{"Authority", c.Authority, `want "host" or "host:port"`})
+	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || c.Authority != u.Scheme+"://"+u.Host:
+		faults = append(faults, &ConfigError{"Authority", c.Authority, `want scheme and authority alone, "https://api.example.com"`})
 	}
 	return faults
 }

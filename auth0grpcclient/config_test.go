@@ -81,12 +81,14 @@ func TestConfigFaults(t *testing.T) {
 		{name: "spaces", edit: func(c *auth0grpcclient.Config) {
 			c.Scopes, c.Organization = []string{"read:msg", "", "a b"}, " org_1"
 		}, want: []string{"Organization", "Scopes[1]", "Scopes[2]"}},
-		{name: "DPoP", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.DPoPKey, c.Authority = true, key, "api.example.com:8443" }},
+		{name: "DPoP", edit: func(c *auth0grpcclient.Config) {
+			c.DPoP, c.DPoPKey, c.Authority = true, key, "https://api.example.com:8443"
+		}},
 		{name: "DPoP key without DPoP", edit: func(c *auth0grpcclient.Config) { c.DPoPKey = key }, want: []string{"DPoPKey"}},
 		{name: "DPoP with a bad key", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.DPoPKey = true, smallRSA{} }, want: []string{"DPoPKey"}},
-		{name: "authority without DPoP", edit: func(c *auth0grpcclient.Config) { c.Authority = "api.example.com" }, want: []string{"Authority"}},
-		{name: "authority with a path", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.Authority = true, "api.example.com/x" }, want: []string{"Authority"}},
-		{name: "authority with a scheme", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.Authority = true, "https://api.example.com" }, want: []string{"Authority"}},
+		{name: "authority without DPoP", edit: func(c *auth0grpcclient.Config) { c.Authority = "https://api.example.com" }, want: []string{"Authority"}},
+		{name: "authority with a path", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.Authority = true, "https://api.example.com/x" }, want: []string{"Authority"}},
+		{name: "authority without a scheme", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.Authority = true, "api.example.com:443" }, want: []string{"Authority"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

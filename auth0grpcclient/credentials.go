@@ -153,15 +153,14 @@ func (c *Credentials) prove(used *use, method string, uri []string) (string, err
 	used.server = c.config.Authority
 	if used.server == "" && len(uri) > 0 {
 		// "https://AUTHORITY/package.Service", without the default port.
-		used.server, _, _ = strings.Cut(strings.TrimPrefix(uri[0], "https://"), "/")
+		host, _, _ := strings.Cut(strings.TrimPrefix(uri[0], "https://"), "/")
+		used.server = "https://" + host
 	}
 	if used.server == "" || method == "" {
 		return "", errNoMethod
 	}
 	used.nonce = c.prover.nonce(used.server)
-	// The scheme is https over plaintext too, as in gRPC's own URIs for
-	// credentials: it is the address by which servers know themselves.
-	proof, err := c.prover.prove("https://"+used.server+method, used.token.hash, used.nonce)
+	proof, err := c.prover.prove(used.server+method, used.token.hash, used.nonce)
 	if err != nil {
 		return "", errNoProof // the key's own words are not for the wire
 	}

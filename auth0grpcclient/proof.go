@@ -23,8 +23,8 @@ type prover struct {
 	now    func() time.Time
 
 	mu sync.Mutex
-	// nonces has the last nonce of each server, by authority, and that of the
-	// token endpoint, by URL. It grows with the servers that the program calls.
+	// nonces has the last nonce of each server, by scheme and authority, and that
+	// of the token endpoint, by URL. It grows with the servers that the program calls.
 	nonces map[string]string
 }
 

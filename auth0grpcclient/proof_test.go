@@ -119,7 +119,7 @@ func TestDPoPCalls(t *testing.T) {
 	}{
 		{name: "own key", wantRequests: 1, wantCalls: 4},
 		{name: "given key", config: func(c *auth0grpcclient.Config) { c.DPoPKey = mustEC(t, elliptic.P384()) }, wantRequests: 1, wantCalls: 4},
-		{name: "configured authority", config: func(c *auth0grpcclient.Config) { c.Authority = "api.example.com" }, gate: &proofGate{authority: "api.example.com"}, wantRequests: 1, wantCalls: 4},
+		{name: "configured authority", config: func(c *auth0grpcclient.Config) { c.Authority = "https://api.example.com" }, gate: &proofGate{authority: "api.example.com"}, wantRequests: 1, wantCalls: 4},
 		{name: "nonce of the token endpoint", endpointNonce: "e1", wantRequests: 2, wantCalls: 4},
 		{name: "nonce in the trailer", gate: &proofGate{nonce: "n1"}, wantRequests: 1, wantCalls: 5},
 		{name: "nonce in the header", gate: &proofGate{nonce: "n1", inHeader: true}, wantRequests: 1, wantCalls: 5},
