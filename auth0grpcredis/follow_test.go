@@ -1,0 +1,379 @@
+package auth0grpcredis
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/redis/go-redis/v9"
+)
+
+// A followed is a running Follow.
+type followed struct {
+	applied chan auth0grpc.Revocation
+	gaps    chan error
+	cancel  context.CancelFunc
+	ended   chan error
+}
+
+// follow starts a Follow, which ends with the test.
+func follow(tb testing.TB, feed auth0grpc.RevocationFeed) *followed {
+	tb.Helper()
+	f := &followed{
+		applied: make(chan auth0grpc.Revocation, 10_000), gaps: make(chan error, 1000), ended: make(chan error, 1),
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	f.cancel = cancel
+	var busy atomic.Int32
+	alone := func(what string, do func()) {
+		if busy.Add(1) != 1 {
+			tb.Errorf("%s called while another call was under way", what)
+		}
+		do()
+		busy.Add(-1)
+	}
+	go func() {
+		f.ended <- feed.Follow(ctx,
+			func(r auth0grpc.Revocation) { alone("apply", func() { f.applied <- r }) },
+			func(err error) { alone("gap", func() { f.gaps <- err }) })
+	}()
+	tb.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-f.ended:
+			if !errors.Is(err, context.Canceled) {
+				tb.Errorf("Follow = %v, want that its context was canceled", err)
+			}
+		case <-time.After(patience):
+			tb.Error("Follow does not end with its context")
+		}
+	})
+	return f
+}
+
+func (f *followed) next(tb testing.TB) auth0grpc.Revocation {
+	tb.Helper()
+	return receive(tb, f.applied, "a revocation")
+}
+
+func (f *followed) nextGap(tb testing.TB) error {
+	tb.Helper()
+	return receive(tb, f.gaps, "a gap")
+}
+
+func receive[T any](tb testing.TB, from <-chan T, what string) (v T) {
+	tb.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(patience):
+		tb.Fatalf("no sign of %s", what)
+	}
+	return v
+}
+
+// noGap asserts that no gap was reported that the test has not yet seen.
+func (f *followed) noGap(tb testing.TB) {
+	tb.Helper()
+	select {
+	case err := <-f.gaps:
+		tb.Errorf("gap: %v", err)
+	default:
+	}
+}
+
+// wants asserts which revocations are applied next, and that no others are by
+// the time that one published after them is.
+func (f *followed) wants(tb testing.TB, feed *RevocationFeed, want ...auth0grpc.Revocation) {
+	tb.Helper()
+	mark := bySubject("mark")
+	publish(tb, feed, mark)
+	for _, r := range append(want, mark) {
+		if got := f.next(tb); got != r {
+			tb.Fatalf("applied %v, want %v", got, r)
+		}
+	}
+}
+
+func TestFollow(t *testing.T) {
+	server := startRedis(t)
+	feed := newFeed(t, server.client(t), FeedConfig{})
+	early, dead := bySubject("early"), auth0grpc.Revocation{Subject: "dead", IssuedBefore: time.Now().Add(-26 * time.Hour)}
+	publish(t, feed, dead)
+	publish(t, feed, early)
+	first := follow(t, feed)
+	first.wants(t, feed, early)
+	later := bySubject("later")
+	publish(t, feed, later)
+	first.wants(t, feed, later)
+
+	late := follow(t, newFeed(t, server.client(t), FeedConfig{}))
+	for _, subject := range []string{"early", "mark", "later", "mark"} {
+		if r := late.next(t); r.Subject != subject {
+			t.Errorf("a late follower applied %v, want %s", r, subject)
+		}
+	}
+	first.noGap(t)
+	late.noGap(t)
+}
+
+// More entries than one reply holds.
+func TestFollowInBatches(t *testing.T) {
+	client := startRedis(t).client(t)
+	const n = 2*batch + 1
+	pipe, now := client.Pipeline(), time.Now()
+	for i := range n {
+		addAt(t, pipe, now, i)
+	}
+	if _, err := pipe.Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	followed := follow(t, newFeed(t, client, FeedConfig{}))
+	for range n {
+		followed.next(t)
+	}
+	followed.wants(t, newFeed(t, client, FeedConfig{}))
+	followed.noGap(t)
+}
+
+// A line is the network between a client and Redis. It can be cut.
+type line struct {
+	mu       sync.Mutex
+	cut      bool
+	open     []net.Conn
+	attempts int // to dial while it was cut
+}
+
+func (l *line) use(options *redis.Options) {
+	options.DialerRetries = 1
+	options.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.cut {
+			l.attempts++
+			return nil, errors.New("the line is cut")
+		}
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err == nil {
+			l.open = append(l.open, conn)
+		}
+		return conn, err
+	}
+}
+
+func (l *line) setCut(cut bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = cut
+	for _, conn := range l.open {
+		conn.Close()
+	}
+	l.open = nil
+}
+
+func (l *line) tried() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.attempts
+}
+
+// A replica that was cut off catches up, from where it was, and reports each
+// outage once however often it tried to end it.
+func TestFollowThroughOutages(t *testing.T) {
+	server, wire := startRedis(t), &line{}
+	others := newFeed(t, server.client(t), FeedConfig{})
+	followed := follow(t, newFeed(t, server.client(t, wire.use), FeedConfig{}))
+	followed.wants(t, others)
+	for _, subject := range []string{"first outage", "second outage"} {
+		before := wire.tried()
+		wire.setCut(true)
+		err := followed.nextGap(t)
+		if err == nil || !strings.HasPrefix(err.Error(), "auth0grpcredis: follow: ") {
+			t.Errorf("gap = %v", err)
+		}
+		missed := bySubject(subject)
+		publish(t, others, missed)
+		eventually(t, "many attempts to connect", func() bool { return wire.tried() > before+6 })
+		wire.setCut(false)
+		restored := time.Now()
+		if r := followed.next(t); r != missed {
+			t.Errorf("applied %v, want %v", r, missed)
+		}
+		t.Logf("caught up %v after the line was restored", time.Since(restored).Round(time.Millisecond))
+		followed.wants(t, others) // nothing twice
+		followed.noGap(t)
+	}
+}
+
+func TestFollowFromTheStartOfAnOutage(t *testing.T) {
+	server, wire := startRedis(t), &line{}
+	wire.setCut(true)
+	followed := follow(t, newFeed(t, server.client(t, wire.use), FeedConfig{}))
+	followed.nextGap(t)
+	wire.setCut(false)
+	followed.wants(t, newFeed(t, server.client(t), FeedConfig{}))
+	followed.noGap(t)
+}
+
+// Redis ends every connection, as by CLIENT KILL.
+func TestFollowAfterClientKill(t *testing.T) {
+	server := startRedis(t)
+	feed := newFeed(t, server.client(t), FeedConfig{})
+	followed := follow(t, newFeed(t, server.client(t), FeedConfig{}))
+	for range 5 {
+		followed.wants(t, feed)
+		admin := server.client(t)
+		if n, err := admin.ClientKillByFilter(t.Context(), "TYPE", "normal").Result(); err != nil || n == 0 {
+			t.Fatalf("CLIENT KILL = %d, %v", n, err)
+		}
+	}
+	followed.wants(t, feed) // nothing lost and nothing twice
+}
+
+// A Redis that hangs is an outage as well.
+func TestFollowTimesOut(t *testing.T) {
+	feed := newFeed(t, hangingServer(t).client(t), FeedConfig{Timeout: 50 * time.Millisecond})
+	began := time.Now()
+	follow(t, feed).nextGap(t)
+	if took := time.Since(began); took > block+time.Second {
+		t.Errorf("gap reported after %v, want %v", took, block+50*time.Millisecond)
+	}
+}
+
+// The stream was replaced by one whose ids are smaller: nothing of it is missed,
+// and what may be missing is reported.
+func TestFollowAnotherStream(t *testing.T) {
+	client := startRedis(t).client(t)
+	feed := newFeed(t, client, FeedConfig{})
+	followed := follow(t, feed)
+	followed.wants(t, feed)
+	text, err := encode(bySubject("in the other stream"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace := client.TxPipeline()
+	replace.Del(t.Context(), defaultStream)
+	replace.XAdd(t.Context(), &redis.XAddArgs{Stream: defaultStream, ID: "5-1", Values: []any{version, text}})
+	if _, err := replace.Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := followed.nextGap(t); !strings.Contains(err.Error(), "lost entries") {
+		t.Errorf("gap = %v, want that entries are lost", err)
+	}
+	if r := followed.next(t); r.Subject != "in the other stream" {
+		t.Errorf("applied %v, want what is in the other stream", r)
+	}
+	followed.noGap(t)
+}
+
+func TestFollowAfterFlush(t *testing.T) {
+	client := startRedis(t).client(t)
+	feed := newFeed(t, client, FeedConfig{})
+	followed := follow(t, feed)
+	followed.wants(t, feed)
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	followed.nextGap(t)
+	followed.wants(t, feed)
+	followed.noGap(t)
+}
+
+// That an entry is gone which nobody needs any more is no gap.
+func TestFollowTrimmedStream(t *testing.T) {
+	client := startRedis(t).client(t)
+	feed := newFeed(t, client, FeedConfig{})
+	old := time.Now().Add(-27 * time.Hour)
+	addAt(t, client, old, 0)
+	w := follower{
+		RevocationFeed: feed, last: start, known: start,
+		apply: func(r auth0grpc.Revocation) { t.Errorf("applied %v", r) },
+		gap:   func(err error) { t.Errorf("gap: %v", err) },
+	}
+	step := func() {
+		t.Helper()
+		if err := w.step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step()
+	if w.last == start || !timeOf(w.last).Equal(old.Truncate(time.Millisecond)) {
+		t.Fatalf("last = %s, want the old entry", w.last)
+	}
+	if err := client.XTrimMinID(t.Context(), defaultStream, "9999999999999").Err(); err != nil {
+		t.Fatal(err)
+	}
+	step()
+	if w.last != start {
+		t.Errorf("last = %s after the stream was trimmed, want its start", w.last)
+	}
+}
+
+// An entry that is no revocation is skipped and reported, and what follows it is
+// applied.
+func TestFollowMalformed(t *testing.T) {
+	client := startRedis(t).client(t)
+	feed := newFeed(t, client, FeedConfig{})
+	followed := follow(t, feed)
+	for _, fields := range [][]any{
+		{"v1", "secret"}, {"v1", `{"sub":"secret"}`}, {"v2", "{}"}, {"", ""}, {"v1", "\xff\x00"},
+	} {
+		if err := client.XAdd(t.Context(), &redis.XAddArgs{Stream: defaultStream, Values: fields}).Err(); err != nil {
+			t.Fatal(err)
+		}
+		err := followed.nextGap(t)
+		if !strings.Contains(err.Error(), "skipped") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("gap = %v, want that an entry was skipped, and nothing of it", err)
+		}
+		followed.wants(t, feed)
+	}
+	followed.noGap(t)
+}
+
+// A key that is not a stream is reported once, and followed when it is one.
+func TestFollowWrongType(t *testing.T) {
+	client := startRedis(t).client(t)
+	if err := client.Set(t.Context(), defaultStream, "x", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	feed := newFeed(t, client, FeedConfig{})
+	followed := follow(t, feed)
+	followed.nextGap(t)
+	if err := feed.Publish(t.Context(), bySubject("s")); err == nil {
+		t.Error("Publish to a string succeeds")
+	}
+	client.Del(t.Context(), defaultStream)
+	followed.wants(t, feed)
+	followed.noGap(t)
+}
+
+func TestFollowEnds(t *testing.T) {
+	feed := newFeed(t, startRedis(t).client(t), FeedConfig{})
+	followed := follow(t, feed)
+	followed.wants(t, feed)
+	began := time.Now()
+	followed.cancel()
+	err := receive(t, followed.ended, "the end of Follow")
+	if took := time.Since(began); !errors.Is(err, context.Canceled) || took > 2*block {
+		t.Errorf("Follow = %v after %v, want %v within %v", err, took, context.Canceled, block)
+	}
+	followed.noGap(t)
+	followed.ended <- err // for the cleanup
+}
+
+func TestBackoff(t *testing.T) {
+	for failures, most := range map[int]time.Duration{
+		1: leastWait, 2: 2 * leastWait, 3: 4 * leastWait, 6: mostWait, 1000: mostWait, 1 << 62: mostWait,
+	} {
+		for range 100 {
+			if wait := backoff(failures); wait <= most/2-1 || wait > most {
+				t.Errorf("backoff(%d) = %v, want %v to %v", failures, wait, most/2, most)
+			}
+		}
+	}
+}
