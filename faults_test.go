@@ -1,0 +1,528 @@
+package auth0grpc_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpctest"
+)
+
+var update = flag.Bool("update", false, "rewrite the generated pages in docs/")
+
+// A provider is a tenant behind a transport that can be made to misbehave.
+type provider struct {
+	inner http.RoundTripper
+
+	mu         sync.Mutex
+	fault      func(*http.Request) (*http.Response, error) // nil: behaves
+	attempts   int                                         // at fetching keys: discovery and keys, or one of them
+	discovered bool                                        // the attempt has begun with discovery
+}
+
+// count tells attempts by their requests, which one issuer makes one by one.
+func (p *provider) count(r *http.Request) {
+	if !isKeys(r) || !p.discovered {
+		p.attempts++
+	}
+	p.discovered = !isKeys(r)
+}
+
+// take returns how many attempts there were since the last take.
+func (p *provider) take() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.attempts
+	p.attempts = 0
+	return fmt.Sprint(n)
+}
+
+func (p *provider) set(fault func(*http.Request) (*http.Response, error)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = fault
+}
+
+func (p *provider) RoundTrip(r *http.Request) (*http.Response, error) {
+	p.mu.Lock()
+	p.count(r)
+	fault := p.fault
+	p.mu.Unlock()
+	if fault != nil {
+		if response, err := fault(r); response != nil || err != nil {
+			return response, err
+		}
+	}
+	return p.inner.RoundTrip(r)
+}
+
+func isKeys(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "jwks.json") }
+
+func answer(code int, body string, header ...string) func(*http.Request) (*http.Response, error) {
+	return func(r *http.Request) (*http.Response, error) {
+		response := &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
+		for i := 0; i < len(header); i += 2 {
+			response.Header.Set(header[i], header[i+1])
+		}
+		return response, nil
+	}
+}
+
+// onKeys confines a fault to the key set.
+func onKeys(fault func(*http.Request) (*http.Response, error)) func(*http.Request) (*http.Response, error) {
+	return func(r *http.Request) (*http.Response, error) {
+		if !isKeys(r) {
+			return nil, nil
+		}
+		return fault(r)
+	}
+}
+
+// neverEnding is a body that gives nothing until the request is given up.
+type neverEnding struct{ ctx context.Context }
+
+func (b neverEnding) Read([]byte) (int, error) { <-b.ctx.Done(); return 0, b.ctx.Err() }
+func (neverEnding) Close() error               { return nil }
+
+// An ailment is a fault that some tenant or network has had.
+type ailment struct {
+	name  string
+	fault func(f *faulty) func(*http.Request) (*http.Response, error)
+}
+
+// A faulty is a tenant that misbehaves and an interceptor that has to cope.
+type faulty struct {
+	tenant   *auth0grpctest.Tenant
+	clock    *clock
+	provider *provider
+	guard    *auth0grpc.Interceptor
+	good     claims
+	landed   atomic.Int64 // attempts that are over
+}
+
+// settle waits for the refresh in the background that a call has started, if its
+// keys were due for one.
+func (f *faulty) settle(t *testing.T, before int64) {
+	t.Helper()
+	age := f.guard.Stats().KeyAge[f.tenant.Issuer()]
+	deadline := time.After(10 * time.Second)
+	for tick := time.NewTicker(time.Millisecond); f.landed.Load() == before && (age < 0 || age >= 5*time.Minute); {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("no refresh, though the keys are due for one")
+		}
+	}
+}
+
+func newFaulty(t *testing.T) *faulty {
+	t.Helper()
+	f := &faulty{}
+	f.tenant, f.clock = newTenant(t)
+	f.provider = &provider{inner: f.tenant.HTTPClient().Transport}
+	config := configFor(f.tenant, f.clock)
+	config.HTTPClient = &http.Client{Transport: f.provider}
+	config.OnKeyRefresh = func(auth0grpc.KeyRefresh) { f.landed.Add(1) }
+	f.guard = mustNew(t, config)
+	f.good = claims{"scope": "read:orders", "iat": today.Add(-2 * time.Hour).Unix(), "exp": today.Add(72 * time.Hour).Unix()}
+	return f
+}
+
+// newToken returns a good token that was not seen before.
+func (f *faulty) newToken(id string) string {
+	return f.tenant.Token(with(f.good, claims{"marker": id}))
+}
+
+func (f *faulty) unknownKey() string {
+	return f.tenant.Sign(map[string]any{"kid": "made-up"}, f.claimsOf("unknown"))
+}
+
+func (f *faulty) badSignature() string {
+	token := f.newToken("forged")
+	return token[:len(token)-6] + "AAAAAA"[:5] + "A"
+}
+
+func (f *faulty) claimsOf(id string) claims {
+	return with(f.good, claims{"iss": f.tenant.Issuer(), "sub": "auth0|x", "aud": auth0grpctest.Audience, "marker": id})
+}
+
+// call makes a unary call and opens a stream, which must agree, and says how they
+// ended.
+func (f *faulty) call(t *testing.T, token string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer "+token))
+	_, unary := f.guard.UnaryServerInterceptor()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall},
+		func(context.Context, any) (any, error) { return nil, nil })
+	stream := f.guard.StreamServerInterceptor()(nil, serverStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: unaryCall},
+		func(any, grpc.ServerStream) error { return nil })
+	if worded(unary) != worded(stream) {
+		t.Errorf("unary: %s, stream: %s", worded(unary), worded(stream))
+	}
+	return worded(unary)
+}
+
+func worded(err error) string {
+	if err == nil {
+		return "OK"
+	}
+	if reason, ok := auth0grpc.ReasonFromError(err); ok {
+		return string(reason)
+	}
+	return status.Code(err).String()
+}
+
+// many makes the call again twenty times, which must not change the answer.
+func (f *faulty) many(t *testing.T, token, want string) {
+	t.Helper()
+	for range 20 {
+		if got := f.call(t, token); got != want {
+			t.Errorf("again: %s, want %s", got, want)
+		}
+	}
+}
+
+var ailments = []ailment{
+	{"none", func(*faulty) func(*http.Request) (*http.Response, error) { return nil }},
+	{"keys answer 500", func(*faulty) func(*http.Request) (*http.Response, error) { return onKeys(answer(500, "oops")) }},
+	{"keys answer 429", func(*faulty) func(*http.Request) (*http.Response, error) { return onKeys(answer(429, "")) }},
+	{"keys answer 429, Retry-After 120", func(*faulty) func(*http.Request) (*http.Response, error) {
+		return onKeys(answer(429, "", "Retry-After", "120"))
+	}},
+	{"connection refused", func(*faulty) func(*http.Request) (*http.Response, error) {
+		return func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }
+	}},
+	{"keys come never (slow loris)", func(*faulty) func(*http.Request) (*http.Response, error) {
+		return onKeys(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: neverEnding{r.Context()}, Request: r}, nil
+		})
+	}},
+	{"keys are cut off", func(f *faulty) func(*http.Request) (*http.Response, error) {
+		return f.rewrite(func(doc []byte) []byte { return doc[:len(doc)/2] })
+	}},
+	{"keys are not JSON", func(*faulty) func(*http.Request) (*http.Response, error) {
+		return onKeys(answer(200, "<html>maintenance</html>"))
+	}},
+	{"keys are an empty set", func(*faulty) func(*http.Request) (*http.Response, error) {
+		return onKeys(answer(200, `{"keys":[]}`))
+	}},
+	{"keys are 5 MB", func(f *faulty) func(*http.Request) (*http.Response, error) {
+		return f.rewrite(func(doc []byte) []byte { return append(doc, bytes.Repeat([]byte(" "), 5<<20)...) })
+	}},
+	{"keys redirect to another host", func(*faulty) func(*http.Request) (*http.Response, error) {
+		return onKeys(answer(302, "", "Location", "https://evil.example/jwks.json"))
+	}},
+	{"discovery names another issuer", func(*faulty) func(*http.Request) (*http.Response, error) {
+		return func(r *http.Request) (*http.Response, error) {
+			return answer(200, `{"issuer":"https://evil.example/","jwks_uri":"https://evil.example/jwks.json"}`)(r)
+		}
+	}},
+	{"one malformed key among good ones", func(f *faulty) func(*http.Request) (*http.Response, error) {
+		return f.addKey(func() any { return map[string]any{"kty": "RSA", "kid": "broken", "n": "!", "e": 65537} })
+	}},
+	{"a second key under the same kid", func(f *faulty) func(*http.Request) (*http.Response, error) {
+		return f.addKeyLikeTheFirst(newRSA(2048))
+	}},
+	{"an RSA-1024 key in the set", func(f *faulty) func(*http.Request) (*http.Response, error) {
+		key := newRSA(1024)
+		return f.addKey(func() any {
+			return jose.JSONWebKey{Key: &key.PublicKey, KeyID: "small", Algorithm: "RS256", Use: "sig"}
+		})
+	}},
+	{"an EC key in the set", func(f *faulty) func(*http.Request) (*http.Response, error) {
+		f.tenant.PublishES256()
+		return nil
+	}},
+}
+
+// newRSA makes a key of any size, for one that is too small above all.
+func newRSA(bits int) *rsa.PrivateKey {
+	// crypto/rsa refuses to make small keys, unless a test asks it to.
+	os.Setenv("GODEBUG", "rsa1024min=0")
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+// rewrite lets the tenant answer and changes the key set on its way.
+func (f *faulty) rewrite(change func([]byte) []byte) func(*http.Request) (*http.Response, error) {
+	return onKeys(func(r *http.Request) (*http.Response, error) {
+		response, err := f.provider.inner.RoundTrip(r)
+		if err != nil {
+			return nil, err
+		}
+		defer response.Body.Close()
+		doc, err := io.ReadAll(response.Body)
+		if err != nil {
+			return nil, err
+		}
+		return answer(200, string(change(doc)))(r)
+	})
+}
+
+func (f *faulty) addKey(key func() any) func(*http.Request) (*http.Response, error) {
+	return f.rewrite(func(doc []byte) []byte {
+		var set struct{ Keys []any }
+		if err := json.Unmarshal(doc, &set); err != nil {
+			panic(err)
+		}
+		changed, err := json.Marshal(map[string]any{"keys": append([]any{key()}, set.Keys...)})
+		if err != nil {
+			panic(err)
+		}
+		return changed
+	})
+}
+
+func (f *faulty) addKeyLikeTheFirst(key *rsa.PrivateKey) func(*http.Request) (*http.Response, error) {
+	return f.rewrite(func(doc []byte) []byte {
+		var set jose.JSONWebKeySet
+		if err := json.Unmarshal(doc, &set); err != nil {
+			panic(err)
+		}
+		twin := set.Keys[0]
+		twin.Key = &key.PublicKey
+		changed, err := json.Marshal(jose.JSONWebKeySet{Keys: append([]jose.JSONWebKey{twin}, set.Keys...)})
+		if err != nil {
+			panic(err)
+		}
+		return changed
+	})
+}
+
+// TestFaults makes a tenant misbehave in every way of the list, once before it
+// was ever reached and once when its keys are there, and writes down what good
+// and bad tokens get and what it costs the tenant. The table is docs/faults.md.
+func TestFaults(t *testing.T) {
+	var page strings.Builder
+	page.WriteString(faultsHead)
+	for _, a := range ailments {
+		t.Run(a.name, func(t *testing.T) {
+			row := append([]string{a.name}, atStart(t, a)...)
+			row = append(row, withKeys(t, a)...)
+			fmt.Fprintf(&page, "| %s |\n", strings.Join(row, " | "))
+		})
+	}
+	page.WriteString(eventsHead)
+	for _, e := range events {
+		t.Run(e.name, func(t *testing.T) {
+			f := newFaulty(t)
+			known := f.newToken("known")
+			if got := f.call(t, known); got != "OK" {
+				t.Fatalf("before: %s", got)
+			}
+			f.provider.take()
+			row := append([]string{e.name}, e.run(t, f, known)...)
+			fmt.Fprintf(&page, "| %s | %s |\n", strings.Join(row, " | "), f.provider.take())
+		})
+	}
+	compareWithPage(t, "docs/faults.md", page.String())
+}
+
+// atStart is an ailment before the keys were ever fetched.
+func atStart(t *testing.T, a ailment) []string {
+	f := newFaulty(t)
+	f.provider.set(a.fault(f))
+	good, unknown := f.newToken("a"), f.unknownKey()
+	first := f.call(t, good)
+	second := f.call(t, unknown)
+	if strings.Contains(a.name, "slow loris") {
+		return []string{first, second, "1", "when the fetch gives up (5 s)"}
+	}
+	f.many(t, good, first)
+	f.many(t, unknown, second)
+	fetches := f.provider.take()
+	return []string{first, second, fetches, f.recovery(t, good)}
+}
+
+// recovery ends the ailment and says how long good calls still fail.
+func (f *faulty) recovery(t *testing.T, good string) string {
+	if f.call(t, good) == "OK" {
+		return "-"
+	}
+	if f.guard.Ready(t.Context()) == nil {
+		t.Error("Ready during the fault: nil")
+	}
+	f.provider.set(nil)
+	for _, wait := range []time.Duration{30 * time.Second, 90 * time.Second} {
+		f.clock.Advance(wait)
+		if f.call(t, good) == "OK" {
+			return fmt.Sprintf("within %v", map[time.Duration]time.Duration{30 * time.Second: 30 * time.Second, 90 * time.Second: 2 * time.Minute}[wait])
+		}
+	}
+	t.Error("no recovery after two minutes")
+	return "never"
+}
+
+// withKeys is an ailment that begins when the keys are there, on a server that
+// has had no call for 11 minutes, so that the next one has to wait for a refresh.
+func withKeys(t *testing.T, a ailment) []string {
+	f := newFaulty(t)
+	known := f.newToken("known")
+	if got := f.call(t, known); got != "OK" {
+		t.Fatalf("before the fault: %s", got)
+	}
+	f.provider.take()
+	f.provider.set(a.fault(f))
+	f.clock.Advance(11 * time.Minute)
+	tokens := []string{known, f.newToken("new"), f.unknownKey(), f.badSignature()}
+	var row []string
+	for i, token := range tokens {
+		got := f.call(t, token)
+		row = append(row, got)
+		if want := "OK"; i < 2 && got != want {
+			t.Errorf("with keys, a good token gets %s", got)
+		}
+		if !strings.Contains(a.name, "slow loris") {
+			f.many(t, token, got)
+		}
+	}
+	if strings.Contains(a.name, "slow loris") {
+		f.settle(t, 1)
+	}
+	return append(row, f.provider.take())
+}
+
+// events are what happens to keys, tenants and clocks in the course of time.
+var events = []struct {
+	name string
+	run  func(t *testing.T, f *faulty, known string) []string
+}{
+	{"keys rotated", func(t *testing.T, f *faulty, known string) []string {
+		f.tenant.RotateKeys()
+		return []string{"token of the old key: " + f.call(t, known), "token of the new key: " + f.call(t, f.newToken("new"))}
+	}},
+	{"keys rotated twice within the refresh time", func(t *testing.T, f *faulty, known string) []string {
+		f.tenant.RotateKeys()
+		f.tenant.RotateKeys()
+		return []string{"token of the old key: " + f.call(t, known), "token of a key never seen: " + f.call(t, f.newToken("new"))}
+	}},
+	{"key revoked, 11 minutes without a call", func(t *testing.T, f *faulty, known string) []string {
+		f.tenant.RotateKeys()
+		f.tenant.RevokePreviousKey()
+		f.clock.Advance(11 * time.Minute)
+		return []string{"cached token of that key: " + f.call(t, known), "token of the new key: " + f.call(t, f.newToken("new"))}
+	}},
+	{"key revoked, cached calls all the time", func(t *testing.T, f *faulty, known string) []string {
+		f.tenant.RotateKeys()
+		f.tenant.RevokePreviousKey()
+		last := 0
+		for minute := 1; minute <= 11; minute++ {
+			f.clock.Advance(time.Minute)
+			before := f.landed.Load()
+			if f.call(t, known) == "OK" {
+				last = minute
+			}
+			f.settle(t, before)
+		}
+		if last >= 10 {
+			t.Errorf("the cached token of a revoked key was accepted for %d minutes", last)
+		}
+		return []string{"cached token of that key: accepted for less than 10 minutes", "after that: " + f.call(t, known)}
+	}},
+	{"tenant down for 23 hours", func(t *testing.T, f *faulty, known string) []string {
+		f.tenant.SetDown(true)
+		for range 23 {
+			f.clock.Advance(time.Hour)
+			before := f.landed.Load()
+			if got := f.call(t, known); got != "OK" {
+				t.Errorf("during the outage: %s", got)
+			}
+			f.settle(t, before)
+		}
+		return []string{"cached token: " + f.call(t, known), "new token: " + f.call(t, f.newToken("new"))}
+	}},
+	{"tenant down for 25 hours, then up", func(t *testing.T, f *faulty, known string) []string {
+		f.tenant.SetDown(true)
+		f.clock.Advance(25 * time.Hour)
+		down := f.call(t, known)
+		f.tenant.SetDown(false)
+		f.clock.Advance(30 * time.Second)
+		return []string{"while down: " + down, "30 s after: " + f.call(t, known)}
+	}},
+	{"clock jumps an hour ahead", func(t *testing.T, f *faulty, known string) []string {
+		f.clock.Advance(time.Hour)
+		return []string{"cached token: " + f.call(t, known), "new token: " + f.call(t, f.newToken("new"))}
+	}},
+	{"clock jumps an hour back", func(t *testing.T, f *faulty, known string) []string {
+		f.clock.Advance(-time.Hour)
+		before := f.landed.Load()
+		first := f.call(t, known)
+		f.settle(t, before)
+		return []string{"cached token: " + first, "new token: " + f.call(t, f.newToken("new"))}
+	}},
+}
+
+const faultsHead = "# What faults of the identity provider do\n\n" +
+	"Generated by `go test -run TestFaults -update .`, with a clock that stands still but where the table says otherwise.\n" +
+	"A good token is one that the tenant signed and never took back. Each call was made 42 times, unary and streaming,\n" +
+	"and always got the same answer. *Fetches* are the attempts to fetch its keys in all those calls.\n\n" +
+	"| fault | at the start: good token | unknown key | fetches | good again after the fault | with keys 11 minutes old: good, cached | good, new | unknown key | bad signature | fetches |\n" +
+	"|---|---|---|---|---|---|---|---|---|---|\n"
+
+const eventsHead = "\nWhen keys, tenant or clock change, with keys at hand:\n\n" +
+	"| event | | | fetches |\n|---|---|---|---|\n"
+
+// compareWithPage fails unless the page in docs/ is what the test has found.
+func compareWithPage(t *testing.T, path, content string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	committed, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(committed), content); diff != "" {
+		t.Errorf("%s is out of date, run go test -run %s -update . (-committed +found):\n%s", path, t.Name(), diff)
+	}
+}
+
+// One issuer's outage is not another's (CVE-2026-49998's row: keys per issuer).
+func TestFaultsStayWithTheirIssuer(t *testing.T) {
+	f, healthy := newFaulty(t), auth0grpctest.NewTenant(t)
+	healthy.SetNow(f.clock.Now)
+	config := configFor(f.tenant, f.clock)
+	config.Issuers = append(config.Issuers, healthy.Issuer())
+	config.HTTPClient = &http.Client{Transport: routes{f.tenant.Issuer(): f.provider, healthy.Issuer(): healthy.HTTPClient().Transport}}
+	f.guard = mustNew(t, config)
+	f.provider.set(func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED })
+	got := []string{f.call(t, f.newToken("a")), f.call(t, healthy.Token(claims{"scope": "read:orders"}))}
+	if want := []string{"KEYS_UNAVAILABLE", "OK"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// routes is a transport for several tenants, each with a certificate of its own.
+type routes map[string]http.RoundTripper
+
+func (r routes) RoundTrip(request *http.Request) (*http.Response, error) {
+	return r["https://"+request.URL.Host+"/"].RoundTrip(request)
+}
