@@ -223,7 +223,7 @@ func (c *Config) issuerFaults() []*ConfigError {
 			reason = "is listed twice"
 		}
 		if reason != "" {
-			faults = append(faults, &ConfigError{fmt.Sprintf("Issuers[%d]", i), issuer, reason})
+			faults = append(faults, &ConfigError{fmt.Sprintf("Issuers[%d]", i), redacted(issuer), reason})
 		}
 	}
 	return faults
@@ -259,6 +259,17 @@ func issuerFault(issuer string, loopbackHTTP bool) string {
 		return "has an empty port or path segment; is the scheme in it twice?"
 	}
 	return ""
+}
+
+// redacted keeps a password that has no business in an issuer out of the error.
+func redacted(issuer string) string {
+	if u, err := url.Parse(issuer); err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	if strings.Contains(issuer, "@") {
+		return "(not shown: it may hold a password)"
+	}
+	return issuer
 }
 
 func isLoopback(host string) bool {

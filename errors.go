@@ -3,6 +3,7 @@ package auth0grpc
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 
@@ -128,12 +129,17 @@ func (r *refusal) because(cause error) *refusal {
 
 // send puts the challenge where clients look for it. It goes out both as header
 // and as trailer: HTTP gateways turn headers into HTTP headers, while the errors
-// of most client libraries (grpc-js, grpcio) carry trailers alone. The errors of
-// SetHeader and SetTrailer say that the call is over or that ctx is of no call;
-// the refusal itself then has to do.
+// of most client libraries (grpc-js, grpcio) carry trailers alone. Behind
+// net/http, ServeHTTP that is, it is a header only: RFC 9110, section 6.5.1, has
+// no such trailer, and net/http would log each one. The errors of SetHeader and
+// SetTrailer say that the call is over or that ctx is of no call; the refusal
+// itself then has to do.
 func (r *refusal) send(ctx context.Context, challenge metadata.MD) {
-	if challenge != nil {
-		_ = grpc.SetHeader(ctx, challenge)
+	if challenge == nil {
+		return
+	}
+	_ = grpc.SetHeader(ctx, challenge)
+	if ctx.Value(http.ServerContextKey) == nil {
 		_ = grpc.SetTrailer(ctx, challenge)
 	}
 }

@@ -30,6 +30,10 @@ func (i *Interceptor) BackChannelLogout(clientIDs ...string) http.Handler {
 	clientIDs = slices.Clone(clientIDs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
+		if i.verifier == nil { // the zero Interceptor
+			http.Error(w, "not configured", http.StatusServiceUnavailable)
+			return
+		}
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
 			http.Error(w, "want POST", http.StatusMethodNotAllowed)

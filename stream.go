@@ -185,8 +185,10 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, srv any, stre
 	i.streams.add(g)
 	defer i.streams.remove(g)
 	// Whoever revoked between the decision and add did not see this stream.
-	if i.verifier.checkRevoked(g.claims, i.verifier.now()) != nil {
-		g.revoke()
+	if refused := i.verifier.checkRevoked(g.claims, i.verifier.now()); refused != nil {
+		v.refused = refused
+		refused.send(ctx, i.challenge(v))
+		return refused
 	}
 	deadline, limited := i.streamDeadline(v)
 	if limited {

@@ -44,7 +44,23 @@ func (t *table) lookup(fullMethod string) *row {
 	if len(t.services) == 0 {
 		return nil
 	}
-	return t.services[fullMethod[:strings.LastIndexByte(fullMethod, '/')+1]]
+	method := strings.LastIndexByte(fullMethod, '/') + 1
+	if !isName(fullMethod[method:]) {
+		return nil
+	}
+	return t.services[fullMethod[:method]]
+}
+
+// isName reports whether a method is called so: what gRPC hands to a handler for
+// unknown services is whatever a client wrote.
+func isName(method string) bool {
+	for i := range len(method) {
+		c := method[i]
+		if c != '_' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return method != ""
 }
 
 // rows returns all rows sorted by pattern.

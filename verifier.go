@@ -193,8 +193,11 @@ func (v *verifier) checkHeader(h *jws.Header) *refusal {
 	}
 	// RFC 7515, section 4.1.9: media types are compared without case, and
 	// "application/" may be left out.
-	kind := strings.TrimPrefix(strings.ToLower(h.Type), "application/")
-	if kind != "" && kind != "jwt" && kind != "at+jwt" {
+	switch strings.TrimPrefix(strings.ToLower(h.Type), "application/") {
+	case "jwt", "at+jwt":
+		return nil
+	}
+	if h.Type != "" {
 		return refusedType
 	}
 	return nil

@@ -97,6 +97,7 @@ func ParseHeader(encoded string) (Header, error) {
 			h.KeyID, ok = strictjson.String(value)
 		case "typ":
 			h.Type, ok = strictjson.String(value)
+			ok = ok && h.Type != "" // so that "" stands for a header without one
 		case "jwk":
 			h.JWK = value
 		case "crit", "b64":
