@@ -73,8 +73,8 @@ func newCredentials(config Config) (*Credentials, *endpoint, error) {
 }
 
 // DialOptions returns the credentials and both interceptors as options for
-// grpc.NewClient, so that none is forgotten. The interceptors chain, in the order of the
-// options, with others given by grpc.WithChainUnaryInterceptor and
+// grpc.NewClient, so that none is forgotten. The interceptors chain, in the order
+// of the options, with others given by grpc.WithChainUnaryInterceptor and
 // grpc.WithChainStreamInterceptor: one before them sees a repeated call once,
 // one behind them sees each attempt.
 func (c *Credentials) DialOptions() []grpc.DialOption {

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 
@@ -177,8 +178,12 @@ func TestPlaintextOnRequest(t *testing.T) {
 	config := configFor(tenant)
 	config.InsecureAllowPlaintext = true
 	g := &gate{}
-	target := listen(t, grpc.NewServer(g.options()...))
-	client := dial(t, target, append(newCredentials(t, config).DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, listener, g.options()...)
+	client := dial(t, listener.Addr().String(), append(newCredentials(t, config).DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	for name, call := range shapes {
 		if got, err := call(t.Context(), client); got != "a" || err != nil {
 			t.Errorf("%s: %q, %v", name, got, err)

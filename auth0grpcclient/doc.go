@@ -39,9 +39,9 @@
 // # Bound tokens
 //
 // With [Config.DPoP] the token is bound to a key that never leaves the process,
-// and each call carries a fresh proof (RFC 9449). If Auth0 answers with an unbound token,
-// as it does without notice for an API that is not set up for DPoP, the token
-// is refused: a binding that was asked for is not given up in silence.
+// and each call carries a fresh proof (RFC 9449). For an API that is not set up
+// for DPoP Auth0 answers with an unbound token and without notice; it is
+// refused: a binding that was asked for is not given up in silence.
 //
 // For tokens that are bound to a client certificate (RFC 8705) give the same
 // certificate to [Config.HTTPClient] and to the connection's TLS credentials.

@@ -170,24 +170,30 @@ func (service) FullDuplexCall(s grpc.BidiStreamingServer[testgrpc.StreamingOutpu
 // serve starts a server with TLS and returns its address and how to trust it.
 func serve(tb testing.TB, options ...grpc.ServerOption) (string, *tls.Config) {
 	tb.Helper()
-	authority := auth0grpctest.NewCertificateAuthority()
-	options = append(options, grpc.Creds(credentials.NewTLS(&tls.Config{
-		Certificates: []tls.Certificate{authority.Server("127.0.0.1")},
-		ClientAuth:   tls.RequestClientCert,
-	})))
-	return listen(tb, grpc.NewServer(options...)), &tls.Config{RootCAs: authority.Pool()}
-}
-
-func listen(tb testing.TB, server *grpc.Server) string {
-	tb.Helper()
-	testgrpc.RegisterTestServiceServer(server, service{})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return listener.Addr().String(), serveOn(tb, listener, options...)
+}
+
+// serveOn is serve for a server that has to know its address.
+func serveOn(tb testing.TB, listener net.Listener, options ...grpc.ServerOption) *tls.Config {
+	tb.Helper()
+	authority := auth0grpctest.NewCertificateAuthority()
+	start(tb, listener, append(options, grpc.Creds(credentials.NewTLS(&tls.Config{
+		Certificates: []tls.Certificate{authority.Server("127.0.0.1")},
+		ClientAuth:   tls.RequestClientCert,
+	})))...)
+	return &tls.Config{RootCAs: authority.Pool()}
+}
+
+func start(tb testing.TB, listener net.Listener, options ...grpc.ServerOption) {
+	tb.Helper()
+	server := grpc.NewServer(options...)
+	testgrpc.RegisterTestServiceServer(server, service{})
 	go func() { _ = server.Serve(listener) }()
 	tb.Cleanup(server.Stop)
-	return listener.Addr().String()
 }
 
 func dial(tb testing.TB, target string, options ...grpc.DialOption) testgrpc.TestServiceClient {
