@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"log/slog"
 	"os"
 	"testing"
 
@@ -22,6 +23,9 @@ func newGuard(tb testing.TB, methods map[string]auth0grpc.Rule) *auth0grpc.Inter
 		Issuers:   []string{"https://tenant.example/"},
 		Audiences: []string{auth0grpctest.Audience},
 		Methods:   methods,
+		DPoP:      auth0grpc.DPoP{Mode: auth0grpc.BindingAllowed, Authorities: []string{"https://api.example"}},
+		MTLS:      auth0grpc.MTLS{Mode: auth0grpc.BindingAllowed},
+		Logger:    slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		tb.Fatal(err)
