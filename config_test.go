@@ -130,6 +130,7 @@ func TestIssuerFaults(t *testing.T) {
 		{issuer: "https://example.com/#", want: "alone"},
 		{issuer: "https://user:secret@example.com/", want: "alone"},
 		{issuer: "https://exa mple.com/", want: "is not a URL"},
+		{issuer: "https://user:secret@exa mple.com/", want: "is not a URL"},
 		{issuer: "://", want: "is not a URL"},
 	}
 	for _, test := range tests {
@@ -141,6 +142,8 @@ func TestIssuerFaults(t *testing.T) {
 			t.Errorf("%q: %q, want none", test.issuer, faults)
 		case test.want != "" && (len(faults) != 1 || !strings.Contains(faults[0], test.want)):
 			t.Errorf("%q: %q, want one with %q", test.issuer, faults, test.want)
+		case strings.Contains(strings.Join(faults, ""), "secret"):
+			t.Errorf("%q: %q quotes the password", test.issuer, faults)
 		}
 	}
 }

@@ -40,6 +40,12 @@ func TestTableLookup(t *testing.T) {
 		{"a.B", ""},
 		{"/", ""},
 		{"", ""},
+		// What a handler for unknown services may be asked for is no method of a row.
+		{"/a.B/", ""},
+		{"/a.B/*", ""},
+		{"/a.B/G et", ""},
+		{"/a.B/1", ""},
+		{"/a.B/Gét", ""},
 	}
 	for _, test := range tests {
 		var got string

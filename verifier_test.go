@@ -52,6 +52,8 @@ func headerRows(f *fixture) []tokenRow {
 		{"typ of a logout token", sign(claims{"typ": "logout+jwt"}), wrongType},
 		{"typ of an event", sign(claims{"typ": "secevent+jwt"}), wrongType},
 		{"typ of a JWE", sign(claims{"typ": "JWE"}), wrongType},
+		{"typ empty", sign(claims{"typ": ""}), malformed},
+		{"typ of a media type without a name", sign(claims{"typ": "application/"}), wrongType},
 		{"typ with a space", sign(claims{"typ": "JWT "}), wrongType},
 		{"typ twice applied", sign(claims{"typ": "application/application/jwt"}), wrongType},
 		{"typ a number", sign(claims{"typ": 5}), malformed},
