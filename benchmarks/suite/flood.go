@@ -31,6 +31,7 @@ type FloodResult struct {
 	Unread  bool
 	Good    int // calls; there were floodRate times as many flooding ones
 	Elapsed time.Duration
+	CPU     time.Duration // of the whole process
 	P50     time.Duration // of the good calls
 	P99     time.Duration
 	Fetches int64 // requests for the key set meanwhile
@@ -38,6 +39,12 @@ type FloodResult struct {
 
 // PerSecond returns the throughput of good calls.
 func (r FloodResult) PerSecond() float64 { return float64(r.Good) / r.Elapsed.Seconds() }
+
+// CPUPerCall returns the processor time of a call, good and flooding ones
+// together. Unlike throughput it hardly changes with what else the machine does.
+func (r FloodResult) CPUPerCall() time.Duration {
+	return r.CPU / time.Duration(max(1, r.Good*(1+floodRate)))
+}
 
 // A FloodBench sends floods to one library.
 type FloodBench struct {
@@ -143,7 +150,7 @@ func flood(duration time.Duration, good func() error, bad func(int64) error, iss
 	latencies, failures := make([][]time.Duration, workers), make([]error, workers)
 	var sent atomic.Int64
 	var group sync.WaitGroup
-	start := time.Now()
+	start, used := time.Now(), cpuTime()
 	for w := range workers {
 		group.Go(func() {
 			for time.Since(start) < duration {
@@ -163,7 +170,7 @@ func flood(duration time.Duration, good func() error, bad func(int64) error, iss
 		})
 	}
 	group.Wait()
-	result := FloodResult{Elapsed: time.Since(start), Fetches: issuer.fetches.Load() - before}
+	result := FloodResult{Elapsed: time.Since(start), CPU: cpuTime() - used, Fetches: issuer.fetches.Load() - before}
 	all := slices.Concat(latencies...)
 	result.Good, result.P50, result.P99 = len(all), quantile(all, 0.5), quantile(all, 0.99)
 	return result, errors.Join(failures...)

@@ -3,18 +3,20 @@ package suite
 import (
 	"crypto/rand"
 	"errors"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/auth0grpc/auth0grpc"
 )
 
 // A MemoryResult is the heap that verified tokens take.
 type MemoryResult struct {
-	Entries  int    // CacheSize, and the number of tokens verified
-	Full     uint64 // bytes with that many
-	Overfull uint64 // bytes when half as many again have been verified
+	Entries  int   // CacheSize, and the number of tokens verified
+	Full     int64 // bytes with that many
+	Overfull int64 // bytes when half as many again have been verified
 }
 
 // PerToken returns the bytes of heap for each cached token.
@@ -63,10 +65,16 @@ func (s *Suite) verifyFresh(p *peer, count int) error {
 	return errors.Join(failures...)
 }
 
-func liveHeap() uint64 {
-	runtime.GC()
-	runtime.GC() // what the first one's finalizers let go
+// liveHeap returns the bytes in use once they have stopped falling: pools, and
+// goroutines on their way out, give back what they hold over several collections.
+func liveHeap() int64 {
 	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	return stats.HeapAlloc
+	for last := int64(math.MaxInt64); ; last = int64(stats.HeapAlloc) {
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		if int64(stats.HeapAlloc) > last-4096 {
+			return int64(stats.HeapAlloc)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }

@@ -98,8 +98,10 @@ func (r *results) writeFloods(b *strings.Builder) {
 		"The shares are of what good calls get\n\n" +
 		"- with the same library while the flood carries no token,\n" +
 		"- with the same library while the flood carries the same bytes under a metadata key that nobody reads,\n" +
-		"- with auth0grpc while the flood carries no token.\n\n")
-	heading(b, 3, "", "level", "flood", "good calls/s", "of no token", "of bytes unread", "of auth0grpc's", "p50", "p99", "key set requests")
+		"- with auth0grpc while the flood carries no token.\n\n" +
+		"CPU a call is the processor time of client and server for a call, good and flooding ones taken together, and unread\n" +
+		"is the same where the flood's bytes are not read: what is between the two is the library's.\n\n")
+	heading(b, 3, "", "level", "flood", "good calls/s", "of no token", "of bytes unread", "of auth0grpc's", "CPU a call", "unread", "p50", "p99", "key set requests")
 	for _, peer := range suite.Libraries {
 		r.writeFlood(b, peer, suite.Unary)
 	}
@@ -114,13 +116,19 @@ func (r *results) writeFlood(b *strings.Builder, peer, level string) {
 		if k.unread {
 			continue
 		}
-		all, ofUnread := r.floodsOf(k), "–"
-		if unread := (floodKey{peer, level, k.kind, true}); len(r.floodsOf(unread)) > 0 {
-			ofUnread = fmt.Sprintf("%.0f %%", 100*r.share(k, unread))
+		cpu := func(of []suite.FloodResult) string {
+			return fmt.Sprintf("%.1f µs", medianOf(of, func(f suite.FloodResult) float64 { return float64(f.CPUPerCall()) })/1000)
+		}
+		all, ofUnread, cpuUnread := r.floodsOf(k), "–", "–"
+		unread := k
+		unread.unread = true
+		if same := r.floodsOf(unread); len(same) > 0 {
+			ofUnread, cpuUnread = fmt.Sprintf("%.0f %%", 100*r.share(k, unread)), cpu(same)
 		}
 		row(b, peer, level, string(k.kind),
 			fmt.Sprintf("%.0f", medianOf(all, suite.FloodResult.PerSecond)),
 			fmt.Sprintf("%.0f %%", 100*r.share(k, none)), ofUnread, fmt.Sprintf("%.0f %%", 100*r.share(k, ours)),
+			cpu(all), cpuUnread,
 			latency(medianOf(all, func(f suite.FloodResult) float64 { return float64(f.P50) })),
 			latency(medianOf(all, func(f suite.FloodResult) float64 { return float64(f.P99) })),
 			fmt.Sprintf("%.0f", medianOf(all, func(f suite.FloodResult) float64 { return float64(f.Fetches) })),
