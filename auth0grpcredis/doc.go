@@ -15,12 +15,16 @@
 //	})
 //	…
 //	go guard.FollowRevocations(ctx)
+//	err = feed.Ready(ctx) // before the server takes calls
+//
+// The store is Config.DPoP.Replay.
 //
 // # What Redis is trusted with
 //
 // Whoever can write to the stream can refuse anybody, and whoever can delete
 // keys can have a proof accepted twice: give the service a Redis user of its own
-// and TLS. Neither tokens nor ids of proofs get there; subjects, clients,
+// and TLS. The commands are XADD, XTRIM, XREAD and XRANGE on the stream, and SET on
+// keys with the prefix. Neither tokens nor ids of proofs get there; subjects, clients,
 // organizations and token ids of revocations do.
 //
 // Both need Redis 6.2 or later, a maxmemory-policy of noeviction (an evicted key

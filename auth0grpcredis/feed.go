@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/auth0grpc/auth0grpc"
@@ -50,6 +51,9 @@ type RevocationFeed struct {
 	life    time.Duration
 	timeout time.Duration
 	now     func() time.Time
+
+	caughtUp chan struct{} // closed when a Follow has caught up for the first time
+	once     sync.Once
 }
 
 var _ auth0grpc.RevocationFeed = (*RevocationFeed)(nil)
@@ -79,7 +83,10 @@ func NewRevocationFeed(client redis.UniversalClient, config FeedConfig) (*Revoca
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	return &RevocationFeed{client, config.Stream, config.MaxTokenLife, config.Timeout, config.Now}, nil
+	return &RevocationFeed{
+		client: client, stream: config.Stream, life: config.MaxTokenLife, timeout: config.Timeout, now: config.Now,
+		caughtUp: make(chan struct{}),
+	}, nil
 }
 
 var (

@@ -60,6 +60,19 @@ func (f *RevocationFeed) Follow(ctx context.Context, apply func(auth0grpc.Revoca
 	return ctx.Err()
 }
 
+// Ready waits until a Follow of this feed has applied all that was published
+// before it began, or until ctx ends, whose error it returns. A server that takes
+// calls earlier accepts for a moment, or for as long as Redis is out of reach,
+// tokens that were revoked while it was not running. Once true, it stays true.
+func (f *RevocationFeed) Ready(ctx context.Context) error {
+	select {
+	case <-f.caughtUp:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // A follower is one Follow.
 type follower struct {
 	*RevocationFeed
@@ -67,6 +80,7 @@ type follower struct {
 	gap   func(error)
 	last  string // the id of the last entry read
 	known string // the id by which the stream is known again: last, as of the last look
+	ready bool   // it has caught up, and can wait for news
 }
 
 // step waits for entries after the last one and applies them. It then looks
@@ -82,6 +96,10 @@ func (w *follower) step(ctx context.Context) error {
 	now := w.now()
 	for _, e := range entries {
 		w.take(e, now)
+	}
+	if len(entries) < batch && !w.ready {
+		w.ready = true
+		w.once.Do(func() { close(w.caughtUp) })
 	}
 	if w.known != start {
 		there, err := w.has(ctx, w.known)
@@ -118,14 +136,18 @@ func (w *follower) take(e redis.XMessage, now time.Time) {
 	}
 }
 
-// read returns the entries after an id, and none if none comes for a while. It
+// read returns the entries after an id, and none if none comes for a while. Follow
 // begins at the start of the stream and not at what is alive by our clock: the
 // stream holds little else, and then no clock can make us miss an entry.
 func (w *follower) read(ctx context.Context, after string) ([]redis.XMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, block+w.timeout)
 	defer cancel()
+	wait := time.Duration(-1) // not at all
+	if w.ready {
+		wait = block
+	}
 	streams, err := w.client.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{w.stream, after}, Count: batch, Block: block,
+		Streams: []string{w.stream, after}, Count: batch, Block: wait,
 	}).Result()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil

@@ -141,6 +141,51 @@ func TestFollowInBatches(t *testing.T) {
 	followed.noGap(t)
 }
 
+// Ready waits for a Follow to catch up, through an outage, and then no more.
+func TestReady(t *testing.T) {
+	server, wire := startRedis(t), &line{}
+	others := newFeed(t, server.client(t), FeedConfig{})
+	const n = batch + 1
+	pipe := others.client.Pipeline()
+	for i := range n {
+		addAt(t, pipe, time.Now(), i)
+	}
+	if _, err := pipe.Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wire.setCut(true)
+	feed := newFeed(t, server.client(t, wire.use), FeedConfig{})
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	followed := follow(t, feed)
+	followed.nextGap(t)
+	if err := feed.Ready(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("Ready = %v while Redis is out of reach, want %v", err, context.Canceled)
+	}
+	wire.setCut(false)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := feed.Ready(ctx); err != nil || len(followed.applied) != n {
+		t.Errorf("Ready = %v when %d of %d were applied", err, len(followed.applied), n)
+	}
+	wire.setCut(true)
+	if err := feed.Ready(ctx); err != nil {
+		t.Errorf("Ready = %v for the second time", err)
+	}
+}
+
+// There is nothing to wait for in an empty stream.
+func TestReadyAtOnce(t *testing.T) {
+	feed := newFeed(t, startRedis(t).client(t), FeedConfig{})
+	follow(t, feed)
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := feed.Ready(ctx); err != nil || time.Since(began) > block {
+		t.Errorf("Ready = %v after %v, want it at once", err, time.Since(began))
+	}
+}
+
 // A line is the network between a client and Redis. It can be cut.
 type line struct {
 	mu       sync.Mutex

@@ -1,6 +1,7 @@
 package auth0grpcredis
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -8,7 +9,15 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 )
 
+// TestMain runs the tests or, in a process that a test started, a server.
 func TestMain(m *testing.M) {
 	redis.SetLogger(&logging.VoidLogger{}) // it tells of each failure that a test provokes
+	if text, ok := os.LookupEnv(replicaEnv); ok {
+		if err := runReplica(text); err != nil {
+			fmt.Fprintln(os.Stderr, "replica:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(m.Run())
 }
