@@ -37,5 +37,25 @@ func Marshal(methods map[string]auth0grpc.Rule) ([]byte, error) {
 	if err := found.err(); err != nil {
 		return nil, err
 	}
+	if err := readsBack(b.Bytes(), methods); err != nil {
+		return nil, err
+	}
 	return b.Bytes(), nil
+}
+
+// readsBack returns an error for each row that Parse would read otherwise. There
+// is none unless a rule can say what its JSON does not: then it is better not to
+// write it than to write a weaker one.
+func readsBack(document []byte, methods map[string]auth0grpc.Rule) error {
+	read, err := Parse(document)
+	if err != nil {
+		return err
+	}
+	var found faults
+	for key, rule := range methods {
+		if got := read[key]; got.String() != rule.String() {
+			found.add(0, key, "cannot be written: %q would be read as %q", rule, got)
+		}
+	}
+	return found.err()
 }

@@ -95,3 +95,20 @@ func TestMarshalRefusesWhatNewRefuses(t *testing.T) {
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}
 }
+
+// TestMarshalLosesNothing is that no modifier is left out without a word.
+func TestMarshalLosesNothing(t *testing.T) {
+	for _, rule := range []auth0grpc.Rule{
+		read.ReportOnly(), read.RequireDPoP(), read.RequireMTLS(), read.Streams(auth0grpc.RunOn()),
+		auth0grpc.Optional().RequireDPoP().RequireMTLS().ReportOnly().Streams(auth0grpc.EndAtExpiry()),
+	} {
+		document, err := policy.Marshal(table{"/a.B/C": rule})
+		if err != nil {
+			t.Logf("%s: %v", rule, err) // not written, and not weakened
+			continue
+		}
+		if got, err := policy.Parse(document); err != nil || got["/a.B/C"].String() != rule.String() {
+			t.Errorf("%s became %s, %v", rule, got["/a.B/C"], err)
+		}
+	}
+}
