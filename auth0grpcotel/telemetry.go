@@ -1,0 +1,211 @@
+package auth0grpcotel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/codes"
+
+	"github.com/auth0grpc/auth0grpc"
+)
+
+// ScopeName is the name of the instrumentation scope of every metric.
+const ScopeName = "github.com/auth0grpc/auth0grpc/auth0grpcotel"
+
+// other is what the semantic conventions call what has no name of its own.
+const other = "_OTHER"
+
+// The attributes for which there is no convention.
+const (
+	outcomeKey      = attribute.Key("auth0grpc.outcome")
+	reasonKey       = attribute.Key("auth0grpc.reason")
+	rowKey          = attribute.Key("auth0grpc.row")
+	cacheResultKey  = attribute.Key("auth0grpc.cache.result")
+	issuerKey       = attribute.Key("auth0grpc.issuer")
+	clientKey       = attribute.Key("auth0grpc.client.id")
+	organizationKey = attribute.Key("auth0grpc.organization.id")
+)
+
+// Config says where telemetry goes.
+type Config struct {
+	// MeterProvider makes the instruments. Default: otel.GetMeterProvider().
+	MeterProvider metric.MeterProvider
+
+	// EndUserID puts the subject of the token, which is personal data, on spans as
+	// enduser.id. Default: it is nowhere.
+	EndUserID bool
+}
+
+// Telemetry holds the instruments. It is made by New, is safe for concurrent use,
+// and serves any number of Interceptors.
+type Telemetry struct {
+	endUserID bool
+	decisions decisions
+	duration  metric.Float64Histogram
+	refreshes metric.Int64Counter
+
+	mu     sync.Mutex
+	guards []*auth0grpc.Interceptor
+	timed  map[string]metric.MeasurementOption // of duration, by error.type
+}
+
+// New makes the instruments. The error is that of the MeterProvider.
+func New(config Config) (*Telemetry, error) {
+	provider := config.MeterProvider
+	if provider == nil {
+		provider = otel.GetMeterProvider()
+	}
+	t := &Telemetry{endUserID: config.EndUserID, timed: map[string]metric.MeasurementOption{}}
+	if err := t.instrument(provider.Meter(ScopeName, metric.WithSchemaURL(semconv.SchemaURL))); err != nil {
+		return nil, fmt.Errorf("auth0grpcotel: %w", err)
+	}
+	return t, nil
+}
+
+// buckets, in seconds: a public-key operation takes tens of microseconds, a fetch
+// of keys up to seconds.
+var buckets = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+func (t *Telemetry) instrument(meter metric.Meter) error {
+	var errs [6]error
+	var counted metric.Int64ObservableCounter
+	var cached, open metric.Int64ObservableUpDownCounter
+	var age metric.Float64ObservableGauge
+	t.duration, errs[0] = meter.Float64Histogram("auth0grpc.verification.duration",
+		metric.WithDescription("Time that decisions took for which an access token had to be verified."),
+		metric.WithUnit("s"), metric.WithExplicitBucketBoundaries(buckets...))
+	t.refreshes, errs[1] = meter.Int64Counter("auth0grpc.key.refreshes",
+		metric.WithDescription("Attempts to fetch an issuer's keys."), metric.WithUnit("{refresh}"))
+	counted, errs[2] = meter.Int64ObservableCounter("auth0grpc.decisions",
+		metric.WithDescription("Decisions on calls, and ends of streams that were opened with a token."), metric.WithUnit("{decision}"))
+	cached, errs[3] = meter.Int64ObservableUpDownCounter("auth0grpc.cache.size",
+		metric.WithDescription("Verified tokens in the cache."), metric.WithUnit("{token}"))
+	open, errs[4] = meter.Int64ObservableUpDownCounter("auth0grpc.active_streams",
+		metric.WithDescription("Open streams that were opened with a token."), metric.WithUnit("{stream}"))
+	age, errs[5] = meter.Float64ObservableGauge("auth0grpc.key.age",
+		metric.WithDescription("Time since an issuer's keys were fetched."), metric.WithUnit("s"))
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
+	_, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		t.decisions.observe(o, counted)
+		t.observe(o, cached, open, age)
+		return nil
+	}, counted, cached, open, age)
+	return err
+}
+
+// Observe makes the gauges tell the sizes of the Interceptor, from
+// Interceptor.Stats, for as long as the MeterProvider lives. Those of several
+// Interceptors are added up, and where they share an issuer the older keys count.
+func (t *Telemetry) Observe(guard *auth0grpc.Interceptor) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.guards = append(t.guards, guard)
+}
+
+func (t *Telemetry) observe(o metric.Observer, cached, open metric.Int64Observable, age metric.Float64Observable) {
+	t.mu.Lock()
+	guards := t.guards // only ever appended to
+	t.mu.Unlock()
+	if len(guards) == 0 {
+		return
+	}
+	var tokens, streams int
+	ages := map[string]float64{}
+	for _, guard := range guards {
+		stats := guard.Stats()
+		tokens += stats.CachedTokens
+		streams += stats.OpenStreams
+		for issuer, age := range stats.KeyAge {
+			ages[issuer] = max(ages[issuer], age.Seconds())
+		}
+	}
+	o.ObserveInt64(cached, int64(tokens))
+	o.ObserveInt64(open, int64(streams))
+	for issuer, seconds := range ages {
+		o.ObserveFloat64(age, seconds, metric.WithAttributes(issuerKey.String(issuer)))
+	}
+}
+
+// OnDecision is a value for auth0grpc.Config.OnDecision.
+func (t *Telemetry) OnDecision(ctx context.Context, d auth0grpc.Decision) {
+	looked := cacheResultOf(&d)
+	t.decisions.add(&d, looked)
+	if looked == miss {
+		t.duration.Record(ctx, d.Duration.Seconds(), t.timedBy(errorType(&d)))
+	}
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		t.annotate(span, &d, looked)
+	}
+}
+
+// OnKeyRefresh is a value for auth0grpc.Config.OnKeyRefresh.
+func (t *Telemetry) OnKeyRefresh(r auth0grpc.KeyRefresh) {
+	attributes := []attribute.KeyValue{issuerKey.String(r.Issuer)}
+	if r.Err != nil {
+		attributes = append(attributes, semconv.ErrorTypeOther)
+	}
+	t.refreshes.Add(context.Background(), 1, metric.WithAttributes(attributes...))
+}
+
+// timedBy returns the attributes of a duration, each set made once.
+func (t *Telemetry) timedBy(errorType string) metric.MeasurementOption {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	option, ok := t.timed[errorType]
+	if !ok {
+		option = metric.WithAttributeSet(attribute.NewSet(withError(nil, errorType)...))
+		t.timed[errorType] = option
+	}
+	return option
+}
+
+func withError(attributes []attribute.KeyValue, errorType string) []attribute.KeyValue {
+	if errorType == "" {
+		return attributes
+	}
+	return append(attributes, semconv.ErrorTypeKey.String(errorType))
+}
+
+// errorType is the class of error that a decision ended with, or "".
+func errorType(d *auth0grpc.Decision) string {
+	switch {
+	case d.Reason != "" || d.Outcome != auth0grpc.OutcomeRefused:
+		return string(d.Reason)
+	case d.Code == codes.Canceled:
+		return "CANCELLED"
+	case d.Code == codes.DeadlineExceeded:
+		return "DEADLINE_EXCEEDED"
+	}
+	return other
+}
+
+func (t *Telemetry) annotate(span trace.Span, d *auth0grpc.Decision, looked cacheResult) {
+	attributes := make([]attribute.KeyValue, 0, 8)
+	set := func(key attribute.Key, value string) {
+		if value != "" {
+			attributes = append(attributes, key.String(value))
+		}
+	}
+	set(reasonKey, string(d.Reason))
+	if d.Outcome != auth0grpc.OutcomeEnded { // the rest is there since the stream was opened
+		set(outcomeKey, string(d.Outcome))
+		set(rowKey, d.Row)
+		set(cacheResultKey, looked.String())
+		set(issuerKey, d.Issuer)
+		set(clientKey, d.ClientID)
+		set(organizationKey, d.OrganizationID)
+		if t.endUserID {
+			set(semconv.EnduserIDKey, d.Subject)
+		}
+	}
+	span.SetAttributes(attributes...)
+}
