@@ -1,0 +1,109 @@
+package auth0grpc_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Every Go block of the README and of docs/ stands, line by line, in a Go file
+// that is compiled: an example or a test.
+func TestDocumentedCodeIsCompiled(t *testing.T) {
+	var compiled []string
+	for _, glob := range []string{"examples/*/*.go", "*_test.go", "*/*_test.go"} {
+		paths, err := filepath.Glob(glob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			compiled = append(compiled, flatten(read(t, path)))
+		}
+	}
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```go\n(.*?)```")
+	for _, page := range append(pages, "README.md") {
+		for _, match := range block.FindAllStringSubmatch(read(t, page), -1) {
+			code := flatten(match[1])
+			if !slices.ContainsFunc(compiled, func(source string) bool { return strings.Contains(source, code) }) {
+				t.Errorf("%s: no example or test has this code:\n%s", page, match[1])
+			}
+		}
+	}
+}
+
+// Every link of the README and of docs/ into the repository leads somewhere.
+func TestLinksLeadSomewhere(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	for _, page := range append(pages, "README.md", "SECURITY.md", "CONTRIBUTING.md", "examples/README.md") {
+		for _, match := range link.FindAllStringSubmatch(read(t, page), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), match[1])); err != nil {
+				t.Errorf("%s: link to %s: %v", page, match[1], err)
+			}
+		}
+	}
+}
+
+// Every reason that a client can get is explained to whoever operates the server.
+func TestEveryReasonIsExplained(t *testing.T) {
+	page := read(t, "docs/operating.md")
+	for _, match := range regexp.MustCompile(`Reason = "([A-Z_]+)"`).FindAllStringSubmatch(read(t, "errors.go"), -1) {
+		if !strings.Contains(page, "| "+match[1]+" |") {
+			t.Errorf("docs/operating.md does not explain %s", match[1])
+		}
+	}
+}
+
+// The tests that the threat model points to exist.
+func TestThreatModelIsProven(t *testing.T) {
+	var tests []string
+	for _, glob := range []string{"*_test.go", "*/*_test.go", "internal/*/*_test.go"} {
+		paths, err := filepath.Glob(glob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			for _, match := range regexp.MustCompile(`(?m)^func ((Test|Fuzz)\w+)\(`).FindAllStringSubmatch(read(t, path), -1) {
+				tests = append(tests, match[1])
+			}
+		}
+	}
+	for _, match := range regexp.MustCompile("`((Test|Fuzz)\\w+)`").FindAllStringSubmatch(read(t, "docs/threat-model.md"), -1) {
+		if !slices.Contains(tests, match[1]) {
+			t.Errorf("docs/threat-model.md points to %s, which does not exist", match[1])
+		}
+	}
+}
+
+func TestReadmeIsShort(t *testing.T) {
+	if lines := strings.Count(read(t, "README.md"), "\n"); lines >= 200 {
+		t.Errorf("README.md has %d lines, want fewer than 200", lines)
+	}
+}
+
+// flatten takes the indentation away, which a page and a program do not share.
+func flatten(code string) string {
+	lines := strings.Split(code, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimSpace(line)
+	}
+	return strings.TrimSpace(strings.Join(lines, "\n"))
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
