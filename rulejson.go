@@ -22,6 +22,8 @@ type ruleJSON struct {
 	Public        bool       `json:"public,omitempty"`
 	Streams       any        `json:"streams,omitempty"` // "endAtExpiry", "runOn" or {"endAfter":"5m0s"}
 	ReportOnly    bool       `json:"reportOnly,omitempty"`
+	RequireDPoP   bool       `json:"requireDPoP,omitempty"`
+	RequireMTLS   bool       `json:"requireMTLS,omitempty"`
 }
 
 // MarshalJSON writes the rule in the form that package policy reads, as in
@@ -34,7 +36,10 @@ func (r Rule) MarshalJSON() ([]byte, error) {
 }
 
 func (r *Rule) json() ruleJSON {
-	j := ruleJSON{Streams: r.streams.json(), ReportOnly: r.reportOnly}
+	j := ruleJSON{
+		Streams: r.streams.json(), ReportOnly: r.reportOnly,
+		RequireDPoP: r.requireDPoP, RequireMTLS: r.requireMTLS,
+	}
 	switch r.kind {
 	case kindScopes:
 		j.Scopes = r.names

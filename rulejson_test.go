@@ -30,6 +30,8 @@ func TestRuleMarshalJSON(t *testing.T) {
 			`{"allOf":[{"scopes":["read:orders"]},{"anyOf":[{"clients":["c"]},{"authenticated":true}]}]}`,
 		},
 		{"report only", orders.ReportOnly(), `{"scopes":["read:orders"],"reportOnly":true}`},
+		{"DPoP required", orders.RequireDPoP(), `{"scopes":["read:orders"],"requireDPoP":true}`},
+		{"mTLS required", orders.RequireMTLS().ReportOnly(), `{"scopes":["read:orders"],"reportOnly":true,"requireMTLS":true}`},
 		{"streams end at expiry", orders.Streams(auth0grpc.EndAtExpiry()), `{"scopes":["read:orders"],"streams":"endAtExpiry"}`},
 		{"streams run on", orders.Streams(auth0grpc.RunOn()), `{"scopes":["read:orders"],"streams":"runOn"}`},
 		{
