@@ -42,7 +42,7 @@ func TestGeneratedCodeIsOfTheFile(t *testing.T) {
 		protodesc.ToFileDescriptorProto(auth0grpcv1.File_auth0grpc_v1_policy_proto),
 	}}
 	if diff := cmp.Diff(options, generated, protocmp.Transform()); diff != "" {
-		t.Errorf("policy.pb.go is not of policy.proto; run go generate ./proto (-protoc +generated):\n%s", diff)
+		t.Errorf("policy.pb.go is not of policy.proto; run proto/generate (-protoc +generated):\n%s", diff)
 	}
 
 	data, err := os.ReadFile("testdata/shop.binpb")
@@ -56,7 +56,7 @@ func TestGeneratedCodeIsOfTheFile(t *testing.T) {
 	set.File = set.File[len(set.File)-1:] // the one before which its imports stand
 	shop := compile(t, protoc, "shop/v1/shop.proto")
 	if diff := cmp.Diff(shop, &set, protocmp.Transform()); diff != "" {
-		t.Errorf("shop.binpb is not of shop.proto; run go generate ./proto (-protoc +generated):\n%s", diff)
+		t.Errorf("shop.binpb is not of shop.proto; run proto/generate (-protoc +generated):\n%s", diff)
 	}
 }
 

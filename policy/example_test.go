@@ -1,0 +1,74 @@
+package policy_test
+
+import (
+	"fmt"
+	"log"
+
+	"google.golang.org/grpc"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/policy"
+)
+
+func ExampleParse() {
+	methods, err := policy.Parse([]byte(`{
+  "methods": {
+    "/orders.v1.Orders/Get": {"scopes": ["read:orders"]},
+    "/orders.v1.Orders/Put": {"anyScope": ["write:orders", "admin"], "reportOnly": true}
+  }
+}`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(methods["/orders.v1.Orders/Put"])
+	// Output: write:orders OR admin, REPORT ONLY
+}
+
+func ExampleParse_faults() {
+	_, err := policy.Parse([]byte(`{
+  "methods": {
+    "/orders.v1.Orders/Get": {"scopes": ["read:orders", ""]},
+    "/orders.v1.Orders/Put": {"public": false},
+    "/orders.v1.Orders/Put": {"scope": "write:orders"}
+  }
+}`))
+	fmt.Println(err)
+	// Output:
+	// policy: 3:57: $.methods["/orders.v1.Orders/Get"].scopes[1]: is empty
+	// policy: 4:41: $.methods["/orders.v1.Orders/Put"].public: want true, or leave it out
+	// policy: 5:5: $.methods["/orders.v1.Orders/Put"]: is there twice, first in line 4
+}
+
+func ExampleMarshal() {
+	document, err := policy.Marshal(map[string]auth0grpc.Rule{
+		"/orders.v1.Orders/Put": auth0grpc.AnyScope("write:orders", "admin"),
+		"/orders.v1.Orders/Get": auth0grpc.Scopes("read:orders"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s", document)
+	// Output:
+	// {
+	//   "methods": {
+	//     "/orders.v1.Orders/Get": {"scopes":["read:orders"]},
+	//     "/orders.v1.Orders/Put": {"anyScope":["write:orders","admin"]}
+	//   }
+	// }
+}
+
+// The methods of one's own services say what they ask for in their .proto files;
+// Go code says it for the services of others.
+func ExampleMerge() {
+	server := grpc.NewServer() // with its services registered
+	declared, err := policy.FromServer(server)
+	if err != nil {
+		log.Fatal(err)
+	}
+	methods, err := policy.Merge(declared, map[string]auth0grpc.Rule{auth0grpc.HealthService: auth0grpc.Public()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(methods)
+	// Output: map[/grpc.health.v1.Health/*:public]
+}
