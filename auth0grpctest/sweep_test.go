@@ -184,6 +184,33 @@ func TestSweepLaysClaimsOverEveryToken(t *testing.T) {
 	}
 }
 
+// TestSweepOfBoundRows is that bearer tokens are refused there, whatever else they
+// have.
+func TestSweepOfBoundRows(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	methods := map[string]auth0grpc.Rule{
+		service + "*":                   auth0grpc.Scopes("read:a"),
+		service + "UnaryCall":           auth0grpc.AnyScope("read:a", "admin").RequireDPoP(),
+		service + "FullDuplexCall":      auth0grpc.Optional().RequireMTLS(),
+		service + "StreamingOutputCall": auth0grpc.Authenticated().RequireDPoP().ReportOnly(),
+		auth0grpc.HealthService:         auth0grpc.Public(),
+	}
+	config := sweepConfig(tenant, methods)
+	config.DPoP = auth0grpc.DPoP{Mode: auth0grpc.BindingAllowed, Authorities: []string{"https://api.example.com"}}
+	config.MTLS = auth0grpc.MTLS{Mode: auth0grpc.BindingAllowed}
+	guard := newSweepGuard(t, config)
+	auth0grpctest.Sweep(t, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, guard.ServerOptions()...), guard, tenant, nil)
+
+	methods[service+"UnaryCall"] = auth0grpc.AnyScope("read:a", "admin")
+	config.Methods = methods
+	other := newSweepGuard(t, config)
+	record := &sweepRecorder{TB: t}
+	auth0grpctest.Sweep(record, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, other.ServerOptions()...), guard, tenant, nil)
+	if got := record.methods(); !slices.Equal(got, []string{service + "UnaryCall"}) {
+		t.Errorf("reported %v, want UnaryCall, to which bearer tokens were let through", got)
+	}
+}
+
 // TestSweepReportsUnaryMethodsOnStreams is that a sweep sees what a table and
 // CheckServices cannot: gRPC runs a method that is registered as a stream, and
 // streams in neither direction, without any interceptor.

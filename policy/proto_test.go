@@ -3,6 +3,7 @@ package policy_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
@@ -14,7 +15,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
+	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/policy"
 	auth0grpcv1 "github.com/auth0grpc/auth0grpc/proto/auth0grpc/v1"
 )
@@ -97,6 +100,36 @@ func TestFromServicesReportsEveryFault(t *testing.T) {
 	}
 	if got != nil {
 		t.Errorf("table %v beside an error", got)
+	}
+}
+
+func TestFromServicesReadsModifiers(t *testing.T) {
+	set := shopSet(t, nil)
+	proto.SetExtension(method(t, set, "Get"), auth0grpcv1.E_Rule, &auth0grpcv1.Rule{
+		Authenticated: true, RequireDpop: true, RequireMtls: true, ReportOnly: true,
+		Streams: &auth0grpcv1.StreamPolicy{Policy: &auth0grpcv1.StreamPolicy_EndAfter{EndAfter: durationpb.New(90 * time.Second)}},
+	})
+	files := filesOf(t, set)
+	methods, err := policy.FromServices(servicesIn(files, "shop.v1"), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := auth0grpc.Authenticated().RequireDPoP().RequireMTLS().ReportOnly().Streams(auth0grpc.EndAfter(90 * time.Second))
+	if diff := cmp.Diff(want, methods["/shop.v1.ShopService/Get"], rulesEqual); diff != "" {
+		t.Errorf("rule (-want +got):\n%s", diff)
+	}
+
+	for name, streams := range map[string]*auth0grpcv1.StreamPolicy{
+		"nothing": {},
+		"false":   {Policy: &auth0grpcv1.StreamPolicy_RunOn{}},
+		"no time": {Policy: &auth0grpcv1.StreamPolicy_EndAfter{}},
+		"past":    {Policy: &auth0grpcv1.StreamPolicy_EndAfter{EndAfter: durationpb.New(-time.Second)}},
+	} {
+		proto.SetExtension(method(t, set, "Get"), auth0grpcv1.E_Rule, &auth0grpcv1.Rule{Authenticated: true, Streams: streams})
+		files := filesOf(t, set)
+		if got, err := policy.FromServices(servicesIn(files, "shop.v1"), files); err == nil {
+			t.Errorf("streams: %s: %v, want an error", name, got["/shop.v1.ShopService/Get"])
+		}
 	}
 }
 

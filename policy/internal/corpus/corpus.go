@@ -32,6 +32,7 @@ func good() []Document {
     "/a.B/AnyPermission": {"anyPermission":["p","q"]},
     "/a.B/AnyScope": {"anyScope":["read:a","admin"]},
     "/a.B/Authenticated": {"authenticated":true},
+    "/a.B/Bound": {"optional":true,"requireDPoP":true,"requireMTLS":true},
     "/a.B/Clients": {"clients":["x","y"]},
     "/a.B/Optional": {"optional":true},
     "/a.B/Organizations": {"organizations":["org_1"]},
