@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,13 +41,13 @@ type cache struct {
 	// headers are the encoded JOSE headers of tokens that were verified; there are
 	// as many as the issuers have keys. A token that starts with none of them is
 	// not in the cache, and is not hashed to find that out.
-	headers atomic.Pointer[map[string]struct{}]
+	headers atomic.Pointer[[]string]
 	learn   sync.Mutex // taken to replace headers
 }
 
 // maxHeaders bounds cache.headers. It fills up only if tokens that the issuer
 // signed have more different headers; then every token is hashed.
-const maxHeaders = 256
+const maxHeaders = 32
 
 func newCache(size int) *cache {
 	c := &cache{entries: otter.Must(&otter.Options[digest, *claims]{
@@ -56,7 +56,7 @@ func newCache(size int) *cache {
 		// holds when a call returns.
 		Executor: func(task func()) { task() },
 	})}
-	c.headers.Store(&map[string]struct{}{})
+	c.headers.Store(&[]string{})
 	return c
 }
 
@@ -82,8 +82,7 @@ func (c *cache) probe(raw string) (*claims, bool) {
 func (c *cache) mayHave(raw string) bool {
 	known := *c.headers.Load()
 	header, _, _ := strings.Cut(raw, ".")
-	_, ok := known[header]
-	return ok || len(known) >= maxHeaders
+	return slices.Contains(known, header) || len(known) >= maxHeaders
 }
 
 // add remembers the claims of a token that has just been verified.
@@ -94,17 +93,17 @@ func (c *cache) add(raw string, verified *claims) {
 }
 
 func (c *cache) learnHeader(header string) {
-	if _, ok := (*c.headers.Load())[header]; ok {
+	if slices.Contains(*c.headers.Load(), header) {
 		return
 	}
 	c.learn.Lock()
 	defer c.learn.Unlock()
 	known := *c.headers.Load()
-	if len(known) >= maxHeaders {
+	if len(known) >= maxHeaders || slices.Contains(known, header) {
 		return
 	}
-	more := maps.Clone(known)
-	more[strings.Clone(header)] = struct{}{} // a clone, so that no part of a token is kept alive with it
+	// The clone keeps no part of the token alive with the header.
+	more := append(slices.Clone(known), strings.Clone(header))
 	c.headers.Store(&more)
 }
 

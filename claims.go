@@ -17,16 +17,17 @@ import (
 // it was signed.
 type claims struct {
 	Token
-	from            *issuer                                        // set when iss is found on the list
-	key             *keyset.Key                                    // set when its signature is verified
-	clearedAt       atomic.Uint64                                  // the generation of the revocations at which it was not revoked
-	tokenID         string                                         // jti, where there is one
-	authorizedParty string                                         // azp, of Auth0's own profile
-	rfc9068Client   string                                         // client_id, of the RFC 9068 profile
-	notBefore       time.Time                                      // zero: no nbf
-	foreign         bool                                           // has the marks of something that is no access token
-	cnf             *confirmation                                  // unbound where there is none
-	heldBy          atomic.Pointer[weak.Pointer[x509.Certificate]] // the last certificate found to be that of cnf
+	from                    *issuer                                        // set when iss is found on the list
+	key                     *keyset.Key                                    // set when its signature is verified
+	clearedAt               atomic.Uint64                                  // the generation of the revocations at which it was not revoked
+	tokenID                 string                                         // jti, where there is one
+	authorizedParty         string                                         // azp, of Auth0's own profile
+	rfc9068Client           string                                         // client_id, of the RFC 9068 profile
+	usableFrom, usableUntil time.Time                                      // nbf or iat, and exp, with the clock skew
+	notBefore               time.Time                                      // zero: no nbf
+	foreign                 bool                                           // has the marks of something that is no access token
+	cnf                     *confirmation                                  // unbound where there is none
+	heldBy                  atomic.Pointer[weak.Pointer[x509.Certificate]] // the last certificate found to be that of cnf
 }
 
 var (
@@ -144,6 +145,27 @@ func splitScope(scope string) []string {
 		}
 	}
 	return scopes
+}
+
+// setTimes works out once when the token may be used. It is expired on its exp,
+// not only after it (RFC 7519, section 4.1.4). One from the future says that a
+// clock is wrong, and then exp means nothing either.
+func (c *claims) setTimes(skew time.Duration) {
+	c.usableUntil = c.expiry.Add(skew)
+	c.usableFrom = c.issuedAt.Add(-skew)
+	if c.notBefore.After(c.issuedAt) {
+		c.usableFrom = c.notBefore.Add(-skew)
+	}
+}
+
+func (c *claims) checkTimes(now time.Time) *refusal {
+	if !now.Before(c.usableUntil) {
+		return refusedExpired
+	}
+	if now.Before(c.usableFrom) {
+		return refusedNotYet
+	}
+	return nil
 }
 
 // A confirmation is the cnf claim (RFC 7800): what the token is bound to.

@@ -90,11 +90,15 @@ func (v *verifier) verifyLogout(ctx context.Context, raw string, clientIDs []str
 	if client < 0 {
 		return nil, refusedAudience
 	}
-	a := &attempt{raw: raw, parsed: parsed}
-	if a.keys, err = from.keys.Keys(ctx, parsed.Header.KeyID, parsed.Header.Algorithm); err != nil {
+	keys, err := from.keys.Keys(ctx, parsed.Header.KeyID, parsed.Header.Algorithm)
+	if err != nil {
 		return nil, withoutKey(err)
 	}
-	through := oidc.NewVerifier(iss, candidates{}, &oidc.Config{ClientID: clientIDs[client], SupportedSigningAlgs: v.algorithms, Now: v.now})
+	a := &attempt{raw: raw, parsed: parsed}
+	if a.by, refused = v.signer(ctx, parsed, keys); refused != nil {
+		return nil, refused
+	}
+	through := oidc.NewVerifier(iss, vouchedFor{}, &oidc.Config{ClientID: clientIDs[client], SupportedSigningAlgs: v.algorithms, Now: v.now})
 	token, err = through.VerifyLogout(context.WithValue(ctx, attemptKey{}, a), raw)
 	if err != nil || token.Subject == "" || token.IssuedAt.After(v.now().Add(maxClockSkew)) {
 		return nil, refusedVerificationFailed

@@ -66,10 +66,17 @@ func cutScheme(value, scheme string) (token string, ok bool) {
 func isToken68(text string) bool {
 	text = strings.TrimRight(text, "=")
 	for i := range len(text) {
-		c := text[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte("-._~+/", c) < 0 {
+		if !token68[text[i]] {
 			return false
 		}
 	}
 	return text != ""
 }
+
+// token68 is a table, because strangers may send 16 KiB to look through.
+var token68 = func() (table [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/") {
+		table[c] = true
+	}
+	return table
+}()

@@ -73,7 +73,7 @@ func (v *verifier) glance(raw string, listed bool) *refusal {
 	now := v.now()
 	if v.cache != nil {
 		if known, ok := v.cache.probe(raw); ok {
-			if refused := v.checkTimes(known, now); refused != nil || listed {
+			if refused := known.checkTimes(now); refused != nil || listed {
 				return refused
 			}
 			return refusedUnlisted

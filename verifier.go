@@ -44,14 +44,15 @@ func newVerifier(config *Config) *verifier {
 		skew:         config.ClockSkew,
 		now:          config.Now,
 		maxTokenLife: config.MaxTokenLife,
-		// Half of the processors: a flood of bad signatures under a good kid must
-		// leave room for the calls whose tokens are known already. Places are given
-		// out first come, first served, so no good token starves.
-		cold: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	v.binding = newBinder(config)
 	if config.CacheSize != NoCache {
 		v.cache = newCache(config.CacheSize)
+		// Half of the processors: a flood of bad signatures under a good kid must
+		// leave room for the calls whose tokens are known already. Places are given
+		// out first come, first served, so no good token starves. Without a cache
+		// there are no such calls, and nothing to hold back for.
+		v.cold = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	}
 	for _, name := range config.Issuers {
 		one := &issuer{
@@ -59,7 +60,7 @@ func newVerifier(config *Config) *verifier {
 			byAudience: make(map[string]*oidc.IDTokenVerifier, len(config.Audiences)),
 		}
 		for _, audience := range config.Audiences {
-			one.byAudience[audience] = oidc.NewVerifier(name, candidates{}, &oidc.Config{
+			one.byAudience[audience] = oidc.NewVerifier(name, vouchedFor{}, &oidc.Config{
 				ClientID:             audience,
 				SupportedSigningAlgs: config.Algorithms,
 				// go-oidc allows nbf five minutes and exp nothing, and neither can be
@@ -122,7 +123,7 @@ func contain(refused **refusal) {
 // reports whether the entry may stay; one that may not and is not refused has
 // lost its key and is to be verified like a new one.
 func (v *verifier) recheck(ctx context.Context, now time.Time, known *claims) (stay bool, refused *refusal) {
-	if refused := v.checkTimes(known, now); refused != nil {
+	if refused := known.checkTimes(now); refused != nil {
 		return false, refused
 	}
 	if refused := v.checkRevoked(known, now); refused != nil {
@@ -146,9 +147,15 @@ func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string) (*c
 	if refused != nil {
 		return nil, refused
 	}
+	// A made-up kid ends here: before the token is hashed, and at most with one
+	// fetch in a while.
+	keys, err := c.from.keys.Keys(ctx, parsed.Header.KeyID, parsed.Header.Algorithm)
+	if err != nil {
+		return nil, withoutKey(err)
+	}
 	prove := func() (verified *claims, refused *refusal) {
 		defer contain(&refused) // it may run on a goroutine of its own
-		return c, v.checkSignature(ctx, through, c, &attempt{raw: raw, parsed: parsed})
+		return c, v.checkSignature(ctx, through, c, &attempt{raw: raw, parsed: parsed}, keys)
 	}
 	if v.cache == nil {
 		return prove()
@@ -226,7 +233,8 @@ func (v *verifier) checkClaims(c *claims, now time.Time) (*oidc.IDTokenVerifier,
 	if through == nil {
 		return nil, refusedAudience
 	}
-	if refused := v.checkTimes(c, now); refused != nil {
+	c.setTimes(v.skew)
+	if refused := c.checkTimes(now); refused != nil {
 		return nil, refused
 	}
 	// A bound token without its proof may be a stolen one (RFC 9449, section 7.2).
@@ -234,19 +242,6 @@ func (v *verifier) checkClaims(c *claims, now time.Time) (*oidc.IDTokenVerifier,
 		return nil, refusedBound
 	}
 	return through, nil
-}
-
-// checkTimes: a token is expired on its exp, not only after it (RFC 7519,
-// section 4.1.4). One from the future says that a clock is wrong, and then exp
-// means nothing either.
-func (v *verifier) checkTimes(c *claims, now time.Time) *refusal {
-	if !now.Before(c.expiry.Add(v.skew)) {
-		return refusedExpired
-	}
-	if latest := now.Add(v.skew); c.notBefore.After(latest) || c.issuedAt.After(latest) {
-		return refusedNotYet
-	}
-	return nil
 }
 
 // withoutKey tells a token that is at fault from keys that are.
@@ -265,61 +260,61 @@ func withoutKey(err error) *refusal {
 	return refusedVerificationFailed.because(err)
 }
 
-// checkSignature finds the keys and hands the token to go-oidc, which checks the
-// signature through candidates and issuer and audience once more.
-func (v *verifier) checkSignature(ctx context.Context, through *oidc.IDTokenVerifier, c *claims, a *attempt) *refusal {
-	var err error
-	if a.keys, err = c.from.keys.Keys(ctx, a.parsed.Header.KeyID, a.parsed.Header.Algorithm); err != nil {
-		return withoutKey(err)
+// checkSignature verifies the signature and hands the token to go-oidc, which
+// checks algorithm, issuer and audience once more. It comes in this order, and
+// not all of it from within go-oidc, because a wrong signature is to cost a
+// public-key operation and not the parsing around it as well.
+func (v *verifier) checkSignature(ctx context.Context, through *oidc.IDTokenVerifier, c *claims, a *attempt, keys []*keyset.Key) *refusal {
+	var refused *refusal
+	if a.by, refused = v.signer(ctx, a.parsed, keys); refused != nil {
+		return refused
 	}
-	select {
-	case v.cold <- struct{}{}:
-		defer func() { <-v.cold }()
-	case <-ctx.Done():
-		return contextEnded(ctx.Err())
-	}
-	_, err = through.Verify(context.WithValue(ctx, attemptKey{}, a), a.raw)
-	switch {
-	case a.by == nil && a.tried:
-		return refusedSignature
-	case a.by == nil:
-		return refusedMalformed // go-jose refused what we took for a JWS
-	case err != nil:
+	if _, err := through.Verify(context.WithValue(ctx, attemptKey{}, a), a.raw); err != nil {
 		return refusedClaims // go-oidc's text quotes claims, so it stays here
 	}
 	c.key = a.by
 	return nil
 }
 
+// signer returns the key that signed the token, waiting for a place among the
+// public-key operations that may be under way at once.
+func (v *verifier) signer(ctx context.Context, parsed *jws.Token, keys []*keyset.Key) (*keyset.Key, *refusal) {
+	if v.cold != nil {
+		select {
+		case v.cold <- struct{}{}:
+			defer func() { <-v.cold }()
+		case <-ctx.Done():
+			return nil, contextEnded(ctx.Err())
+		}
+	}
+	for _, key := range keys {
+		if parsed.Verify(key.Public) == nil {
+			return key, nil
+		}
+	}
+	return nil, refusedSignature
+}
+
 // An attempt carries a token that is taken apart already through go-oidc to
-// candidates.
+// vouchedFor.
 type attempt struct {
 	raw    string
 	parsed *jws.Token
-	keys   []*keyset.Key
-	tried  bool
-	by     *keyset.Key // the one that signed it
+	by     *keyset.Key // whose signature it is; nil: it is not known to be anybody's
 }
 
 type attemptKey struct{}
 
-// candidates is the oidc.KeySet of every verifier: it verifies the attempt in
-// the context with the keys found for it, without taking the token apart again.
-type candidates struct{}
+// vouchedFor is the oidc.KeySet of every verifier: it vouches for the attempt in
+// the context, whose signature was verified, and for no other token.
+type vouchedFor struct{}
 
-func (candidates) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
+func (vouchedFor) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
 	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok || a.raw != raw {
-		return nil, errors.New("auth0grpc: no keys were found for this token")
+	if !ok || a.by == nil || a.raw != raw {
+		return nil, jws.ErrSignature
 	}
-	a.tried = true
-	for _, key := range a.keys {
-		if a.parsed.Verify(key.Public) == nil {
-			a.by = key
-			return []byte(a.parsed.Payload), nil
-		}
-	}
-	return nil, jws.ErrSignature
+	return []byte(a.parsed.Payload), nil
 }
 
 // ready loads the keys of every issuer at once and reports those that failed.

@@ -76,17 +76,23 @@ func Strings(value string) ([]string, bool) {
 	if value == "" || value[0] != '[' {
 		return nil, false
 	}
-	// Pointers tell null, which encoding/json reads as "", from a string.
-	var elements []*string
-	if err := json.Unmarshal([]byte(value), &elements); err != nil {
-		return nil, false
-	}
-	texts := make([]string, len(elements))
-	for i, e := range elements {
-		if e == nil {
+	s := scanner{doc: value, pos: 1}
+	texts := []string{}
+	for s.space(); s.doc[s.pos] != ']'; s.space() {
+		if s.doc[s.pos] == ',' {
+			s.pos++
+			s.space()
+		}
+		if s.doc[s.pos] != '"' {
 			return nil, false
 		}
-		texts[i] = *e
+		start := s.pos
+		s.text()
+		text, ok := String(s.doc[start:s.pos])
+		if !ok {
+			return nil, false
+		}
+		texts = append(texts, text)
 	}
 	return texts, true
 }
