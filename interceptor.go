@@ -221,8 +221,8 @@ func (i *Interceptor) Methods() map[string]Rule {
 	return methods
 }
 
-// Scopes returns every scope that the table names, sorted: what has to be
-// defined as a permission of the API in Auth0.
+// Scopes returns every scope and every permission that the table names, sorted:
+// what has to be defined as a permission of the API in Auth0.
 func (i *Interceptor) Scopes() []string {
 	if t := i.table.Load(); t != nil {
 		return t.scopes()

@@ -76,11 +76,17 @@ func (t *table) rows() []*row {
 	return all
 }
 
-// scopes returns every scope that a row names, sorted, each once.
+// scopes returns every scope and permission that a row names, sorted, each once:
+// in Auth0 both are permissions of the API.
 func (t *table) scopes() []string {
 	var all []string
 	for _, r := range t.rows() {
-		all = append(all, r.rule.scopes()...)
+		r.rule.walk(func(rule *Rule) {
+			switch rule.kind {
+			case kindScopes, kindAnyScope, kindPermissions, kindAnyPermission:
+				all = append(all, rule.names...)
+			}
+		})
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
@@ -116,19 +122,22 @@ var pattern = regexp.MustCompile(`^/([A-Za-z_][A-Za-z0-9_]*\.)*[A-Za-z_][A-Za-z0
 // newTable compiles methods and returns every fault in them.
 func newTable(methods map[string]Rule) (*table, []*ConfigError) {
 	t := &table{methods: make(map[string]*row, len(methods)), services: map[string]*row{}}
+	made := refusals{}
 	var faults []*ConfigError
 	if len(methods) == 0 {
 		faults = append(faults, &ConfigError{Field: "Methods", Reason: "is required: a method without a row is refused, so an empty table refuses every call"})
 	}
+	fault := func(key, value, reason string) {
+		faults = append(faults, &ConfigError{Field: fmt.Sprintf("Methods[%q]", key), Value: value, Reason: reason})
+	}
 	for key, rule := range methods {
-		field := fmt.Sprintf("Methods[%q]", key)
 		if !pattern.MatchString(key) {
-			faults = append(faults, &ConfigError{Field: field, Value: key, Reason: notCanonical(key, methods)})
+			fault(key, key, notCanonical(key, methods))
 		}
-		for _, fault := range rule.faults() {
-			faults = append(faults, &ConfigError{Field: field, Value: rule.String(), Reason: fault})
+		for _, reason := range rule.faults() {
+			fault(key, rule.String(), reason)
 		}
-		r := &row{pattern: key, rule: rule, short: refusalsOf(&rule)}
+		r := &row{pattern: key, rule: rule, short: made.of(&rule)}
 		if service, ok := strings.CutSuffix(key, "*"); ok {
 			t.services[service] = r
 		} else {
@@ -169,11 +178,18 @@ var shortfalls = map[ruleKind]struct {
 	kindClients:       {ReasonWrongClient, "the access token is of a client that the method is not open to"},
 }
 
-// refusalsOf makes the refusals that the rule can lead to, once, so that a call
+// refusals are those made for a table so far, by reason and scopes: thousands of
+// rows have few different rules.
+type refusals map[struct {
+	reason Reason
+	scope  string
+}]*refusal
+
+// of returns the refusals that the rule can lead to, made once, so that a call
 // that is refused costs no more than one that passes. They name the scopes that
 // the rule names (RFC 6750, section 3), which is what the client has to ask
 // Auth0 for; where any one of several would do, it is told of all.
-func refusalsOf(rule *Rule) map[ruleKind]*refusal {
+func (made refusals) of(rule *Rule) map[ruleKind]*refusal {
 	var scope string
 	parameters := `error="insufficient_scope"`
 	if scopes := rule.scopes(); len(scopes) > 0 {
@@ -186,11 +202,18 @@ func refusalsOf(rule *Rule) map[ruleKind]*refusal {
 		if !ok || all[part.kind] != nil {
 			return
 		}
-		info := infoOf(short.reason)
-		if scope != "" {
-			info.Metadata = map[string]string{"scope": scope}
+		key := struct {
+			reason Reason
+			scope  string
+		}{short.reason, scope}
+		if made[key] == nil {
+			info := infoOf(short.reason)
+			if scope != "" {
+				info.Metadata = map[string]string{"scope": scope}
+			}
+			made[key] = newRefusal(ErrInsufficientScope, codes.PermissionDenied, info, short.text, &parameters)
 		}
-		all[part.kind] = newRefusal(ErrInsufficientScope, codes.PermissionDenied, info, short.text, &parameters)
+		all[part.kind] = made[key]
 	})
 	return all
 }

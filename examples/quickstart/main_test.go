@@ -50,7 +50,7 @@ func TestRun(t *testing.T) {
 	}
 	for _, want := range []string{
 		"/orders.v1.Catalog/GetPrice     optional\n",
-		"scopes: admin read:orders write:orders\n",
+		"scopes: admin import:orders read:orders write:orders\n",
 		"every method has a row",
 		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo is registered but has no row",
 	} {
