@@ -16,6 +16,7 @@ type process struct {
 	command *exec.Cmd
 	input   io.WriteCloser
 	lines   chan string
+	ready   string        // what the line said after "ready"
 	done    chan struct{} // closed when it has ended
 	stderr  bytes.Buffer  // read after the end
 }
@@ -44,7 +45,7 @@ func start(t testing.TB, command *exec.Cmd) *process {
 			t.Logf("%s said: %s", command.Args, &p.stderr)
 		}
 	})
-	p.expect(t, "ready", time.Minute)
+	p.ready = p.expect(t, "ready", time.Minute)
 	return p
 }
 
@@ -59,8 +60,8 @@ func (p *process) read(output io.Reader) {
 	}
 }
 
-// expect waits for a line that begins with a word.
-func (p *process) expect(t testing.TB, word string, within time.Duration) {
+// expect waits for a line that begins with a word, and returns the rest of it.
+func (p *process) expect(t testing.TB, word string, within time.Duration) string {
 	t.Helper()
 	deadline := time.After(within)
 	for {
@@ -69,8 +70,8 @@ func (p *process) expect(t testing.TB, word string, within time.Duration) {
 			if !ok {
 				t.Fatalf("%s ended before it said %q", p.command.Args, word)
 			}
-			if strings.HasPrefix(line, word) {
-				return
+			if rest, ok := strings.CutPrefix(line, word); ok {
+				return strings.TrimSpace(rest)
 			}
 		case <-deadline:
 			t.Fatalf("%s did not say %q within %v", p.command.Args, word, within)
