@@ -22,7 +22,6 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/oauth"
 
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/examples/internal/env"
@@ -124,7 +123,7 @@ func dial(addr, caFile string, tokens oauth2.TokenSource) (*grpc.ClientConn, err
 	}
 	return grpc.NewClient(addr,
 		grpc.WithTransportCredentials(transport),
-		grpc.WithPerRPCCredentials(oauth.TokenSource{TokenSource: tokens}))
+		grpc.WithPerRPCCredentials(bearer{tokens}))
 }
 
 // order makes an order and lists what orders there are.
@@ -162,3 +161,17 @@ func explain(method string, err error) error {
 		return fmt.Errorf("%s: %w\n%s", method, err, reason)
 	}
 }
+
+// bearer sends a token with every call, and only over TLS. auth0grpcclient has
+// credentials that refresh ahead of time, retry and know bound tokens.
+type bearer struct{ tokens oauth2.TokenSource }
+
+func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	token, err := b.tokens.Token()
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"authorization": "Bearer " + token.AccessToken}, nil
+}
+
+func (bearer) RequireTransportSecurity() bool { return true }
