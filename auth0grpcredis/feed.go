@@ -95,9 +95,9 @@ var (
 )
 
 // Publish appends a revocation to the stream and cuts off what can match no token
-// any more. With an error, Redis may have it or not; publishing
-// it again is harmless. A zero IssuedBefore means now; one more than an hour ahead
-// is an error, as is the zero Revocation.
+// any more. With an error, Redis may have it or not; publishing it again is
+// harmless. A zero IssuedBefore means now; one more than an hour ahead is an
+// error, as is the zero Revocation.
 func (f *RevocationFeed) Publish(ctx context.Context, r auth0grpc.Revocation) error {
 	now := f.now()
 	switch {

@@ -30,8 +30,8 @@ const start = "0-0"
 
 // Follow applies every revocation in the stream that can still match a token,
 // then each new one as it comes, until ctx ends, whose error it returns within
-// half a second (and FeedConfig.Timeout, if Redis hangs). It calls apply and gap on its own goroutine, one at a time, and
-// may apply a revocation more than once.
+// half a second (and FeedConfig.Timeout, if Redis hangs). It calls apply and gap
+// on its own goroutine, one at a time, and may apply a revocation more than once.
 //
 // It calls gap once for each outage, and not for each attempt to end it; for
 // each entry that it cannot read, which it skips; and when entries are gone from

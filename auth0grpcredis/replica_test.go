@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
@@ -59,7 +60,7 @@ func runReplica(text string) error {
 	if err != nil {
 		return err
 	}
-	store, err := NewReplayStore(client, ReplayConfig{})
+	store, err := NewReplayStore(client, ReplayConfig{Timeout: 2 * time.Second}) // a machine under load is no outage
 	if err != nil {
 		return err
 	}
