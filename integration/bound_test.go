@@ -14,12 +14,12 @@ import (
 	"github.com/auth0grpc/auth0grpc/integration/ordersv1"
 )
 
-// A boundOutcome is what became of one way to present a bound token.
-type boundOutcome struct{ token, how, verdict string }
+// A presentation is one way to present a token, and what became of it.
+type presentation struct{ token, how, verdict string }
 
 // bound gets tokens bound to a DPoP key and to a certificate, and presents them in
 // several ways.
-func (s *server) bound(t *testing.T, p *provider) []boundOutcome {
+func (s *server) bound(t *testing.T, p *provider) []presentation {
 	t.Helper()
 	return append(s.boundByDPoP(t, p), s.boundByCertificate(t, p)...)
 }
@@ -28,7 +28,7 @@ func machineForm() url.Values {
 	return url.Values{"grant_type": {"client_credentials"}, "audience": {tenant.Audience}, "scope": {"read:orders"}}
 }
 
-func (s *server) boundByDPoP(t *testing.T, p *provider) []boundOutcome {
+func (s *server) boundByDPoP(t *testing.T, p *provider) []presentation {
 	t.Helper()
 	key, other := auth0grpctest.NewDPoPKey(), auth0grpctest.NewDPoPKey()
 	tokenURL := p.issuer + "oauth/token"
@@ -40,7 +40,7 @@ func (s *server) boundByDPoP(t *testing.T, p *provider) []boundOutcome {
 	here := "https://" + s.address + ordersv1.Orders_GetOrder_FullMethodName
 	elsewhere := "https://" + s.address + ordersv1.Orders_CreateOrder_FullMethodName
 	used := key.Proof(here, g.AccessToken, nil)
-	var outcomes []boundOutcome
+	var outcomes []presentation
 	for _, way := range []struct{ how, scheme, proof, want string }{
 		{"with a proof", "DPoP", used, "yes"},
 		{"with the same proof again", "DPoP", used, "401 DPOP_PROOF_REPLAYED"},
@@ -53,12 +53,12 @@ func (s *server) boundByDPoP(t *testing.T, p *provider) []boundOutcome {
 		if got != way.want {
 			t.Errorf("DPoP, %s: %s, want %s", way.how, got, way.want)
 		}
-		outcomes = append(outcomes, boundOutcome{"DPoP", way.how, got})
+		outcomes = append(outcomes, presentation{"DPoP", way.how, got})
 	}
 	return outcomes
 }
 
-func (s *server) boundByCertificate(t *testing.T, p *provider) []boundOutcome {
+func (s *server) boundByCertificate(t *testing.T, p *provider) []presentation {
 	t.Helper()
 	own, other := s.client(t, "machine-mtls"), s.client(t, "somebody")
 	client := s.httpClient()
@@ -67,7 +67,7 @@ func (s *server) boundByCertificate(t *testing.T, p *provider) []boundOutcome {
 	if g.AccessToken == "" {
 		t.Fatalf("no token bound to a certificate: %s %s", g.Error, g.Description)
 	}
-	var outcomes []boundOutcome
+	var outcomes []presentation
 	for _, way := range []struct {
 		how, want    string
 		certificates []tls.Certificate
@@ -80,7 +80,7 @@ func (s *server) boundByCertificate(t *testing.T, p *provider) []boundOutcome {
 		if got != way.want {
 			t.Errorf("certificate, %s: %s, want %s", way.how, got, way.want)
 		}
-		outcomes = append(outcomes, boundOutcome{"certificate", way.how, got})
+		outcomes = append(outcomes, presentation{"certificate", way.how, got})
 	}
 	return outcomes
 }

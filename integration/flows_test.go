@@ -176,11 +176,11 @@ func TestFlows(t *testing.T) {
 		}
 		outcomes = append(outcomes, s.try(t, conn, token))
 	}
-	bound := s.bound(t, p)
-	document(t, "flows.md", flowsDocument(outcomes, bound))
+	bound, issuers := s.bound(t, p), twoIssuers(t, p)
+	document(t, "flows.md", flowsDocument(outcomes, bound, issuers))
 	calls := 0
 	for _, o := range outcomes {
 		calls += len(o.cells)
 	}
-	summarize(t, "7 flows, %d tokens, %d calls; %d presentations of bound tokens", len(outcomes), calls, len(bound))
+	summarize(t, "7 flows, %d tokens, %d calls; %d presentations of bound tokens; 2 issuers at once", len(outcomes), calls, len(bound))
 }
