@@ -87,7 +87,7 @@ func (p *proofGate) decide(ctx context.Context, md metadata.MD, method string) e
 }
 
 func parseProof(proof string) (claims map[string]any, thumbprint string, err error) {
-	signed, err := jose.ParseSigned(proof, []jose.SignatureAlgorithm{jose.ES256, jose.ES384})
+	signed, err := jose.ParseSignedCompact(proof, []jose.SignatureAlgorithm{jose.ES256, jose.ES384})
 	if err != nil {
 		return nil, "", err
 	}

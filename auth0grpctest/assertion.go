@@ -77,7 +77,7 @@ func (t *Tenant) checkAssertion(claims jwt.Claims) *oauthError {
 
 // accessClaimsOf verifies a token of this tenant and returns its claims.
 func (t *Tenant) accessClaimsOf(token string) (map[string]any, bool) {
-	signed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil || len(signed.Signatures) != 1 {
 		return nil, false
 	}

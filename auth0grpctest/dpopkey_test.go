@@ -40,7 +40,7 @@ func TestDPoPKeyAlgorithms(t *testing.T) {
 	} {
 		t.Run(string(alg), func(t *testing.T) {
 			proof := auth0grpctest.DPoPKeyOf(key).Proof("https://api.example.com/a.B/C", "", nil)
-			signed, err := jose.ParseSigned(proof, []jose.SignatureAlgorithm{alg})
+			signed, err := jose.ParseSignedCompact(proof, []jose.SignatureAlgorithm{alg})
 			if err != nil {
 				t.Fatal(err)
 			}

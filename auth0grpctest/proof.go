@@ -48,7 +48,7 @@ func (t *Tenant) proof(w http.ResponseWriter, r *http.Request) (string, *oauthEr
 	if len(values) > 1 {
 		return "", invalidProof("More than one DPoP proof.")
 	}
-	signed, err := jose.ParseSigned(values[0], proofAlgorithms)
+	signed, err := jose.ParseSignedCompact(values[0], proofAlgorithms)
 	if err != nil || len(signed.Signatures) != 1 {
 		return "", invalidProof("The DPoP proof is not a JWS.")
 	}

@@ -2,7 +2,6 @@ package dpop_test
 
 import (
 	"crypto"
-	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -107,7 +106,7 @@ func TestThumbprint(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, key := range map[string]crypto.PublicKey{
-		"P-224": p224.Public(), "DSA": &dsa.PublicKey{}, "secret": []byte("secret"), "private": keys()["P-256"], "nil": nil,
+		"P-224": p224.Public(), "secret": []byte("secret"), "private": keys()["P-256"], "nil": nil,
 	} {
 		if got, err := dpop.Thumbprint(key); err == nil {
 			t.Errorf("%s: Thumbprint = %s", name, got)
