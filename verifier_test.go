@@ -470,7 +470,10 @@ func TestConcurrentCallers(t *testing.T) {
 // PKCS #1 v1.5 leave no second spelling of a token.
 func FuzzToken(f *testing.F) {
 	tenant, now := newTenant(f)
-	guard := mustNew(f, configFor(tenant, now))
+	config := configFor(tenant, now)
+	guard := mustNew(f, config)
+	config.CacheSize = auth0grpc.NoCache
+	uncached := mustNew(f, config)
 	fixture := &fixture{tenant: tenant, clock: now}
 	genuine := map[string]bool{}
 	for _, row := range slices.Concat(headerRows(fixture), claimRows(fixture), shapeRows(fixture), compactRows(fixture)) {
@@ -484,6 +487,12 @@ func FuzzToken(f *testing.F) {
 			}
 			if _, ok := auth0grpc.ReasonFromError(r.err); !ok && r.err != nil {
 				t.Errorf("%s: no reason: %v", shape, r.err)
+			}
+		}
+		// With the cache and without, the verdict is the same.
+		for shape, r := range direct(t, t.Context(), uncached, unaryCall, metadata.Pairs("authorization", "Bearer "+token)) {
+			if passed := r.err == nil; passed != genuine[token] {
+				t.Errorf("%s, cache off: passed = %t, want %t", shape, passed, genuine[token])
 			}
 		}
 	})
