@@ -193,6 +193,7 @@ func parseConfirmation(value string) (*confirmation, bool) {
 		if !ok {
 			return errIllTyped
 		}
+		cnf.other = cnf.other || value == `""` // bound, and to nothing that a proof could be of
 		return nil
 	})
 	return cnf, err == nil
