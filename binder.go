@@ -42,8 +42,7 @@ func newBinder(c *Config) *binder {
 		return b
 	}
 	for _, authority := range c.DPoP.Authorities {
-		normal, _ := dpop.NormalizeURI(authority) // judged by bindingFaults
-		b.authorities = append(b.authorities, strings.TrimSuffix(normal, "/"))
+		b.authorities = append(b.authorities, normalAuthority(authority))
 	}
 	b.algorithms = strings.Join(c.DPoP.Algorithms, " ")
 	b.proofs = dpop.NewVerifier(dpop.Config{Algorithms: c.DPoP.Algorithms, MaxAge: c.DPoP.MaxAge, MaxAhead: c.DPoP.MaxAhead})
@@ -55,6 +54,14 @@ func newBinder(c *Config) *binder {
 		b.nonces, _ = dpop.NewNonces(c.DPoP.NonceKeys, c.DPoP.NonceLife)
 	}
 	return b
+}
+
+// modes are those of the Config.
+func (b *binder) modes() (dpop, mtls BindingMode) {
+	if b == nil {
+		return BindingDisabled, BindingDisabled
+	}
+	return b.dpop, b.mtls
 }
 
 // takesDPoP reports whether a credential under the scheme DPoP is looked at.
@@ -95,7 +102,7 @@ func (b *binder) check(ctx context.Context, now time.Time, fullMethod string, r 
 		return refusedWithoutMTLS
 	case c.cnf.key != "" && by.scheme != schemeDPoP:
 		// RFC 9449, section 7.2: a bound token is no bearer token.
-		return refusedBound
+		return refusedBearer
 	case c.cnf.key == "" && by.scheme == schemeDPoP && c.cnf.certificate == "":
 		return refusedUnbound
 	}
@@ -104,10 +111,13 @@ func (b *binder) check(ctx context.Context, now time.Time, fullMethod string, r 
 			return refused
 		}
 	}
+	if b.dpop == BindingDisabled {
+		return nil // and no token with a key is supported
+	}
 	proofs := metadata.ValueFromIncomingContext(ctx, "dpop")
 	if c.cnf.key == "" {
 		// A client that proves possession of a key thinks that its token is bound.
-		if len(proofs) > 0 && b.dpop != BindingDisabled {
+		if len(proofs) > 0 {
 			return refusedStrayProof
 		}
 		return nil
@@ -137,7 +147,7 @@ func (b *binder) checkProof(ctx context.Context, now time.Time, fullMethod, raw,
 	}
 	first, err := b.replay.Use(ctx, proof.Thumbprint+" "+proof.ID, proof.Expiry)
 	switch {
-	case ctx.Err() != nil && err != nil:
+	case err != nil && ctx.Err() != nil:
 		return contextEnded(ctx.Err())
 	case err != nil:
 		return refusedReplayStore.because(err)
@@ -152,6 +162,8 @@ func (b *binder) checkProof(ctx context.Context, now time.Time, fullMethod, raw,
 func (b *binder) checkCertificate(ctx context.Context, c *claims) *refusal {
 	certificate, err := b.certificate(ctx)
 	switch {
+	case err != nil && ctx.Err() != nil:
+		return contextEnded(ctx.Err())
 	case err != nil:
 		return refusedCertificate.because(err)
 	case certificate == nil:

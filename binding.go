@@ -111,43 +111,76 @@ func (c *Config) bindingFaults() []*ConfigError {
 	if len(c.DPoP.Authorities) == 0 {
 		fault("DPoP.Authorities", "", `is required: the address that clients call, "https://api.example.com"`)
 	}
+	var normal []string
 	for i, authority := range c.DPoP.Authorities {
-		if reason := authorityFault(authority); reason != "" {
-			fault(fmt.Sprintf("DPoP.Authorities[%d]", i), authority, reason)
+		reason := authorityFault(authority)
+		if reason == "" {
+			normal = append(normal, normalAuthority(authority))
+			if slices.Contains(normal[:len(normal)-1], normal[len(normal)-1]) {
+				reason = "is listed twice"
+			}
+		}
+		if reason != "" {
+			fault(fmt.Sprintf("DPoP.Authorities[%d]", i), redacted(authority), reason)
 		}
 	}
 	for i, alg := range c.DPoP.Algorithms {
-		if !slices.Contains(jws.Algorithms(), alg) {
-			fault(fmt.Sprintf("DPoP.Algorithms[%d]", i), alg, "want one of "+strings.Join(jws.Algorithms(), ", "))
+		var reason string
+		switch {
+		case !slices.Contains(jws.Algorithms(), alg):
+			reason = "want one of " + strings.Join(jws.Algorithms(), ", ")
+		case slices.Contains(c.DPoP.Algorithms[:i], alg):
+			reason = "is listed twice"
+		}
+		if reason != "" {
+			fault(fmt.Sprintf("DPoP.Algorithms[%d]", i), alg, reason)
 		}
 	}
-	if c.DPoP.MaxAge < 0 || c.DPoP.MaxAhead < 0 {
-		fault("DPoP.MaxAge", c.DPoP.MaxAge.String(), "MaxAge and MaxAhead want to be positive, or 0 for the default")
+	return append(faults, c.DPoP.timeAndNonceFaults()...)
+}
+
+func (d *DPoP) timeAndNonceFaults() []*ConfigError {
+	var faults []*ConfigError
+	if d.MaxAge < 0 {
+		faults = append(faults, &ConfigError{"DPoP.MaxAge", d.MaxAge.String(), "want a positive time, or 0 for 5m0s"})
 	}
-	if len(c.DPoP.NonceKeys) > 0 {
-		if _, err := dpop.NewNonces(c.DPoP.NonceKeys, c.DPoP.NonceLife); err != nil {
-			fault("DPoP.NonceKeys", "", err.Error())
+	if d.MaxAhead < 0 {
+		faults = append(faults, &ConfigError{"DPoP.MaxAhead", d.MaxAhead.String(), "want a positive time, or 0 for 30s"})
+	}
+	if d.NonceLife < time.Second {
+		faults = append(faults, &ConfigError{"DPoP.NonceLife", d.NonceLife.String(), "want at least 1s, or 0 for 5m0s"})
+	}
+	for i, key := range d.NonceKeys {
+		// A key at a time, so that the fault is that of the key.
+		if _, err := dpop.NewNonces([][]byte{key}, time.Second); err != nil {
+			faults = append(faults, &ConfigError{fmt.Sprintf("DPoP.NonceKeys[%d]", i), "", fmt.Sprintf("has %d bytes; want at least 32, random ones", len(key))})
 		}
 	}
 	return faults
 }
 
+// authorityFault returns what is wrong with an authority, or "".
 func authorityFault(authority string) string {
-	const form = `want scheme and authority alone, "https://api.example.com"`
-	if _, err := dpop.NormalizeURI(authority); err != nil {
-		return form
-	}
-	if u, err := url.Parse(authority); err != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return form
+	u, err := url.Parse(authority)
+	if _, normalErr := dpop.NormalizeURI(authority); err != nil || normalErr != nil ||
+		u.EscapedPath() != "" && u.EscapedPath() != "/" || strings.ContainsAny(authority, "?#") {
+		return `want scheme and authority alone, "https://api.example.com"`
 	}
 	return ""
 }
 
-// ruleBindingFaults are the rows that ask for a binding that is disabled.
-func (b *binder) ruleBindingFaults(t *table) []*ConfigError {
+// normalAuthority returns an authority without fault as it stands before the full
+// method in a normalised htu.
+func normalAuthority(authority string) string {
+	normal, _ := dpop.NormalizeURI(authority)
+	return strings.TrimSuffix(normal, "/")
+}
+
+// bindingFaults are the rows that ask for a binding that is disabled.
+func (t *table) bindingFaults(dpop, mtls BindingMode) []*ConfigError {
 	var faults []*ConfigError
 	for _, r := range t.rows() {
-		if r.rule.requireDPoP && (b == nil || b.dpop == BindingDisabled) || r.rule.requireMTLS && (b == nil || b.mtls == BindingDisabled) {
+		if r.rule.requireDPoP && dpop == BindingDisabled || r.rule.requireMTLS && mtls == BindingDisabled {
 			faults = append(faults, &ConfigError{fmt.Sprintf("Methods[%q]", r.pattern), r.rule.String(), "asks for a binding whose Config.DPoP.Mode or Config.MTLS.Mode is BindingDisabled"})
 		}
 	}

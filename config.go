@@ -137,7 +137,8 @@ const maxClockSkew = 5 * time.Minute
 func New(config Config) (*Interceptor, error) {
 	config = config.withDefaults()
 	methods, faults := newTable(config.Methods)
-	faults = slices.Concat(faults, config.issuerFaults(), config.audienceFaults(), config.algorithmFaults(), config.bindingFaults())
+	faults = slices.Concat(faults, config.issuerFaults(), config.audienceFaults(), config.algorithmFaults(),
+		config.bindingFaults(), methods.bindingFaults(config.DPoP.Mode, config.MTLS.Mode))
 	if config.ClockSkew < 0 || config.ClockSkew > maxClockSkew {
 		faults = append(faults, &ConfigError{"ClockSkew", config.ClockSkew.String(), "want 0 to 5m0s"})
 	}
@@ -161,9 +162,6 @@ func New(config Config) (*Interceptor, error) {
 		logger:            config.Logger,
 		streams:           streams{policy: config.Streams, timer: realTimer},
 		feed:              config.RevocationFeed,
-	}
-	if faults := i.verifier.binding.ruleBindingFaults(methods); len(faults) > 0 {
-		return nil, joinFaults(faults)
 	}
 	i.table.Store(methods)
 	if i.reportOnly || len(methods.reportOnlyRows()) > 0 {

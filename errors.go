@@ -58,7 +58,7 @@ const (
 	ReasonWrongAudience           Reason = "WRONG_AUDIENCE"           // Unauthenticated: meant for another API
 	ReasonTokenExpired            Reason = "TOKEN_EXPIRED"            // Unauthenticated: exp has passed
 	ReasonTokenNotYetValid        Reason = "TOKEN_NOT_YET_VALID"      // Unauthenticated: nbf or iat is in the future
-	ReasonBoundToken              Reason = "BOUND_TOKEN"              // Unauthenticated: sender-constrained, and that is not enforced here
+	ReasonBoundToken              Reason = "BOUND_TOKEN"              // Unauthenticated: sender-constrained, and not presented so, or that is not enforced here
 	ReasonUnknownKey              Reason = "UNKNOWN_KEY"              // Unauthenticated: the issuer publishes no such key
 	ReasonBadSignature            Reason = "BAD_SIGNATURE"            // Unauthenticated: the key did not sign this
 	ReasonTokenRevoked            Reason = "TOKEN_REVOKED"            // Unauthenticated: see Interceptor.Revoke
@@ -197,6 +197,7 @@ var (
 	refusedRevoked            = invalidToken(ReasonTokenRevoked, "the access token has been revoked")
 	refusedVerificationFailed = invalidToken(ReasonVerificationFailed, "the access token could not be verified")
 	refusedWithoutDPoP        = tokenRefusal(ErrInvalidToken, "invalid_request", ReasonDPoPRequired, "the method wants a token under the scheme DPoP")
+	refusedBearer             = invalidToken(ReasonBoundToken, "the access token is bound to a key, so it wants the scheme DPoP")
 	refusedWithoutMTLS        = invalidToken(ReasonTokenNotBound, "the access token is not bound to a certificate")
 	refusedUnbound            = invalidToken(ReasonTokenNotBound, "the access token is not bound to a key")
 	refusedStrayProof         = tokenRefusal(ErrInvalidToken, "invalid_request", ReasonMalformedAuthorization, "a proof was sent with a token that is not bound to a key")

@@ -198,7 +198,7 @@ func (i *Interceptor) Ready(ctx context.Context) error {
 func (i *Interceptor) SetMethods(methods map[string]Rule) error {
 	next, faults := newTable(methods)
 	if i.verifier != nil {
-		faults = append(faults, i.verifier.binding.ruleBindingFaults(next)...)
+		faults = append(faults, next.bindingFaults(i.verifier.binding.modes())...)
 	}
 	if len(faults) > 0 {
 		return joinFaults(faults)

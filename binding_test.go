@@ -1,0 +1,711 @@
+package auth0grpc_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpctest"
+)
+
+// authority is what clients call the servers of these tests by. It is not what
+// they dial: what is dialled proves nothing.
+const authority = "https://rpc.example.com"
+
+// A dpopFixture is a server that may accept tokens bound to key.
+type dpopFixture struct {
+	*fixture
+	key          *auth0grpctest.DPoPKey
+	bound, plain string // tokens, bound to key and to nothing
+}
+
+// newDPoPFixture allows DPoP; change, which may be nil, can say otherwise.
+func newDPoPFixture(tb testing.TB, change func(*fixture, *auth0grpc.Config)) *dpopFixture {
+	tb.Helper()
+	f := &dpopFixture{key: auth0grpctest.NewDPoPKey()}
+	f.fixture = newFixture(tb, func(base *fixture, config *auth0grpc.Config) {
+		config.DPoP = auth0grpc.DPoP{Mode: auth0grpc.BindingAllowed, Authorities: []string{authority}}
+		if change != nil {
+			change(base, config)
+		}
+	})
+	f.bound, f.plain = f.boundToken(nil), f.token(nil)
+	return f
+}
+
+func (f *dpopFixture) boundToken(more claims) string {
+	return f.tenant.BoundToken(with(claims{"scope": "read:orders"}, more), f.key)
+}
+
+// proofClaims are those of a good proof for one call with the bound token.
+func (f *dpopFixture) proofClaims(fullMethod string, more claims) claims {
+	return with(claims{
+		"htm": "POST", "htu": authority + fullMethod, "iat": f.clock.Now().Unix(), "jti": rand.Text(), "ath": hashOf(f.bound),
+	}, more)
+}
+
+// proof is a proof for one call with the bound token; a nil value in more removes
+// a claim.
+func (f *dpopFixture) proof(fullMethod string, more claims) string {
+	return f.key.Proof(authority+fullMethod, f.bound, with(claims{"iat": f.clock.Now()}, more))
+}
+
+// hashOf is the ath of a proof for a token.
+func hashOf(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// A presented is what a call brings along.
+type presented struct{ authorization, proofs []string }
+
+// good is a call as it should be.
+func (f *dpopFixture) good(fullMethod string) presented {
+	return presented{[]string{"DPoP " + f.bound}, []string{f.proof(fullMethod, nil)}}
+}
+
+// withProofs is a call that is good but for its proofs.
+func (f *dpopFixture) withProofs(proofs ...string) presented {
+	return presented{[]string{"DPoP " + f.bound}, proofs}
+}
+
+func (p presented) context(ctx context.Context) context.Context {
+	for _, proof := range p.proofs {
+		ctx = metadata.AppendToOutgoingContext(ctx, "dpop", proof)
+	}
+	return ctx
+}
+
+// A challenged is an outcome with all the challenges that it comes with.
+type challenged struct {
+	outcome
+	challenges []string
+}
+
+func (want challenged) check(t *testing.T, got result, p presented) {
+	t.Helper()
+	if want.kind != nil {
+		if diff := cmp.Diff(want.challenges, got.header.Get("www-authenticate")); diff != "" {
+			t.Errorf("challenges in the header (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(want.challenges, got.trailer.Get("www-authenticate")); diff != "" && !got.overHTTP {
+			t.Errorf("challenges in the trailer (-want +got):\n%s", diff)
+		}
+		if hasNonce := got.header.Get("dpop-nonce") != nil; hasNonce != (want.reason == "USE_DPOP_NONCE") {
+			t.Errorf("dpop-nonce is there: %t", hasNonce)
+		}
+		want.challenge = "" // outcome.check knows of one alone
+		got.header, got.trailer = got.header.Copy(), got.trailer.Copy()
+		got.header.Delete("www-authenticate")
+		got.trailer.Delete("www-authenticate")
+	}
+	want.outcome.check(t, got, append(p.authorization, p.proofs...)...)
+}
+
+// Where DPoP is on, both schemes are offered, and the error goes to the one that
+// was used (RFC 9449, section 7.2); where it is required, DPoP is offered alone.
+func byBearer(want outcome) challenged {
+	return challenged{want, []string{want.challenge, `DPoP algs="ES256"`}}
+}
+
+func byDPoP(want outcome) challenged {
+	return challenged{want, append(dpopAlone(want).challenges, "Bearer")}
+}
+
+func dpopAlone(want outcome) challenged {
+	_, parameters, ok := strings.Cut(want.challenge, " ")
+	if ok {
+		parameters += ", "
+	}
+	return challenged{want, []string{"DPoP " + parameters + `algs="ES256"`}}
+}
+
+func bearerAlone(want outcome) challenged { return challenged{want, []string{want.challenge}} }
+
+// fault is the outcome of a presentation at fault.
+func fault(code string, reason auth0grpc.Reason, text string) outcome {
+	return outcome{
+		code: codes.Unauthenticated, reason: reason, kind: auth0grpc.ErrInvalidToken, message: text,
+		challenge: `Bearer error="` + code + `", error_description="` + text + `"`,
+	}
+}
+
+var (
+	passed            = challenged{outcome: passes}
+	wantsDPoP         = fault("invalid_request", "DPOP_REQUIRED", "the method wants a token under the scheme DPoP")
+	strayProof        = fault("invalid_request", "MALFORMED_AUTHORIZATION", "a proof was sent with a token that is not bound to a key")
+	missingProof      = fault("invalid_request", "MISSING_DPOP_PROOF", "exactly one DPoP proof is wanted")
+	badProof          = fault("invalid_dpop_proof", "INVALID_DPOP_PROOF", "the DPoP proof does not fit the call")
+	replayed          = fault("invalid_dpop_proof", "DPOP_PROOF_REPLAYED", "the DPoP proof was used before")
+	wantsNonce        = fault("use_dpop_nonce", "USE_DPOP_NONCE", "the DPoP proof lacks a nonce that the server issued")
+	boundAsBearer     = fault("invalid_token", "BOUND_TOKEN", "the access token is bound to a key, so it wants the scheme DPoP")
+	notBoundToKey     = fault("invalid_token", "TOKEN_NOT_BOUND", "the access token is not bound to a key")
+	otherKey          = fault("invalid_token", "INVALID_DPOP_PROOF", "the DPoP proof is by another key than the access token is bound to")
+	notBoundToCert    = fault("invalid_token", "TOKEN_NOT_BOUND", "the access token is not bound to a certificate")
+	otherCertificate  = fault("invalid_token", "WRONG_CERTIFICATE", "the access token is bound to another certificate")
+	replayUnavailable = challenged{outcome: outcome{
+		code: codes.Unavailable, reason: "REPLAY_STORE_UNAVAILABLE", kind: auth0grpc.ErrReplayStoreUnavailable,
+		message: "the memory of used DPoP proofs is unavailable",
+	}}
+)
+
+// present makes a call over one transport.
+func (f *fixture) present(t *testing.T, transport string, m method, p presented) result {
+	t.Helper()
+	return f.call(p.context(t.Context()), transport, m, p.authorization...)
+}
+
+// inEveryShape asserts the outcome over the transports in every shape; a proof
+// is good once and for one method.
+func (f *dpopFixture) inEveryShape(t *testing.T, want challenged, make func(fullMethod string) presented, transports ...string) {
+	t.Helper()
+	for _, transport := range transports {
+		for _, m := range shapes {
+			t.Run(transport+m.name, func(t *testing.T) {
+				p := make(m.name)
+				want.check(t, f.present(t, transport, m, p), p)
+			})
+		}
+	}
+}
+
+var everyTransport = []string{"bufconn", "tcp", "ServeHTTP"}
+
+// A matrixRow is one request of the matrix of outcomes, which is that of Auth0's
+// own libraries, and what it gets in each mode.
+type matrixRow struct {
+	name                        string
+	present                     func(f *dpopFixture, fullMethod string) presented
+	disabled, allowed, required challenged
+}
+
+func matrixRows() []matrixRow {
+	bearer := func(proofs ...func(f *dpopFixture, fullMethod string) string) func(f *dpopFixture, fullMethod string) presented {
+		return func(f *dpopFixture, fullMethod string) presented {
+			p := bearing(f.plain)
+			for _, proof := range proofs {
+				p.proofs = append(p.proofs, proof(f, fullMethod))
+			}
+			return p
+		}
+	}
+	good := func(f *dpopFixture, fullMethod string) string { return f.proof(fullMethod, nil) }
+	bad := func(f *dpopFixture, fullMethod string) string { return f.proof(fullMethod, claims{"htm": "GET"}) }
+	// as presents the tokens of a call in another way.
+	as := func(scheme string, token func(*dpopFixture) string, call func(*dpopFixture, string) presented) func(*dpopFixture, string) presented {
+		return func(f *dpopFixture, fullMethod string) presented {
+			p := call(f, fullMethod)
+			p.authorization = []string{scheme + " " + token(f)}
+			return p
+		}
+	}
+	ofKey := func(f *dpopFixture) string { return f.bound }
+	plain := func(f *dpopFixture) string { return f.plain }
+	return []matrixRow{
+		{"Bearer, unbound token", bearer(), passed, passed, dpopAlone(wantsDPoP)},
+		{"Bearer, unbound token, proof", bearer(good), passed, byBearer(strayProof), dpopAlone(wantsDPoP)},
+		{"Bearer, bound token", as("Bearer", ofKey, bearer()), bearerAlone(bound), byBearer(boundAsBearer), dpopAlone(wantsDPoP)},
+		{"Bearer, bound token, proof", as("Bearer", ofKey, bearer(good)), bearerAlone(bound), byBearer(boundAsBearer), dpopAlone(wantsDPoP)},
+		{"DPoP, bound token, good proof", (*dpopFixture).good, bearerAlone(badAuthorization), passed, passed},
+		{"dpop, in lower case", as("dpop", ofKey, (*dpopFixture).good), bearerAlone(badAuthorization), passed, passed},
+		{"DPoP, bound token, no proof", as("DPoP", ofKey, bearer()), bearerAlone(badAuthorization), byDPoP(missingProof), dpopAlone(missingProof)},
+		{"DPoP, bound token, two proofs", as("DPoP", ofKey, bearer(good, good)), bearerAlone(badAuthorization), byDPoP(missingProof), dpopAlone(missingProof)},
+		{"DPoP, unbound token", as("DPoP", plain, bearer()), bearerAlone(badAuthorization), byDPoP(notBoundToKey), dpopAlone(notBoundToKey)},
+		{"DPoP, unbound token, proof", as("DPoP", plain, bearer(good)), bearerAlone(badAuthorization), byDPoP(notBoundToKey), dpopAlone(notBoundToKey)},
+		{"DPoP, bad proof", as("DPoP", ofKey, bearer(bad)), bearerAlone(badAuthorization), byDPoP(badProof), dpopAlone(badProof)},
+		{"DPoP, proof by another key", as("DPoP", ofKey, bearer(func(f *dpopFixture, fullMethod string) string {
+			return auth0grpctest.NewDPoPKey().Sign(nil, f.proofClaims(fullMethod, nil))
+		})), bearerAlone(badAuthorization), byDPoP(otherKey), dpopAlone(otherKey)},
+		{"another scheme", as("Token", ofKey, (*dpopFixture).good), bearerAlone(badAuthorization), byBearer(badAuthorization), dpopAlone(badAuthorization)},
+		{"no token", func(*dpopFixture, string) presented { return presented{} }, bearerAlone(missing), byBearer(missing), dpopAlone(missing)},
+		{"no token, proof", func(f *dpopFixture, fullMethod string) presented {
+			return presented{proofs: []string{f.proof(fullMethod, nil)}}
+		}, bearerAlone(missing), byBearer(missing), dpopAlone(missing)},
+		{"DPoP and Bearer", func(f *dpopFixture, fullMethod string) presented {
+			return presented{[]string{"DPoP " + f.bound, "Bearer " + f.plain}, []string{f.proof(fullMethod, nil)}}
+		}, bearerAlone(badAuthorization), byBearer(badAuthorization), dpopAlone(badAuthorization)},
+		{"DPoP, expired token", as("DPoP", func(f *dpopFixture) string { return f.boundToken(claims{"exp": today}) }, (*dpopFixture).good),
+			bearerAlone(badAuthorization), byDPoP(expired), dpopAlone(expired)},
+	}
+}
+
+func TestDPoPMatrix(t *testing.T) {
+	required := func(_ *fixture, config *auth0grpc.Config) { config.DPoP.Mode = auth0grpc.BindingRequired }
+	for _, mode := range []struct {
+		name   string
+		change func(*fixture, *auth0grpc.Config)
+		want   func(matrixRow) challenged
+	}{
+		{"disabled", func(_ *fixture, config *auth0grpc.Config) { config.DPoP = auth0grpc.DPoP{} }, func(r matrixRow) challenged { return r.disabled }},
+		{"allowed", nil, func(r matrixRow) challenged { return r.allowed }},
+		{"required", required, func(r matrixRow) challenged { return r.required }},
+		{"required by the row", func(_ *fixture, config *auth0grpc.Config) {
+			config.Methods[allMethods] = auth0grpc.Scopes("read:orders").RequireDPoP()
+		}, func(r matrixRow) challenged { return r.required }},
+		{"required, row mentions it", func(f *fixture, config *auth0grpc.Config) {
+			required(f, config)
+			config.Methods[allMethods] = auth0grpc.Scopes("read:orders").RequireDPoP()
+		}, func(r matrixRow) challenged { return r.required }},
+	} {
+		t.Run(mode.name, func(t *testing.T) {
+			f := newDPoPFixture(t, mode.change)
+			for _, row := range matrixRows() {
+				t.Run(row.name, func(t *testing.T) {
+					f.inEveryShape(t, mode.want(row), func(m string) presented { return row.present(f, m) }, everyTransport...)
+				})
+			}
+		})
+	}
+}
+
+// bearing presents a token as a bearer token.
+func bearing(token string) presented { return presented{authorization: bearer(token)} }
+
+// What a row asks for is asked in its place alone, and comes before what it asks
+// of the token's scopes.
+func TestBindingByRow(t *testing.T) {
+	const (
+		needsDPoP   = testgrpc.TestService_EmptyCall_FullMethodName
+		optional    = testgrpc.TestService_UnaryCall_FullMethodName
+		public      = testgrpc.TestService_CacheableUnaryCall_FullMethodName
+		otherScope  = testgrpc.TestService_StreamingOutputCall_FullMethodName
+		boundScope  = testgrpc.TestService_StreamingInputCall_FullMethodName
+		unlistedOne = testgrpc.TestService_FullDuplexCall_FullMethodName
+		needsMTLS   = testgrpc.TestService_HalfDuplexCall_FullMethodName
+	)
+	f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+		config.MTLS.Mode = auth0grpc.BindingAllowed
+		config.Methods = map[string]auth0grpc.Rule{
+			needsDPoP:  auth0grpc.Authenticated().RequireDPoP(),
+			optional:   auth0grpc.Optional().RequireDPoP(),
+			public:     auth0grpc.Public(),
+			otherScope: auth0grpc.Scopes("write:orders"),
+			boundScope: auth0grpc.Scopes("write:orders").RequireDPoP(),
+			needsMTLS:  auth0grpc.Authenticated().RequireMTLS(),
+		}
+	})
+	lacking := falls("INSUFFICIENT_SCOPE", scopeText, "write:orders")
+	nobody := challenged{outcome: outcome{subject: "nobody"}}
+	bound := func(m string) presented { return f.good(m) }
+	plain := func(string) presented { return bearing(f.plain) }
+	none := func(string) presented { return presented{} }
+	unproved := func(string) presented { return f.withProofs() }
+	for _, test := range []struct {
+		name, method string
+		present      func(string) presented
+		want         challenged
+	}{
+		{"bound", needsDPoP, bound, passed},
+		{"plain", needsDPoP, plain, dpopAlone(wantsDPoP)},
+		{"none", needsDPoP, none, dpopAlone(missing)},
+		{"bound, optional", optional, bound, passed},
+		{"plain, optional", optional, plain, dpopAlone(wantsDPoP)},
+		{"none, optional", optional, none, nobody},
+		{"unproved, public", public, unproved, nobody},
+		{"bound, no scope", otherScope, bound, byDPoP(lacking)},
+		{"plain, no scope", otherScope, plain, byBearer(lacking)},
+		{"unproved, no scope", otherScope, unproved, byDPoP(missingProof)},
+		{"bound, no scope, bound alone", boundScope, bound, dpopAlone(lacking)},
+		{"bound, unlisted", unlistedOne, bound, challenged{outcome: unlisted}},
+		{"plain, unlisted", unlistedOne, plain, challenged{outcome: unlisted}},
+		{"unproved, unlisted", unlistedOne, unproved, byDPoP(missingProof)},
+		{"bound to a key, certificate wanted", needsMTLS, bound, byDPoP(notBoundToCert)},
+		{"plain, certificate wanted", needsMTLS, plain, byBearer(notBoundToCert)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for transport := range f.conns {
+				p := test.present(test.method)
+				shape := grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
+				test.want.check(t, f.present(t, transport, method{test.method, shape}, p), p)
+			}
+		})
+	}
+}
+
+// What clients read, to the letter; RFC 9449, sections 7.1 and 7.2, prints such.
+func TestBindingChallenges(t *testing.T) {
+	const description = `error_description="exactly one DPoP proof is wanted"`
+	for _, test := range []struct {
+		name  string
+		mode  auth0grpc.BindingMode
+		value string
+		want  []string
+	}{
+		{"none, disabled", auth0grpc.BindingDisabled, "", []string{"Bearer"}},
+		{"none, allowed", auth0grpc.BindingAllowed, "", []string{"Bearer", `DPoP algs="ES256 EdDSA"`}},
+		{"none, required", auth0grpc.BindingRequired, "", []string{`DPoP algs="ES256 EdDSA"`}},
+		{"no proof, allowed", auth0grpc.BindingAllowed, "DPoP ", []string{`DPoP error="invalid_request", ` + description + `, algs="ES256 EdDSA"`, "Bearer"}},
+		{"no proof, required", auth0grpc.BindingRequired, "DPoP ", []string{`DPoP error="invalid_request", ` + description + `, algs="ES256 EdDSA"`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			tenant, now := newTenant(t)
+			config := configFor(tenant, now)
+			config.DPoP = auth0grpc.DPoP{Mode: test.mode, Authorities: []string{authority}, Algorithms: []string{"ES256", "EdDSA"}}
+			var md metadata.MD
+			if test.value != "" {
+				token := tenant.BoundToken(claims{"scope": "read:orders"}, auth0grpctest.NewDPoPKey())
+				md = metadata.Pairs("authorization", test.value+token)
+			}
+			for shape, got := range direct(t, t.Context(), mustNew(t, config), unaryCall, md) {
+				if diff := cmp.Diff(test.want, got.header.Get("www-authenticate")); diff != "" {
+					t.Errorf("%s: challenges (-want +got):\n%s", shape, diff)
+				}
+			}
+		})
+	}
+}
+
+// A token is bound by whatever its cnf has; what is not understood, or cannot be
+// checked, is refused and not left out (RFC 7800, section 3.1).
+func TestConfirmations(t *testing.T) {
+	f := newDPoPFixture(t, nil)
+	jkt, x5t := f.key.Thumbprint(), strings.Repeat("A", 43)
+	withMTLS := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.MTLS.Mode = auth0grpc.BindingAllowed })
+	for _, test := range []struct {
+		name string
+		cnf  any
+		want outcome // with DPoP alone
+		both outcome // with mTLS as well, without a certificate
+	}{
+		{"key", claims{"jkt": jkt}, passes, passes},
+		{"another key", claims{"jkt": x5t}, otherKey, otherKey},
+		{"empty key", claims{"jkt": ""}, bound, bound},
+		{"empty key and a certificate", claims{"jkt": "", "x5t#S256": x5t}, bound, bound},
+		{"key and an empty certificate", claims{"jkt": jkt, "x5t#S256": ""}, bound, bound},
+		{"certificate", claims{"x5t#S256": x5t}, bound, otherCertificate},
+		{"empty certificate", claims{"x5t#S256": ""}, bound, bound},
+		{"key and certificate", claims{"jkt": jkt, "x5t#S256": x5t}, bound, otherCertificate},
+		{"key and more", claims{"jkt": jkt, "kid": "leak"}, bound, bound},
+		{"key in another case", claims{"JKT": jkt}, bound, bound},
+		{"something else", claims{"jwk": claims{"kty": "RSA"}}, bound, bound},
+		{"empty", claims{}, bound, bound},
+		{"null", json.RawMessage("null"), badClaims, badClaims},
+		{"text", "leak", badClaims, badClaims},
+		{"list", []string{"leak"}, badClaims, badClaims},
+		{"key of another type", claims{"jkt": 1}, badClaims, badClaims},
+		{"null key", claims{"jkt": json.RawMessage("null")}, badClaims, badClaims},
+		{"certificate of another type", claims{"x5t#S256": []string{x5t}}, badClaims, badClaims},
+		{"two keys", json.RawMessage(`{"jkt":"` + jkt + `","jkt":"` + jkt + `"}`), malformed, malformed},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, f := range []struct {
+				*dpopFixture
+				want outcome
+			}{{f, test.want}, {withMTLS, test.both}} {
+				f.key = auth0grpctest.NewDPoPKey()
+				cnf := test.cnf
+				if members, ok := cnf.(claims); ok && members["jkt"] == jkt {
+					cnf = with(members, claims{"jkt": f.key.Thumbprint()})
+				}
+				// Twice: the second may come from the cache.
+				for range 2 {
+					f.bound = f.token(claims{"cnf": cnf})
+					f.inEveryShape(t, byDPoP(f.want), f.good, "bufconn")
+				}
+			}
+		})
+	}
+}
+
+// Neither alone is enough to pass for whom nothing was bound: the proof of a
+// bound token does not outlast its call, also when its claims do.
+func TestBoundTokenFromTheCache(t *testing.T) {
+	f := newDPoPFixture(t, nil)
+	for range 2 {
+		f.inEveryShape(t, passed, f.good, everyTransport...)
+		f.inEveryShape(t, byBearer(boundAsBearer), func(string) presented { return bearing(f.bound) }, everyTransport...)
+		f.inEveryShape(t, byBearer(boundAsBearer), func(m string) presented {
+			return presented{bearer(f.bound), []string{f.proof(m, nil)}}
+		}, everyTransport...)
+		f.inEveryShape(t, byDPoP(missingProof), func(string) presented { return f.withProofs() }, everyTransport...)
+		f.inEveryShape(t, byDPoP(badProof), func(string) presented { return f.withProofs(f.proof("/other", nil)) }, everyTransport...)
+	}
+}
+
+// Report-only is for those who may pass soon; who presents the token of another
+// is not one of them, unless ReportOnlyInvalidTokens says so, and then is nobody.
+func TestReportOnlyBindings(t *testing.T) {
+	rows := map[string]func(f *dpopFixture) (presented, auth0grpc.Reason){
+		"bound as bearer": func(f *dpopFixture) (presented, auth0grpc.Reason) { return bearing(f.bound), "BOUND_TOKEN" },
+		"no proof":        func(f *dpopFixture) (presented, auth0grpc.Reason) { return f.withProofs(), "MISSING_DPOP_PROOF" },
+		"bad proof": func(f *dpopFixture) (presented, auth0grpc.Reason) {
+			return f.withProofs(f.proof("/other", nil)), "INVALID_DPOP_PROOF"
+		},
+		"replayed": func(f *dpopFixture) (presented, auth0grpc.Reason) {
+			p := f.good(unaryCall)
+			f.present(t, "bufconn", shapes[0], p)
+			return p, "DPOP_PROOF_REPLAYED"
+		},
+		"unbound": func(f *dpopFixture) (presented, auth0grpc.Reason) {
+			return presented{[]string{"DPoP " + f.plain}, nil}, "TOKEN_NOT_BOUND"
+		},
+		"wrong certificate": func(f *dpopFixture) (presented, auth0grpc.Reason) {
+			return bearing(f.token(claims{"cnf": claims{"x5t#S256": "leak"}})), "WRONG_CERTIFICATE"
+		},
+		"of something else": func(f *dpopFixture) (presented, auth0grpc.Reason) {
+			return bearing(f.token(claims{"cnf": claims{"leak": "leak"}})), "BOUND_TOKEN"
+		},
+	}
+	for _, invalidToo := range []bool{false, true} {
+		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+			config.MTLS.Mode = auth0grpc.BindingAllowed
+			config.ReportOnly, config.ReportOnlyInvalidTokens = true, invalidToo
+			config.Logger = slog.New(slog.DiscardHandler)
+		})
+		for name, row := range rows {
+			p, want := row(f)
+			got := f.present(t, "bufconn", shapes[0], p)
+			reason, _ := auth0grpc.ReasonFromError(got.err)
+			if handled := got.trailer.Get("handled-for"); invalidToo {
+				if diff := cmp.Diff([]string{"nobody"}, handled); diff != "" {
+					t.Errorf("%s, with ReportOnlyInvalidTokens (-want +got):\n%s", name, diff)
+				}
+			} else if handled != nil || reason != want {
+				t.Errorf("%s: %q, handled for %q, want %q", name, reason, handled, want)
+			}
+		}
+	}
+}
+
+// The tap looks at no proof; what it refuses, the interceptor would refuse alike.
+func TestTapAgreesOnBindings(t *testing.T) {
+	for name, mode := range map[string]auth0grpc.BindingMode{"disabled": 0, "allowed": auth0grpc.BindingAllowed, "required": auth0grpc.BindingRequired} {
+		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.Mode = mode })
+		tapped := grpc.NewServer(append(f.guard.ServerOptions(), grpc.InTapHandle(f.guard.TapHandle()))...)
+		testgrpc.RegisterTestServiceServer(tapped, service{})
+		f.conns["tapped"] = auth0grpctest.Connect(t, tapped, "")
+		for _, row := range matrixRows() {
+			for _, m := range shapes {
+				for range 2 {
+					got := f.present(t, "tapped", m, row.present(f, m.name)).err
+					want := f.present(t, "bufconn", m, row.present(f, m.name)).err
+					if diff := cmp.Diff(status.Convert(want).Proto(), status.Convert(got).Proto(), protocmp.Transform()); diff != "" {
+						t.Errorf("%s, %s, %s: (-interceptor +tap)\n%s", name, row.name, m.name, diff)
+					}
+				}
+			}
+		}
+	}
+}
+
+// What the tap lets through without the interceptor is what needs the proof.
+func TestTapRefusesBeforeTheMessage(t *testing.T) {
+	for _, test := range []struct {
+		mode  auth0grpc.BindingMode
+		rule  auth0grpc.Rule
+		value string
+		want  auth0grpc.Reason
+	}{
+		{auth0grpc.BindingRequired, auth0grpc.Authenticated(), "Bearer ", "DPOP_REQUIRED"},
+		{auth0grpc.BindingAllowed, auth0grpc.Authenticated().RequireDPoP(), "Bearer ", "DPOP_REQUIRED"},
+		{auth0grpc.BindingAllowed, auth0grpc.Authenticated(), "Bearer ", ""},
+		{auth0grpc.BindingRequired, auth0grpc.Authenticated(), "DPoP ", ""},
+		{auth0grpc.BindingDisabled, auth0grpc.Authenticated(), "DPoP ", "MALFORMED_AUTHORIZATION"},
+		{auth0grpc.BindingRequired, auth0grpc.Public(), "Bearer ", ""},
+	} {
+		tenant, now := newTenant(t)
+		config := configFor(tenant, now)
+		config.DPoP = auth0grpc.DPoP{Mode: test.mode, Authorities: []string{authority}}
+		config.Methods[allMethods] = test.rule
+		info := &tap.Info{FullMethodName: unaryCall, Header: metadata.Pairs("authorization", test.value+tenant.Token(nil))}
+		_, err := mustNew(t, config).TapHandle()(t.Context(), info)
+		if reason, _ := auth0grpc.ReasonFromError(err); reason != test.want {
+			t.Errorf("%+v: %q", test, reason)
+		}
+	}
+}
+
+// AuthFunc decides as the interceptors do.
+func TestAuthFuncChecksBindings(t *testing.T) {
+	f := newDPoPFixture(t, nil)
+	server := grpc.NewServer(
+		grpc.ChainUnaryInterceptor(f.observeUnary, auth.UnaryServerInterceptor(f.guard.AuthFunc())),
+		grpc.ChainStreamInterceptor(f.observeStream, auth.StreamServerInterceptor(f.guard.AuthFunc())))
+	testgrpc.RegisterTestServiceServer(server, service{})
+	f.conns["AuthFunc"] = auth0grpctest.Connect(t, server, "")
+	for _, row := range matrixRows() {
+		t.Run(row.name, func(t *testing.T) {
+			f.inEveryShape(t, row.allowed, func(m string) presented { return row.present(f, m) }, "AuthFunc")
+		})
+	}
+}
+
+func TestBindingFaults(t *testing.T) {
+	key := bytes.Repeat([]byte{1}, 32)
+	fault := func(field, value, reason string) *auth0grpc.ConfigError {
+		return &auth0grpc.ConfigError{Field: field, Value: value, Reason: reason}
+	}
+	const (
+		mode      = "want BindingDisabled, BindingAllowed or BindingRequired"
+		authority = `want scheme and authority alone, "https://api.example.com"`
+		algorithm = "want one of ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512"
+		disabled  = "asks for a binding whose Config.DPoP.Mode or Config.MTLS.Mode is BindingDisabled"
+		good      = "https://a.example"
+	)
+	allowed := func(dpop auth0grpc.DPoP) func(*auth0grpc.Config) {
+		return func(c *auth0grpc.Config) {
+			c.DPoP = dpop
+			if c.DPoP.Mode == 0 {
+				c.DPoP.Mode = auth0grpc.BindingAllowed
+			}
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		change func(*auth0grpc.Config)
+		want   []*auth0grpc.ConfigError
+	}{
+		{"sound", allowed(auth0grpc.DPoP{
+			Authorities: []string{good, "https://b.example:8443", "http://[::1]:50051", "https://c.example/", "HTTPS://D.example"},
+			Algorithms:  []string{"ES256", "EdDSA", "RS256"}, MaxAge: time.Second, MaxAhead: time.Second, NonceKeys: [][]byte{key}, NonceLife: time.Second,
+		}), nil},
+		{"no authority", allowed(auth0grpc.DPoP{}), []*auth0grpc.ConfigError{
+			fault("DPoP.Authorities", "", `is required: the address that clients call, "https://api.example.com"`),
+		}},
+		{"authorities", allowed(auth0grpc.DPoP{Authorities: []string{
+			"", "a.example", "https://a.example/x", "https://a.example?x", "https://a.example#x", "ftp://a.example", "https://a.example//",
+			"https://a.example/./", "https://user:leak@a.example", good, good, "https://A.example:443/", "https://a.example/?", "https://a.example/%2e",
+		}}), []*auth0grpc.ConfigError{
+			fault("DPoP.Authorities[0]", "", authority),
+			fault("DPoP.Authorities[10]", good, "is listed twice"),
+			fault("DPoP.Authorities[11]", "https://A.example:443/", "is listed twice"),
+			fault("DPoP.Authorities[12]", "https://a.example/?", authority),
+			fault("DPoP.Authorities[13]", "https://a.example/%2e", authority),
+			fault("DPoP.Authorities[1]", "a.example", authority),
+			fault("DPoP.Authorities[2]", "https://a.example/x", authority),
+			fault("DPoP.Authorities[3]", "https://a.example?x", authority),
+			fault("DPoP.Authorities[4]", "https://a.example#x", authority),
+			fault("DPoP.Authorities[5]", "ftp://a.example", authority),
+			fault("DPoP.Authorities[6]", "https://a.example//", authority),
+			fault("DPoP.Authorities[7]", "https://a.example/./", authority),
+			fault("DPoP.Authorities[8]", "https://user:xxxxx@a.example", authority),
+		}},
+		{"algorithms", allowed(auth0grpc.DPoP{Authorities: []string{good}, Algorithms: []string{"HS256", "none", "", "ES256", "ES256"}}), []*auth0grpc.ConfigError{
+			fault("DPoP.Algorithms[0]", "HS256", algorithm),
+			fault("DPoP.Algorithms[1]", "none", algorithm),
+			fault("DPoP.Algorithms[2]", "", algorithm),
+			fault("DPoP.Algorithms[4]", "ES256", "is listed twice"),
+		}},
+		{"times", allowed(auth0grpc.DPoP{Authorities: []string{good}, MaxAge: -1, MaxAhead: -2, NonceKeys: [][]byte{key}, NonceLife: time.Second - 1}), []*auth0grpc.ConfigError{
+			fault("DPoP.MaxAge", "-1ns", "want a positive time, or 0 for 5m0s"),
+			fault("DPoP.MaxAhead", "-2ns", "want a positive time, or 0 for 30s"),
+			fault("DPoP.NonceLife", "999.999999ms", "want at least 1s, or 0 for 5m0s"),
+		}},
+		{"nonce keys", allowed(auth0grpc.DPoP{Authorities: []string{good}, NonceKeys: [][]byte{key[:31], key, nil}}), []*auth0grpc.ConfigError{
+			fault("DPoP.NonceKeys[0]", "", "has 31 bytes; want at least 32, random ones"),
+			fault("DPoP.NonceKeys[2]", "", "has 0 bytes; want at least 32, random ones"),
+		}},
+		{"modes", func(c *auth0grpc.Config) {
+			c.DPoP, c.MTLS.Mode = auth0grpc.DPoP{Mode: 3, Authorities: []string{good}}, -1
+		}, []*auth0grpc.ConfigError{fault("DPoP.Mode", "3", mode), fault("MTLS.Mode", "-1", mode)}},
+		{"rows, together with the rest", func(c *auth0grpc.Config) {
+			c.Issuers = nil
+			c.Methods = map[string]auth0grpc.Rule{
+				"/a.B/C": auth0grpc.Authenticated().RequireDPoP(), "/a.B/D": auth0grpc.Authenticated().RequireMTLS(),
+				"/a.B/E": auth0grpc.Authenticated().RequireMTLS().RequireDPoP(), "/a.B/F": auth0grpc.Authenticated(),
+			}
+		}, []*auth0grpc.ConfigError{
+			fault("Issuers", "", `is required: the tenant's issuer, "https://TENANT.REGION.auth0.com/"`),
+			fault(`Methods["/a.B/C"]`, "authenticated, DPoP required", disabled),
+			fault(`Methods["/a.B/D"]`, "authenticated, mTLS required", disabled),
+			fault(`Methods["/a.B/E"]`, "authenticated, DPoP required, mTLS required", disabled),
+		}},
+		{"row of the other binding", func(c *auth0grpc.Config) {
+			c.MTLS.Mode = auth0grpc.BindingRequired
+			c.Methods = map[string]auth0grpc.Rule{"/a.B/C": auth0grpc.Authenticated().RequireDPoP(), "/a.B/D": auth0grpc.Authenticated().RequireMTLS()}
+		}, []*auth0grpc.ConfigError{fault(`Methods["/a.B/C"]`, "authenticated, DPoP required", disabled)}},
+		{"part of a rule", func(c *auth0grpc.Config) {
+			allowed(auth0grpc.DPoP{Authorities: []string{good}})(c)
+			c.Methods = map[string]auth0grpc.Rule{
+				"/a.B/C": auth0grpc.AllOf(auth0grpc.Authenticated().RequireDPoP()), "/a.B/D": auth0grpc.Public().RequireDPoP(),
+			}
+		}, []*auth0grpc.ConfigError{
+			fault(`Methods["/a.B/C"]`, "authenticated", "ReportOnly, Streams, RequireDPoP and RequireMTLS are for the whole rule of a row, not for a part of it"),
+			fault(`Methods["/a.B/D"]`, "public, DPoP required", "Public looks at no token, so it cannot require one that is bound"),
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			config := auth0grpc.Config{
+				Issuers: []string{"https://t.example/"}, Audiences: []string{"api"},
+				Methods: map[string]auth0grpc.Rule{"/a.B/C": auth0grpc.Authenticated()},
+			}
+			test.change(&config)
+			_, err := auth0grpc.New(config)
+			if diff := cmp.Diff(test.want, configErrors(err)); diff != "" {
+				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+			if err != nil && strings.Contains(err.Error(), "leak") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// configErrors are the faults that New or SetMethods joined.
+func configErrors(err error) []*auth0grpc.ConfigError {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return nil
+	}
+	var all []*auth0grpc.ConfigError
+	for _, err := range joined.Unwrap() {
+		all = append(all, err.(*auth0grpc.ConfigError))
+	}
+	return all
+}
+
+// SetMethods asks the same of rows as New, and keeps the old table.
+func TestSetMethodsChecksBindings(t *testing.T) {
+	bound := map[string]auth0grpc.Rule{
+		allMethods: auth0grpc.Authenticated().RequireDPoP(),
+		unaryCall:  auth0grpc.Authenticated().RequireMTLS(),
+	}
+	tenant, now := newTenant(t)
+	for _, test := range []struct {
+		name       string
+		dpop, mtls auth0grpc.BindingMode
+		want       []string // the rows at fault
+	}{
+		{"neither", 0, 0, []string{allMethods, unaryCall}},
+		{"DPoP", auth0grpc.BindingAllowed, 0, []string{unaryCall}},
+		{"mTLS", 0, auth0grpc.BindingRequired, []string{allMethods}},
+		{"both", auth0grpc.BindingRequired, auth0grpc.BindingAllowed, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			config := configFor(tenant, now)
+			config.DPoP = auth0grpc.DPoP{Mode: test.dpop, Authorities: []string{authority}}
+			config.MTLS.Mode = test.mtls
+			guard := mustNew(t, config)
+			before := guard.String()
+			err := guard.SetMethods(bound)
+			var rows []string
+			for _, fault := range configErrors(err) {
+				rows = append(rows, strings.TrimSuffix(strings.TrimPrefix(fault.Field, `Methods["`), `"]`))
+			}
+			if diff := cmp.Diff(test.want, rows); diff != "" {
+				t.Errorf("rows at fault (-want +got):\n%s", diff)
+			}
+			if kept := guard.String() == before; kept != (err != nil) {
+				t.Errorf("the old table stays: %t, after %v", kept, err)
+			}
+		})
+	}
+}
