@@ -139,7 +139,7 @@ func (s series) faultsOf(selector *parser.VectorSelector) (all []string) {
 		return []string{fmt.Sprintf("%s is not emitted; there are %q", selector.Name, slices.Sorted(maps.Keys(s)))}
 	}
 	for _, matcher := range selector.LabelMatchers {
-		if matcher.Name == labels.MetricName {
+		if matcher.Name == model.MetricNameLabel {
 			continue
 		}
 		values, ok := has[matcher.Name]
