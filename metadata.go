@@ -54,7 +54,12 @@ func parseCredential(values []string, takeDPoP bool) (credential, *refusal) {
 }
 
 func cutScheme(value, scheme string) (token string, ok bool) {
-	if len(value) <= len(scheme) || len(value) > len(scheme)+maxTokenBytes || !strings.EqualFold(value[:len(scheme)], scheme) {
+	if len(value) <= len(scheme) || len(value) > len(scheme)+maxTokenBytes {
+		return "", false
+	}
+	// Nearly everybody writes it as we do, and comparing without case costs more.
+	sent := value[:len(scheme)]
+	if sent != scheme && !strings.EqualFold(sent, scheme) {
 		return "", false
 	}
 	return value[len(scheme):], true
