@@ -397,6 +397,28 @@ func TestKeyRefresh(t *testing.T) {
 	}
 }
 
+// A panic of the hook is not that of the fetch, and the log hears of it.
+func TestPanicOfKeyRefreshHookIsContained(t *testing.T) {
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	lines := make(chan string, 1)
+	config.Logger = slog.New(slog.NewTextHandler(lineWriter(lines), nil))
+	config.OnKeyRefresh = func(auth0grpc.KeyRefresh) { panic("at the disco") }
+	if err := mustNew(t, config).Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if line := <-lines; !strings.Contains(line, "OnKeyRefresh panicked") {
+		t.Errorf("logged %q", line)
+	}
+}
+
+type lineWriter chan<- string
+
+func (w lineWriter) Write(line []byte) (int, error) {
+	w <- string(line)
+	return len(line), nil
+}
+
 func TestStats(t *testing.T) {
 	f := newFixture(t, nil)
 	check := func(want auth0grpc.Stats) {

@@ -238,7 +238,7 @@ func (i *Interceptor) String() string {
 		return ""
 	}
 	if i.reportOnly {
-		return "REPORT ONLY: no row is enforced\n\n" + t.String()
+		return "REPORT ONLY: what these rows refuse is let through\n\n" + t.String()
 	}
 	return t.String()
 }

@@ -78,7 +78,14 @@ func observer(config *Config) func(keyset.Refresh) {
 	if config.OnKeyRefresh == nil {
 		return nil
 	}
-	return func(r keyset.Refresh) { config.OnKeyRefresh(KeyRefresh(r)) }
+	return func(r keyset.Refresh) {
+		defer func() {
+			if p := recover(); p != nil {
+				config.Logger.Error("auth0grpc: Config.OnKeyRefresh panicked", "panic", p)
+			}
+		}()
+		config.OnKeyRefresh(KeyRefresh(r))
+	}
 }
 
 // verify returns what a token says once it is known to be genuine: from the
