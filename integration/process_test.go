@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// startLimit is how long a program of others may take to start.
+const startLimit = 30 * time.Second
+
 // A process is a program of others that runs beside the test until it ends.
 type process struct {
 	command *exec.Cmd
@@ -21,9 +24,17 @@ type process struct {
 	stderr  bytes.Buffer  // read after the end
 }
 
-// start runs a program and waits, at most a minute, for a line of standard
+// start runs a program and waits, for no longer than startLimit, for a line of standard
 // output that begins with "ready".
 func start(t testing.TB, command *exec.Cmd) *process {
+	t.Helper()
+	p := run(t, command)
+	p.ready = p.expect(t, "ready", startLimit)
+	return p
+}
+
+// run starts a program that is killed when the test ends.
+func run(t testing.TB, command *exec.Cmd) *process {
 	t.Helper()
 	p := &process{command: command, lines: make(chan string, 100), done: make(chan struct{})}
 	var err error
@@ -45,7 +56,6 @@ func start(t testing.TB, command *exec.Cmd) *process {
 			t.Logf("%s said: %s", command.Args, &p.stderr)
 		}
 	})
-	p.ready = p.expect(t, "ready", time.Minute)
 	return p
 }
 
