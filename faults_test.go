@@ -35,6 +35,7 @@ var update = flag.Bool("update", false, "rewrite the generated pages in docs/")
 // A provider is a tenant behind a transport that can be made to misbehave.
 type provider struct {
 	inner http.RoundTripper
+	busy  atomic.Int64 // requests under way
 
 	mu         sync.Mutex
 	fault      func(*http.Request) (*http.Response, error) // nil: behaves
@@ -66,6 +67,8 @@ func (p *provider) set(fault func(*http.Request) (*http.Response, error)) {
 }
 
 func (p *provider) RoundTrip(r *http.Request) (*http.Response, error) {
+	p.busy.Add(1)
+	defer p.busy.Add(-1)
 	p.mu.Lock()
 	p.count(r)
 	fault := p.fault
