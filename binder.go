@@ -111,17 +111,14 @@ func (b *binder) check(ctx context.Context, now time.Time, fullMethod string, r 
 			return refused
 		}
 	}
-	if b.dpop == BindingDisabled {
-		return nil // and no token with a key is supported
-	}
-	proofs := metadata.ValueFromIncomingContext(ctx, "dpop")
 	if c.cnf.key == "" {
 		// A client that proves possession of a key thinks that its token is bound.
-		if len(proofs) > 0 {
+		if b.dpop != BindingDisabled && len(metadata.ValueFromIncomingContext(ctx, "dpop")) > 0 {
 			return refusedStrayProof
 		}
 		return nil
 	}
+	proofs := metadata.ValueFromIncomingContext(ctx, "dpop")
 	if len(proofs) != 1 {
 		return refusedProofCount
 	}

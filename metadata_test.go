@@ -90,3 +90,46 @@ func FuzzAuthorization(f *testing.F) {
 		}
 	})
 }
+
+// With DPoP taken as well, the scheme is that of the text before the first space
+// and the rest is the token; where it is not taken nothing else changes.
+func FuzzCredential(f *testing.F) {
+	for _, value := range []string{
+		"DPoP", "DPoP ", "DPoP a", "dpop a.b.c", "DPOP  a", "DPoP\ta", "DPoPa", "Bearer a", "bearer DPoP a", "DPoP Bearer a", "DPo\u212a a", "\u0440 a",
+		"DPoP " + strings.Repeat("x", maxTokenBytes), "DPoP " + strings.Repeat("x", maxTokenBytes+1),
+	} {
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		by, refused := parseCredential([]string{value}, true)
+		without, refusedWithout := parseCredential([]string{value}, false)
+		name, token, found := strings.Cut(value, " ")
+		schemes := map[string]scheme{"bearer": schemeBearer, "dpop": schemeDPoP}
+		want, known := schemes[asciiLower(name)]
+		if accepted := found && known && token != "" && len(token) <= maxTokenBytes; accepted != (refused == nil) {
+			t.Fatalf("%q: %v", value, refused)
+		} else if accepted && by != (credential{want, token}) || !accepted && by != (credential{}) {
+			t.Errorf("%q: %+v", value, by)
+		}
+		if refused == nil && by.scheme == schemeDPoP {
+			if refusedWithout != refusedAuthorization || without != (credential{}) {
+				t.Errorf("%q where DPoP is not taken: %+v, %v", value, without, refusedWithout)
+			}
+		} else if without != by || refusedWithout != refused {
+			t.Errorf("%q: %+v, %v, and where DPoP is not taken %+v, %v", value, by, refused, without, refusedWithout)
+		}
+		if _, refused := parseCredential([]string{value, value}, true); refused != refusedAuthorization {
+			t.Errorf("%q twice: %v", value, refused)
+		}
+	})
+}
+
+// asciiLower is strings.ToLower for what a scheme is made of.
+func asciiLower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
+}
