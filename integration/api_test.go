@@ -146,8 +146,8 @@ func newGuard(t testing.TB, a *authority, address string, issuers []string, chan
 	return guard
 }
 
-// serve starts the API for tokens of the issuers.
-func serve(t testing.TB, a *authority, issuers []string, change func(*auth0grpc.Config)) *server {
+// serve starts the API for tokens of the issuers, and what else is registered.
+func serve(t testing.TB, a *authority, issuers []string, change func(*auth0grpc.Config), register ...func(*grpc.Server)) *server {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -156,6 +156,9 @@ func serve(t testing.TB, a *authority, issuers []string, change func(*auth0grpc.
 	s := &server{authority: a, address: listener.Addr().String()}
 	s.guard = newGuard(t, a, s.address, issuers, change)
 	s.grpc = newGRPCServer(s.guard, a.server)
+	for _, r := range register {
+		r(s.grpc)
+	}
 	go func() { _ = s.grpc.Serve(listener) }() // ends when the server is stopped
 	t.Cleanup(s.grpc.Stop)
 	return s
@@ -163,9 +166,9 @@ func serve(t testing.TB, a *authority, issuers []string, change func(*auth0grpc.
 
 // newGRPCServer asks clients for a certificate and verifies none: the token says
 // which one is wanted.
-func newGRPCServer(guard *auth0grpc.Interceptor, certificate tls.Certificate, more ...grpc.ServerOption) *grpc.Server {
+func newGRPCServer(guard *auth0grpc.Interceptor, certificate tls.Certificate) *grpc.Server {
 	secure := credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequestClientCert})
-	s := grpc.NewServer(append(append(guard.ServerOptions(), grpc.Creds(secure)), more...)...)
+	s := grpc.NewServer(append(guard.ServerOptions(), grpc.Creds(secure))...)
 	ordersv1.RegisterOrdersServer(s, orders{})
 	return s
 }
