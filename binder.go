@@ -167,16 +167,16 @@ func (b *binder) checkCertificate(ctx context.Context, c *claims) *refusal {
 		return refusedCertificate
 	}
 	// A connection has one *x509.Certificate for its life, so the hash is taken once
-	// for each token and connection. The pointer is weak: it keeps nothing alive,
-	// and it never equals that of another certificate.
-	pointer := weak.Make(certificate)
-	if last := c.heldBy.Load(); last != nil && *last == pointer {
+	// for each token and connection. The pointer is weak: it keeps nothing alive, and
+	// gives back that certificate or none.
+	if last := c.heldBy.Load(); last != nil && last.Value() == certificate {
 		return nil
 	}
 	sum := sha256.Sum256(certificate.Raw)
 	if base64.RawURLEncoding.EncodeToString(sum[:]) != c.cnf.certificate {
 		return refusedCertificate
 	}
+	pointer := weak.Make(certificate)
 	c.heldBy.Store(&pointer)
 	return nil
 }
