@@ -2,6 +2,7 @@ package auth0grpc
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"slices"
 	"time"
@@ -43,7 +44,9 @@ func (i *Interceptor) BackChannelLogout(clientIDs ...string) http.Handler {
 		token, refused := i.verifier.verifyLogout(r.Context(), r.PostFormValue("logout_token"), clientIDs)
 		switch {
 		case refused != nil && refused.kind == ErrInvalidToken:
-			http.Error(w, `{"error":"invalid_request"}`, http.StatusBadRequest)
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusBadRequest)
+			io.WriteString(w, `{"error":"invalid_request"}`)
 			return
 		case refused != nil:
 			http.Error(w, "the keys of the issuer are unavailable", http.StatusServiceUnavailable)

@@ -6,7 +6,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -131,64 +130,17 @@ func (s *streams) endRevoked(v *verifier) {
 	}
 }
 
-// A guardedStream is a stream that was opened with a token. Its handler runs on
-// a goroutine of its own, one for each stream: nothing but the return of the
-// interceptor ends a gRPC stream on the server's side, and that is to happen
-// also while the handler blocks in RecvMsg or SendMsg or computes.
-type guardedStream struct {
-	grpc.ServerStream
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	claims *claims
-
-	over       atomic.Bool // it was ended by us: what the handler still tries fails
-	revoked    chan struct{}
-	revokeOnce sync.Once
-	done       chan error // the handler's own end
-}
-
-func (g *guardedStream) revoke() { g.revokeOnce.Do(func() { close(g.revoked) }) }
-
-// Context returns the context of the call with the token. It ends with the
-// stream; where we end it, context.Cause tells why.
-func (g *guardedStream) Context() context.Context { return g.ctx }
-
-func (g *guardedStream) RecvMsg(m any) error {
-	if g.over.Load() {
-		return context.Cause(g.ctx)
-	}
-	return g.ended(g.ServerStream.RecvMsg(m))
-}
-
-func (g *guardedStream) SendMsg(m any) error {
-	if g.over.Load() {
-		return context.Cause(g.ctx)
-	}
-	return g.ended(g.ServerStream.SendMsg(m))
-}
-
-// ended gives a handler that was blocked when the stream ended the reason, and
-// not just that its context is gone.
-func (g *guardedStream) ended(err error) error {
-	if err != nil && g.over.Load() {
-		return context.Cause(g.ctx)
-	}
-	return err
-}
-
 // serveStream runs the handler of a stream that was opened with a token, until
 // it returns or the stream is to end; then a *refusal says why.
 func (i *Interceptor) serveStream(ctx context.Context, v *verdict, srv any, stream grpc.ServerStream, handler grpc.StreamHandler) error {
-	g := &guardedStream{ServerStream: stream, claims: v.claims, revoked: make(chan struct{}), done: make(chan error, 1)}
+	g := &guardedStream{ServerStream: stream, claims: v.claims, revoked: make(chan struct{}, 1), done: make(chan handled, 1)}
 	g.ctx, g.cancel = context.WithCancelCause(ctx)
 	defer g.cancel(nil)
 	i.streams.add(g)
 	defer i.streams.remove(g)
 	// Whoever revoked between the decision and add did not see this stream.
-	if refused := i.verifier.checkRevoked(g.claims, i.verifier.now()); refused != nil {
-		v.refused = refused
-		refused.send(ctx, i.challenge(v))
-		return refused
+	if why := i.verifier.checkRevoked(g.claims, i.verifier.now()); why != nil && !i.letBe(ctx, v, why) {
+		return i.refuseStream(ctx, v, why)
 	}
 	deadline, limited := i.streamDeadline(v)
 	if limited {
@@ -196,15 +148,48 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, srv any, stre
 		_ = grpc.SetHeader(ctx, metadata.Pairs(StreamTTLHeader, strconv.FormatInt(ttl, 10)))
 	}
 	go i.handle(g, srv, handler)
-	ended, err := i.await(g, deadline, limited)
-	if ended == nil {
-		return err
+	for {
+		why, end := i.await(g, deadline, limited)
+		if why != nil && i.letBe(ctx, v, why) {
+			limited = limited && why != refusedExpired
+			continue
+		}
+		if why != nil && !g.end(why) {
+			why, end = nil, <-g.done
+		}
+		if why != nil {
+			err := i.refuseStream(ctx, v, why)
+			g.clear(ctx, why)
+			return err
+		}
+		if end.panicked != nil {
+			panic(end.panicked)
+		}
+		return end.err
 	}
-	g.cancel(ended) // first the cause, then over: who sees over finds the cause
-	g.over.Store(true)
-	v.refused = ended
-	ended.send(ctx, i.challenge(v))
-	return ended
+}
+
+// refuseStream is the end of a stream that is not to go on.
+func (i *Interceptor) refuseStream(ctx context.Context, v *verdict, why *refusal) error {
+	v.refused = why
+	why.send(ctx, i.challenge(v))
+	return why
+}
+
+// letBe reports whether a stream that should end goes on because nothing is
+// enforced, and tells of it.
+func (i *Interceptor) letBe(ctx context.Context, v *verdict, why *refusal) bool {
+	would := *v
+	would.refused, would.reported = why, true
+	if !i.reports(&would) {
+		return false
+	}
+	i.remind(ctx, i.verifier.now())
+	if i.onDecision != nil {
+		fullMethod, _ := grpc.Method(ctx)
+		i.tell(ctx, would.decision(fullMethod, 0))
+	}
+	return true
 }
 
 // streamDeadline returns when the stream is to end, and whether it is.
@@ -218,7 +203,7 @@ func (i *Interceptor) streamDeadline(v *verdict) (time.Time, bool) {
 
 // await waits for the handler, the deadline or a revocation, whichever is first,
 // and returns why the stream is to end, or how the handler ended.
-func (i *Interceptor) await(g *guardedStream, deadline time.Time, limited bool) (*refusal, error) {
+func (i *Interceptor) await(g *guardedStream, deadline time.Time, limited bool) (*refusal, handled) {
 	for {
 		var fire <-chan time.Time
 		stop := func() bool { return true }
@@ -226,19 +211,16 @@ func (i *Interceptor) await(g *guardedStream, deadline time.Time, limited bool) 
 			fire, stop = i.streams.timer(deadline.Sub(i.verifier.now()))
 		}
 		select {
-		case err := <-g.done:
+		case end := <-g.done:
 			stop()
-			if p, ok := err.(*StreamPanic); ok {
-				panic(p)
-			}
-			return nil, err
+			return nil, end
 		case <-g.revoked:
 			stop()
-			return refusedRevoked, nil
+			return refusedRevoked, handled{}
 		case <-fire:
 			// The clock may have been set back meanwhile; then wait again.
 			if !i.verifier.now().Before(deadline) {
-				return refusedExpired, nil
+				return refusedExpired, handled{}
 			}
 		}
 	}
@@ -247,15 +229,16 @@ func (i *Interceptor) await(g *guardedStream, deadline time.Time, limited bool) 
 // handle runs the handler and reports its end: its error, its panic, or that it
 // left its goroutine.
 func (i *Interceptor) handle(g *guardedStream, srv any, handler grpc.StreamHandler) {
-	err := status.Error(codes.Internal, "auth0grpc: the handler left its goroutine")
+	end := handled{err: status.Error(codes.Internal, "auth0grpc: the handler left its goroutine")}
 	defer func() {
 		if p := recover(); p != nil {
-			err = &StreamPanic{Value: p, Stack: debug.Stack()}
-			if g.over.Load() { // nobody waits for it any more, and it must not bring the server down
-				i.logger.ErrorContext(g.ctx, "auth0grpc: the handler of an ended stream panicked", "panic", err)
-			}
+			end.panicked = &StreamPanic{Value: p, Stack: debug.Stack()}
 		}
-		g.done <- err
+		if g.settled.CompareAndSwap(false, true) {
+			g.done <- end
+		} else if end.panicked != nil { // nobody waits for it any more, and it must not bring the server down
+			i.logger.ErrorContext(g.ctx, "auth0grpc: the handler of an ended stream panicked", "panic", end.panicked)
+		}
 	}()
-	err = handler(srv, g)
+	end.err = handler(srv, g)
 }

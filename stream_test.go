@@ -1,270 +1,1104 @@
 package auth0grpc_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
+	"net"
+	"runtime"
+	"runtime/pprof"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
 
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// patient is a service whose stream tells that it is open and then waits for a
-// message that never comes, or for the end of its context.
-type patient struct {
-	testgrpc.UnimplementedTestServiceServer
-	open chan struct{}
-	end  chan error // how RecvMsg ended
+var revoked = invalid("TOKEN_REVOKED", "the access token has been revoked")
+
+// Timers are those of the streams, on a clock that a test moves.
+type timers struct {
+	*clock
+	mu  sync.Mutex
+	all []*timer
 }
 
-func (p patient) FullDuplexCall(stream testgrpc.TestService_FullDuplexCallServer) error {
-	p.open <- struct{}{}
-	_, err := stream.Recv()
-	if err == io.EOF {
-		return nil
+type timer struct {
+	asked   time.Duration
+	due     time.Time
+	fire    chan time.Time
+	stopped bool
+	fired   bool
+}
+
+func (ts *timers) start(d time.Duration) (<-chan time.Time, func() bool) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t := &timer{asked: d, due: ts.Now().Add(d), fire: make(chan time.Time, 1)}
+	ts.all = append(ts.all, t)
+	return t.fire, func() bool {
+		ts.mu.Lock()
+		defer ts.mu.Unlock()
+		t.stopped = true
+		return !t.fired
 	}
-	<-stream.Context().Done()
-	p.end <- errors.Join(context.Cause(stream.Context()), stream.Send(&testgrpc.StreamingOutputCallResponse{}))
-	return err
 }
 
-// A longCall is an open stream with a token of an hour.
-type longCall struct {
-	guard  *auth0grpc.Interceptor
-	clock  *clock
-	tenant *auth0grpctest.Tenant
-	fire   chan time.Time
-	asked  chan time.Duration // what the timer was set to
-	p      patient
-	stream testgrpc.TestService_FullDuplexCallClient
+// Advance moves the clock and fires what is due.
+func (ts *timers) Advance(d time.Duration) {
+	ts.clock.Advance(d)
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for _, t := range ts.all {
+		if !t.fired && !t.stopped && !ts.Now().Before(t.due) {
+			t.fired = true
+			t.fire <- ts.Now()
+		}
+	}
 }
 
-func openLongCall(t *testing.T, change func(*auth0grpc.Config)) *longCall {
-	t.Helper()
-	c := &longCall{fire: make(chan time.Time), asked: make(chan time.Duration, 8), p: patient{open: make(chan struct{}, 1), end: make(chan error, 1)}}
-	c.tenant, c.clock = newTenant(t)
-	config := configFor(c.tenant, c.clock)
-	config.Logger = slog.New(slog.DiscardHandler)
+// expire waits for a stream to set its timer, and then moves the clock.
+func (ts *timers) expire(tb testing.TB, d time.Duration) {
+	tb.Helper()
+	eventually(tb, "a timer runs", func() bool { _, running := ts.asked(); return running == 1 })
+	ts.Advance(d)
+}
+
+// fireAll fires whatever the clock says.
+func (ts *timers) fireAll() {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for _, t := range ts.all {
+		if !t.fired && !t.stopped {
+			t.fired = true
+			t.fire <- ts.Now()
+		}
+	}
+}
+
+// asked returns the duration of every timer so far, and running how many have
+// neither fired nor been stopped.
+func (ts *timers) asked() (all []time.Duration, running int) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for _, t := range ts.all {
+		all = append(all, t.asked)
+		if !t.fired && !t.stopped {
+			running++
+		}
+	}
+	return all, running
+}
+
+// A scripted is a fixture whose streaming methods all run one handler.
+type scripted struct {
+	*fixture
+	timers  *timers
+	handler func(grpc.ServerStream) error
+
+	mu        sync.Mutex
+	decisions []auth0grpc.Decision
+}
+
+// newScripted serves handler over every transport. change may be nil; options
+// come before those of the interceptor.
+func newScripted(tb testing.TB, change func(*auth0grpc.Config), handler func(grpc.ServerStream) error, options ...grpc.ServerOption) *scripted {
+	tb.Helper()
+	s := &scripted{fixture: &fixture{conns: map[string]*grpc.ClientConn{}}, handler: handler}
+	s.tenant, s.clock = newTenant(tb)
+	s.timers = &timers{clock: s.clock}
+	config := configFor(s.tenant, s.clock)
+	config.OnDecision = func(_ context.Context, d auth0grpc.Decision) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.decisions = append(s.decisions, d)
+	}
 	if change != nil {
 		change(&config)
 	}
-	c.guard = mustNew(t, config)
-	c.guard.SetTimer(func(d time.Duration) (<-chan time.Time, func() bool) {
-		c.asked <- d
-		return c.fire, func() bool { return true }
-	})
-	server := grpc.NewServer(c.guard.ServerOptions()...)
-	testgrpc.RegisterTestServiceServer(server, c.p)
-	token := c.tenant.Token(claims{"scope": "read:orders", "exp": today.Add(time.Hour)})
-	stream, err := testgrpc.NewTestServiceClient(auth0grpctest.Connect(t, server, token)).FullDuplexCall(t.Context())
+	s.guard = mustNew(tb, config)
+	s.guard.SetTimer(s.timers.start)
+	options = append([]grpc.ServerOption{grpc.ChainUnaryInterceptor(s.observeUnary), grpc.ChainStreamInterceptor(s.observeStream)}, options...)
+	s.server = grpc.NewServer(append(options, s.guard.ServerOptions()...)...)
+	testgrpc.RegisterTestServiceServer(s.server, script{s: s})
+	s.conns["bufconn"] = auth0grpctest.Connect(tb, s.server, "")
+	s.conns["tcp"] = s.dialTCP(tb)
+	s.conns["ServeHTTP"] = s.dialHTTP(tb)
+	return s
+}
+
+type script struct {
+	testgrpc.UnimplementedTestServiceServer
+	s *scripted
+}
+
+func (script) UnaryCall(ctx context.Context, _ *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
+	return &testgrpc.SimpleResponse{}, mark(ctx)
+}
+
+func (h script) StreamingOutputCall(_ *testgrpc.StreamingOutputCallRequest, stream testgrpc.TestService_StreamingOutputCallServer) error {
+	return h.s.handler(stream)
+}
+
+func (h script) StreamingInputCall(stream testgrpc.TestService_StreamingInputCallServer) error {
+	return h.s.handler(stream)
+}
+
+func (h script) FullDuplexCall(stream testgrpc.TestService_FullDuplexCallServer) error {
+	return h.s.handler(stream)
+}
+
+// open opens a stream with the authorization values, and for a method that takes
+// one message sends it.
+func (s *scripted) open(tb testing.TB, transport string, m method, authorization ...string) grpc.ClientStream {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	tb.Cleanup(cancel)
+	for _, value := range authorization {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", value)
+	}
+	stream, err := s.conns[transport].NewStream(ctx, &m.desc, m.name)
 	if err != nil {
+		tb.Fatal(err)
+	}
+	if !m.desc.ClientStreams {
+		if err := errors.Join(stream.SendMsg(&testgrpc.StreamingOutputCallRequest{}), stream.CloseSend()); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return stream
+}
+
+// finish receives until the stream ends.
+func finish(stream grpc.ClientStream, transport string) (r result) {
+	for r.err == nil {
+		r.err = stream.RecvMsg(&testgrpc.StreamingOutputCallResponse{})
+	}
+	if r.err == io.EOF {
+		r.err = nil
+	}
+	r.header, _ = stream.Header()
+	r.trailer, r.overHTTP = stream.Trailer(), transport == "ServeHTTP"
+	return r
+}
+
+// told waits for the n-th decision and returns all.
+func (s *scripted) told(tb testing.TB, n int) (all []auth0grpc.Decision) {
+	tb.Helper()
+	eventually(tb, "the hook is told", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		all = append([]auth0grpc.Decision(nil), s.decisions...)
+		return len(all) >= n
+	})
+	return all
+}
+
+func outcomes(all []auth0grpc.Decision) (names []string) {
+	for _, d := range all {
+		names = append(names, strings.TrimSuffix(string(d.Outcome)+" "+string(d.Reason), " "))
+	}
+	return names
+}
+
+// eventually waits until something is so. It gives a busy machine a while.
+func eventually(tb testing.TB, what string, so func() bool) {
+	tb.Helper()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for start := time.Now(); !so(); <-again.C {
+		if time.Since(start) > 20*time.Second {
+			tb.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// handlers returns the number of goroutines that run the handler of a guarded
+// stream.
+func handlers(tb testing.TB) int {
+	tb.Helper()
+	var profile bytes.Buffer
+	if err := pprof.Lookup("goroutine").WriteTo(&profile, 2); err != nil {
+		tb.Fatal(err)
+	}
+	count := 0
+	for stack := range strings.SplitSeq(profile.String(), "\n\n") {
+		if strings.Contains(stack, "auth0grpc.(*Interceptor).handle(") {
+			count++
+		}
+	}
+	return count
+}
+
+var streamShapes = shapes[1:]
+
+// While a handler does any of these, its stream has to end all the same.
+var doings = []struct {
+	name  string
+	sends bool // the header is on its way already
+	do    func(stream grpc.ServerStream, release <-chan struct{}) error
+}{
+	{"blocked in Recv", false, func(stream grpc.ServerStream, _ <-chan struct{}) error {
+		for {
+			if err := stream.RecvMsg(&testgrpc.StreamingInputCallRequest{}); err != nil {
+				return err
+			}
+		}
+	}},
+	{"blocked in Send", true, func(stream grpc.ServerStream, _ <-chan struct{}) error {
+		body := &testgrpc.StreamingOutputCallResponse{Payload: &testgrpc.Payload{Body: make([]byte, 32<<10)}}
+		for {
+			if err := stream.SendMsg(body); err != nil {
+				return err
+			}
+		}
+	}},
+	{"computing", false, func(_ grpc.ServerStream, release <-chan struct{}) error {
+		for {
+			select {
+			case <-release:
+				return errors.New("nobody hears this")
+			default:
+				runtime.Gosched()
+			}
+		}
+	}},
+	{"idle", false, func(stream grpc.ServerStream, _ <-chan struct{}) error {
+		<-stream.Context().Done()
+		return context.Cause(stream.Context())
+	}},
+}
+
+// CVE-2022-39340 and others let a stream live on what was checked once; theirs
+// outlived their tokens by hours.
+func TestStreamEndsAtExpiry(t *testing.T) {
+	for _, doing := range doings {
+		for _, transport := range []string{"bufconn", "tcp", "ServeHTTP"} {
+			for _, m := range streamShapes {
+				if doing.name == "blocked in Recv" && !m.desc.ClientStreams || doing.name == "blocked in Send" && !m.desc.ServerStreams {
+					continue
+				}
+				t.Run(doing.name+"/"+transport+m.name, func(t *testing.T) {
+					t.Parallel()
+					release, started := make(chan struct{}), make(chan context.Context, 1)
+					ended := make(chan error, 1)
+					s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+						started <- stream.Context()
+						err := doing.do(stream, release)
+						ended <- err
+						return err
+					})
+					defer close(release)
+					token := s.token(claims{"exp": today.Add(time.Minute)})
+					stream := s.open(t, transport, m, bearer(token)...)
+					ctx := <-started
+					if doing.sends {
+						<-time.After(50 * time.Millisecond) // until the window is full; if not, another case is tested
+					}
+					if ctx.Err() != nil {
+						t.Fatalf("ended before its time: %v", context.Cause(ctx))
+					}
+					s.timers.expire(t, time.Minute)
+					<-ctx.Done()
+					cause := context.Cause(ctx)
+					if reason, _ := auth0grpc.ReasonFromError(cause); !errors.Is(cause, auth0grpc.ErrInvalidToken) || reason != auth0grpc.ReasonTokenExpired {
+						t.Errorf("cause in the handler = %v", cause)
+					}
+					left := func() {
+						if doing.name == "computing" {
+							return
+						}
+						if err := <-ended; err != cause {
+							t.Errorf("the handler was left with %v, want the cause %v", err, cause)
+						}
+					}
+					// Behind ServeHTTP all writing is done by one goroutine of net/http, which
+					// a full window blocks until the client reads or goes: gRPC can neither
+					// send a status nor call its handler back before.
+					late := doing.sends && transport == "ServeHTTP"
+					if !late {
+						left()
+					}
+					got := finish(stream, transport)
+					if late {
+						left()
+					}
+					eventually(t, "the outer interceptor is told", func() bool {
+						s.fixture.mu.Lock()
+						defer s.fixture.mu.Unlock()
+						got.outer = s.outer
+						return got.outer != nil
+					})
+					if doing.sends { // the header has left already, without a challenge
+						if got.header.Get("www-authenticate") != nil || got.header.Get(auth0grpc.StreamTTLHeader) == nil {
+							t.Errorf("header %v", got.header)
+						}
+						got.header = metadata.Pairs("www-authenticate", expired.challenge)
+					}
+					expired.check(t, got, token)
+				})
+			}
+		}
+	}
+}
+
+// Tokens of a real third of a second, on the real clock.
+func TestStreamEndsInTime(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	config := configFor(tenant, &clock{})
+	config.Now = nil
+	guard := mustNew(t, config)
+	server := grpc.NewServer(guard.ServerOptions()...)
+	h := script{s: &scripted{handler: func(stream grpc.ServerStream) error { return drain(stream) }}}
+	testgrpc.RegisterTestServiceServer(server, h)
+	conn := auth0grpctest.Connect(t, server, "")
+	if err := guard.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c.stream = stream
-	<-c.p.open
-	return c
-}
-
-// ends asserts that the stream ends with the outcome, for client and handler.
-func (c *longCall) ends(t *testing.T, want outcome) {
-	t.Helper()
-	_, err := c.stream.Recv()
-	if reason, _ := auth0grpc.ReasonFromError(err); reason != want.reason {
-		t.Errorf("the client has %v, want %s", err, want.reason)
-	}
-	if err := <-c.p.end; !errors.Is(err, want.kind) {
-		t.Errorf("the handler has %v, want %v", err, want.kind)
-	}
-}
-
-func TestStreamEndsWithItsToken(t *testing.T) {
-	for name, test := range map[string]struct {
-		change func(*auth0grpc.Config)
-		want   time.Duration
-	}{
-		"by default":    {nil, time.Hour},
-		"with skew":     {func(c *auth0grpc.Config) { c.ClockSkew = time.Minute }, time.Hour + time.Minute},
-		"after a while": {func(c *auth0grpc.Config) { c.Streams = auth0grpc.EndAfter(time.Minute) }, time.Hour + time.Minute},
-		"by its row": {func(c *auth0grpc.Config) {
-			c.Streams = auth0grpc.RunOn()
-			c.Methods[allMethods] = c.Methods[allMethods].Streams(auth0grpc.EndAtExpiry())
-		}, time.Hour},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := openLongCall(t, test.change)
-			if got := <-c.asked; got != test.want {
-				t.Errorf("timer set to %v, want %v", got, test.want)
+	// The bound is for an idle machine, which one that runs tests is not: it has
+	// to be met once in a few attempts.
+	const bound, attempts = 100 * time.Millisecond, 5
+	for _, m := range streamShapes[1:] {
+		t.Run(m.name, func(t *testing.T) {
+			for attempt := range attempts {
+				expiry := time.Now().Add(350 * time.Millisecond)
+				token := tenant.Token(claims{"scope": "read:orders", "exp": float64(expiry.UnixMicro()) / 1e6})
+				ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token)
+				stream, err := conn.NewStream(ctx, &m.desc, m.name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := finish(stream, "")
+				late := time.Since(expiry)
+				if reason, _ := auth0grpc.ReasonFromError(got.err); reason != auth0grpc.ReasonTokenExpired || late < -time.Millisecond {
+					t.Fatalf("ended %v after expiry: %v", late, got.err)
+				}
+				t.Logf("ended %v after expiry", late)
+				if late <= bound {
+					return
+				}
+				if attempt == attempts-1 {
+					t.Errorf("ended later than %v after expiry in each of %d attempts", bound, attempts)
+				}
 			}
-			c.fire <- today // the clock says that it is too early: wait again
-			if got := <-c.asked; got != test.want {
-				t.Errorf("timer set again to %v, want %v", got, test.want)
-			}
-			c.clock.Advance(test.want)
-			c.fire <- today
-			c.ends(t, expired)
 		})
 	}
 }
 
-func TestStreamRunsOn(t *testing.T) {
-	c := openLongCall(t, func(c *auth0grpc.Config) { c.Streams = auth0grpc.RunOn() })
-	c.clock.Advance(48 * time.Hour)
-	if n := c.guard.Stats().OpenStreams; n != 1 {
-		t.Errorf("%d open streams, want 1", n)
+func TestStreamPolicies(t *testing.T) {
+	const life = 90*time.Second + 300*time.Millisecond
+	policy := func(p auth0grpc.StreamPolicy) func(*auth0grpc.Config) {
+		return func(c *auth0grpc.Config) { c.Streams = p }
 	}
-	c.stream.CloseSend()
-	if _, err := c.stream.Recv(); err != io.EOF {
-		t.Errorf("Recv = %v, want EOF", err)
-	}
-	if len(c.asked) != 0 {
-		t.Errorf("a timer was set to %v", <-c.asked)
-	}
-}
-
-// A revocation ends the streams of its tokens and no others, and refuses the
-// token from then on; who logs in again is let in.
-func TestRevoke(t *testing.T) {
-	c := openLongCall(t, nil)
-	token := c.tenant.Token(claims{"scope": "read:orders"})
-	decideOnce(t, c.guard, unaryCall, passes, token)
-	c.clock.Advance(time.Minute)
-	if err := c.guard.Revoke(t.Context(), auth0grpc.Revocation{Subject: "auth0|other"}); err != nil {
-		t.Fatal(err)
-	}
-	decideOnce(t, c.guard, unaryCall, passes, token)
-	if err := c.guard.Revoke(t.Context(), auth0grpc.Revocation{Subject: auth0grpctest.Subject}); err != nil {
-		t.Fatal(err)
-	}
-	c.ends(t, invalid("TOKEN_REVOKED", ""))
-	revoked := invalid("TOKEN_REVOKED", "the access token has been revoked")
-	decideOnce(t, c.guard, unaryCall, revoked, token)
-	decideOnce(t, c.guard, unaryCall, passes, c.tenant.Token(claims{"scope": "read:orders"}))
-	if err := c.guard.Revoke(t.Context(), auth0grpc.Revocation{}); err == nil {
-		t.Error("a revocation of everybody by mistake was accepted")
-	}
-}
-
-// Replicas hear of each other's revocations, also of those before they followed.
-func TestFollowRevocations(t *testing.T) {
-	tenant, now := newTenant(t)
-	config := configFor(tenant, now)
-	config.RevocationFeed = auth0grpc.NewRevocationFeed(0)
-	one, two := mustNew(t, config), mustNew(t, config)
-	token := tenant.Token(claims{"scope": "read:orders"})
-	decideOnce(t, two, unaryCall, passes, token)
-	now.Advance(time.Second)
-	if err := one.Revoke(t.Context(), auth0grpc.Revocation{ClientID: auth0grpctest.ClientID}); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	stop() // what was published is applied all the same
-	if err := two.FollowRevocations(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("FollowRevocations = %v, want context.Canceled", err)
-	}
-	decideOnce(t, two, unaryCall, invalid("TOKEN_REVOKED", "the access token has been revoked"), token)
-	config.RevocationFeed = nil
-	if err := mustNew(t, config).FollowRevocations(t.Context()); err == nil {
-		t.Error("FollowRevocations without a feed returned nil")
-	}
-}
-
-func TestBackChannelLogout(t *testing.T) {
-	tenant, now := newTenant(t)
-	guard := mustNew(t, configFor(tenant, now))
-	handler := guard.BackChannelLogout(auth0grpctest.ClientID)
-	post := func(token string) int {
-		form := strings.NewReader(url.Values{"logout_token": {token}}.Encode())
-		request := httptest.NewRequest(http.MethodPost, "/logout", form)
-		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		recorder := httptest.NewRecorder()
-		handler.ServeHTTP(recorder, request)
-		return recorder.Code
-	}
-	access := tenant.Token(claims{"scope": "read:orders"})
-	good := tenant.LogoutToken(nil)
-	tenant.SetDown(true)
-	if got := post(good); got != http.StatusServiceUnavailable {
-		t.Errorf("keys down: %d, want 503", got)
-	}
-	tenant.SetDown(false)
-	if err := guard.Ready(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for name, token := range map[string]string{
-		"none": "", "garbage": "a.b.c", "access token": access, "ID token": tenant.IDToken(nil), "oversize": strings.Repeat("a", 20<<10),
-		"other client": tenant.LogoutToken(claims{"aud": "leak"}), "other issuer": tenant.LogoutToken(claims{"iss": "https://leak.example.com/"}),
-		"no subject": tenant.LogoutToken(claims{"sub": nil}), "expired": tenant.LogoutToken(claims{"exp": today.Add(-time.Hour)}),
-		"none alg": tenant.Sign(claims{"alg": "none"}, claims{}) + "AA", "bad signature": good[:len(good)-2],
-		"from the future": tenant.LogoutToken(claims{"iat": today.Add(time.Hour), "exp": today.Add(2 * time.Hour)}),
-		"unknown kid":     tenant.Sign(claims{"kid": "leak"}, claims{"iss": tenant.Issuer(), "aud": auth0grpctest.ClientID}),
-	} {
-		if got := post(token); got != http.StatusBadRequest {
-			t.Errorf("%s: %d, want 400", name, got)
+	row := func(server, row auth0grpc.StreamPolicy) func(*auth0grpc.Config) {
+		return func(c *auth0grpc.Config) {
+			c.Streams = server
+			c.Methods[streamShapes[2].name] = auth0grpc.Scopes("read:orders").Streams(row)
 		}
 	}
-	decideOnce(t, guard, unaryCall, passes, access)
-	if got := post(good); got != http.StatusOK {
-		t.Errorf("logout: %d, want 200", got)
+	tests := []struct {
+		name   string
+		change func(*auth0grpc.Config)
+		want   time.Duration // 0: runs on
+		ttl    string
+	}{
+		{"default", nil, life, "90"},
+		{"at expiry", policy(auth0grpc.EndAtExpiry()), life, "90"},
+		{"clock skew", func(c *auth0grpc.Config) { c.ClockSkew = 20 * time.Second }, life + 20*time.Second, "110"},
+		{"after a grace", policy(auth0grpc.EndAfter(10 * time.Second)), life + 10*time.Second, "100"},
+		{"run on", policy(auth0grpc.RunOn()), 0, ""},
+		{"row ends, server runs on", row(auth0grpc.RunOn(), auth0grpc.EndAtExpiry()), life, "90"},
+		{"row runs on, server ends", row(auth0grpc.EndAtExpiry(), auth0grpc.RunOn()), 0, ""},
+		{"row has a grace of its own", row(auth0grpc.EndAfter(time.Second), auth0grpc.EndAfter(time.Minute)), life + time.Minute, "150"},
+		{"skew and grace", func(c *auth0grpc.Config) {
+			c.Streams, c.ClockSkew = auth0grpc.EndAfter(10*time.Second), 20*time.Second
+		}, life + 30*time.Second, "120"},
 	}
-	decideOnce(t, guard, unaryCall, invalid("TOKEN_REVOKED", "the access token has been revoked"), access)
-	recorder := httptest.NewRecorder()
-	handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/logout", nil))
-	if recorder.Code != http.StatusMethodNotAllowed {
-		t.Errorf("GET: %d, want 405", recorder.Code)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScripted(t, test.change, func(stream grpc.ServerStream) error {
+				if err := stream.SendHeader(nil); err != nil {
+					return err
+				}
+				return drain(stream)
+			})
+			exp := float64(today.Add(life).UnixMilli()) / 1e3
+			stream := s.open(t, "tcp", streamShapes[2], bearer(s.token(claims{"exp": exp}))...)
+			header, err := stream.Header()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(header.Get(auth0grpc.StreamTTLHeader), " "); got != test.ttl {
+				t.Errorf("%s = %q, want %q", auth0grpc.StreamTTLHeader, got, test.ttl)
+			}
+			if test.want == 0 {
+				s.timers.Advance(1000 * time.Hour)
+				if err := stream.CloseSend(); err != nil {
+					t.Fatal(err)
+				}
+				if got := finish(stream, "tcp"); got.err != nil {
+					t.Errorf("ended with %v, want a stream that runs on", got.err)
+				}
+				if asked, _ := s.timers.asked(); asked != nil {
+					t.Errorf("timers of %v for a stream that runs on", asked)
+				}
+				return
+			}
+			eventually(t, "a timer runs", func() bool { _, running := s.timers.asked(); return running == 1 })
+			asked, _ := s.timers.asked()
+			if diff := test.want - asked[0]; len(asked) != 1 || diff < -time.Millisecond || diff > time.Millisecond {
+				t.Errorf("timers of %v, want one of %v", asked, test.want)
+			}
+			s.timers.Advance(test.want - time.Second)
+			if n := s.guard.Stats().OpenStreams; n != 1 {
+				t.Errorf("%d open streams a second before the end", n)
+			}
+			s.timers.Advance(time.Second + time.Millisecond)
+			if reason, _ := auth0grpc.ReasonFromError(finish(stream, "tcp").err); reason != auth0grpc.ReasonTokenExpired {
+				t.Errorf("reason %q", reason)
+			}
+		})
 	}
 }
 
-// A panic of a stream's handler reaches the interceptors outside with its stack.
-func TestStreamPanic(t *testing.T) {
+func TestStreamPolicyFaults(t *testing.T) {
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	config.Streams = auth0grpc.EndAfter(0)
+	config.Methods[unaryCall] = auth0grpc.Scopes("a").Streams(auth0grpc.EndAfter(-time.Second))
+	_, err := auth0grpc.New(config)
+	if err == nil || strings.Count(err.Error(), "want a positive grace") != 2 {
+		t.Errorf("New = %v, want two faults", err)
+	}
+	for policy, want := range map[auth0grpc.StreamPolicy]string{
+		{}:                              "streams end at expiry",
+		auth0grpc.EndAtExpiry():         "streams end at expiry",
+		auth0grpc.EndAfter(time.Minute): "streams end 1m0s after expiry",
+		auth0grpc.RunOn():               "streams run on",
+	} {
+		if got := policy.String(); got != want {
+			t.Errorf("String() = %q, want %q", got, want)
+		}
+	}
+}
+
+// A timer runs on the monotonic clock; the wall clock may have been set back
+// under it, and then the token is still good.
+func TestClockSetBack(t *testing.T) {
+	s := newScripted(t, nil, drain)
+	stream := s.open(t, "tcp", streamShapes[2], bearer(s.token(claims{"exp": today.Add(time.Hour)}))...)
+	eventually(t, "a timer runs", func() bool { _, running := s.timers.asked(); return running == 1 })
+	s.clock.Advance(-10 * time.Minute)
+	s.timers.fireAll()
+	eventually(t, "it is armed again", func() bool { asked, _ := s.timers.asked(); return len(asked) == 2 })
+	asked, running := s.timers.asked()
+	if diff := cmp.Diff([]time.Duration{time.Hour, 70 * time.Minute}, asked); diff != "" || running != 1 {
+		t.Errorf("%d timers running; (-want +got):\n%s", running, diff)
+	}
+	s.timers.Advance(70 * time.Minute)
+	if reason, _ := auth0grpc.ReasonFromError(finish(stream, "tcp").err); reason != auth0grpc.ReasonTokenExpired {
+		t.Errorf("reason %q", reason)
+	}
+}
+
+// Whatever ends a stream, nothing of ours is left of it, and while it is open
+// there is one goroutine and one timer, however many messages it carries.
+func TestNothingOutlivesAStream(t *testing.T) {
+	s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+		for {
+			var m testgrpc.StreamingOutputCallRequest
+			switch err := stream.RecvMsg(&m); {
+			case err == io.EOF:
+				return nil
+			case err != nil:
+				return err
+			case m.ResponseStatus != nil:
+				return status.Error(codes.Aborted, "as asked")
+			}
+			if err := stream.SendMsg(&testgrpc.StreamingOutputCallResponse{}); err != nil {
+				return err
+			}
+		}
+	})
+	token := bearer(s.token(claims{"exp": today.Add(time.Hour)}))
+	before := handlers(t)
+	const streams = 20
+	ends := []struct {
+		name string
+		end  func(stream grpc.ClientStream)
+	}{
+		{"by the client", func(stream grpc.ClientStream) { _ = stream.CloseSend() }},
+		{"by the handler", func(stream grpc.ClientStream) {
+			_ = stream.SendMsg(&testgrpc.StreamingOutputCallRequest{ResponseStatus: &testgrpc.EchoStatus{}})
+		}},
+		{"by cancellation", nil},
+		{"by a revocation", func(grpc.ClientStream) {
+			_ = s.guard.Revoke(context.Background(), auth0grpc.Revocation{Subject: auth0grpctest.Subject, IssuedBefore: today.Add(time.Second)})
+		}},
+	}
+	for _, test := range ends {
+		t.Run(test.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), "authorization", token[0]))
+			defer cancel()
+			var open []grpc.ClientStream
+			earlier, _ := s.timers.asked()
+			for range streams {
+				stream, err := s.conns["tcp"].NewStream(ctx, &streamShapes[2].desc, streamShapes[2].name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				open = append(open, stream)
+				for range 50 {
+					if err := errors.Join(stream.SendMsg(&testgrpc.StreamingOutputCallRequest{}), stream.RecvMsg(&testgrpc.StreamingOutputCallResponse{})); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if n := handlers(t) - before; n != streams {
+				t.Errorf("%d goroutines for %d streams", n, streams)
+			}
+			if asked, running := s.timers.asked(); len(asked)-len(earlier) != streams || running != streams {
+				t.Errorf("%d timers, %d running, for %d streams", len(asked)-len(earlier), running, streams)
+			}
+			if n := s.guard.Stats().OpenStreams; n != streams {
+				t.Errorf("Stats().OpenStreams = %d", n)
+			}
+			if test.end == nil {
+				cancel()
+			}
+			for _, stream := range open {
+				if test.end != nil {
+					test.end(stream)
+				}
+				finish(stream, "tcp")
+			}
+			eventually(t, "goroutines, timers and entries are gone", func() bool {
+				_, running := s.timers.asked()
+				return handlers(t) == before && running == 0 && s.guard.Stats().OpenStreams == 0
+			})
+		})
+	}
+}
+
+// What has no token to expire runs on gRPC's own goroutine and stream.
+func TestUnguardedCallsPayNothing(t *testing.T) {
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	config.Methods = map[string]auth0grpc.Rule{
+		unaryCall:            auth0grpc.Authenticated(),
+		streamShapes[0].name: auth0grpc.Public(),
+		streamShapes[1].name: auth0grpc.Optional(),
+	}
+	guard := mustNew(t, config)
+	guard.SetTimer(func(time.Duration) (<-chan time.Time, func() bool) {
+		t.Error("a timer for a call that needs none")
+		return nil, func() bool { return true }
+	})
+	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(nil))
+	ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), md), &transportStream{method: unaryCall})
+	_, err := guard.UnaryServerInterceptor()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall}, func(context.Context, any) (any, error) {
+		if n, open := handlers(t), guard.Stats().OpenStreams; n != 0 || open != 0 {
+			t.Errorf("%d goroutines and %d streams during a unary call", n, open)
+		}
+		return nil, nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	for _, m := range streamShapes[:2] {
+		ctx := grpc.NewContextWithServerTransportStream(t.Context(), &transportStream{method: m.name})
+		given := serverStream{ctx: ctx}
+		err := guard.StreamServerInterceptor()(nil, given, &grpc.StreamServerInfo{FullMethod: m.name}, func(_ any, stream grpc.ServerStream) error {
+			if stream != grpc.ServerStream(given) {
+				t.Errorf("%s: the stream was wrapped", m.name)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func panicInHandler(value any) { panic(value) }
+
+func TestPanicReachesOuterRecovery(t *testing.T) {
+	boom := errors.New("boom")
+	for _, value := range []any{"boom", boom} {
+		var caught atomic.Value
+		outer := recovery.StreamServerInterceptor(recovery.WithRecoveryHandler(func(p any) error {
+			caught.Store(p)
+			return status.Error(codes.Internal, "recovered")
+		}))
+		s := newScripted(t, nil, func(grpc.ServerStream) error { panicInHandler(value); return nil }, grpc.ChainStreamInterceptor(outer))
+		for transport := range s.conns {
+			got := finish(s.open(t, transport, streamShapes[2], bearer(s.token(nil))...), transport)
+			if status.Code(got.err) != codes.Internal || status.Convert(got.err).Message() != "recovered" {
+				t.Fatalf("%s: %v", transport, got.err)
+			}
+			p, ok := caught.Load().(*auth0grpc.StreamPanic)
+			if !ok || p.Value != value || !strings.Contains(string(p.Stack), "panicInHandler") {
+				t.Fatalf("recovered %#v, want a StreamPanic with value and stack of the handler", caught.Load())
+			}
+			if !strings.HasPrefix(p.Error(), "boom\n\n") || errors.Is(p, boom) != (value == any(boom)) {
+				t.Errorf("Error() = %.40q, errors.Is = %t", p.Error(), errors.Is(p, boom))
+			}
+		}
+		eventually(t, "the streams are forgotten", func() bool { return s.guard.Stats().OpenStreams == 0 })
+		want := strings.Repeat("allowed, ended, ", len(s.conns))
+		if got := strings.Join(outcomes(s.told(t, 2*len(s.conns))), ", ") + ", "; got != want {
+			t.Errorf("decisions: %s", got)
+		}
+	}
+}
+
+// A handler may return what another interceptor made of a panic.
+func TestReturnedStreamPanicIsAnError(t *testing.T) {
+	s := newScripted(t, nil, func(grpc.ServerStream) error { return &auth0grpc.StreamPanic{Value: "boom"} })
+	got := finish(s.open(t, "tcp", streamShapes[2], bearer(s.token(nil))...), "tcp")
+	if status.Code(got.err) != codes.Unknown {
+		t.Errorf("%v", got.err)
+	}
+}
+
+func TestPanicAfterTheEnd(t *testing.T) {
+	var log safeBuffer
+	started, logged := make(chan struct{}), make(chan struct{})
+	s := newScripted(t, func(c *auth0grpc.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(writer(func(p []byte) (int, error) {
+			defer close(logged)
+			return log.Write(p)
+		}), nil))
+	}, func(stream grpc.ServerStream) error {
+		close(started)
+		<-stream.Context().Done()
+		panicInHandler("boom")
+		return nil
+	})
+	stream := s.open(t, "tcp", streamShapes[2], bearer(s.token(claims{"exp": today.Add(time.Minute)}))...)
+	<-started
+	s.timers.expire(t, time.Minute)
+	if reason, _ := auth0grpc.ReasonFromError(finish(stream, "tcp").err); reason != auth0grpc.ReasonTokenExpired {
+		t.Errorf("reason %q", reason)
+	}
+	<-logged
+	if text := log.String(); !strings.Contains(text, "panicked") || !strings.Contains(text, "panicInHandler") {
+		t.Errorf("log: %s", text)
+	}
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// In gRPC alone a handler that calls runtime.Goexit leaves its client waiting.
+func TestGoexitInHandler(t *testing.T) {
+	s := newScripted(t, nil, func(grpc.ServerStream) error { runtime.Goexit(); return nil })
+	for transport := range s.conns {
+		got := finish(s.open(t, transport, streamShapes[2], bearer(s.token(nil))...), transport)
+		if status.Code(got.err) != codes.Internal {
+			t.Errorf("%s: %v", transport, got.err)
+		}
+	}
+	eventually(t, "the streams are forgotten", func() bool { return s.guard.Stats().OpenStreams == 0 })
+}
+
+// A counting wraps streams as interceptors outside of ours do, without a lock for
+// what it counts: a handler that is gone does not send.
+type counting struct {
+	grpc.ServerStream
+	sent int
+}
+
+func (c *counting) SendMsg(m any) error {
+	err := c.ServerStream.SendMsg(m)
+	if err == nil {
+		c.sent++
+	}
+	return err
+}
+
+// The handlers go on with all that a stream can do, on several goroutines, for a
+// while after the end. Under -race.
+func TestHandlerThatIgnoresTheEnd(t *testing.T) {
+	rounds := 40
+	if testing.Short() {
+		rounds = 5
+	}
+	for transport := range map[string]bool{"bufconn": true, "tcp": true, "ServeHTTP": true} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			var running sync.WaitGroup
+			started := make(chan struct{}, 1)
+			handler := func(stream grpc.ServerStream) error {
+				running.Add(1)
+				defer running.Done()
+				started <- struct{}{}
+				ctx := stream.Context()
+				over := func() bool { return ctx.Err() != nil }
+				var parts sync.WaitGroup
+				parts.Go(func() {
+					for again := 0; again < 20; {
+						if err := stream.RecvMsg(&testgrpc.StreamingOutputCallRequest{}); err != nil {
+							again++
+						}
+					}
+				})
+				for again := 0; again < 20; {
+					_ = stream.SetHeader(metadata.Pairs("x-late", "1"))
+					_ = stream.SendMsg(&testgrpc.StreamingOutputCallResponse{Payload: &testgrpc.Payload{Body: make([]byte, 100)}})
+					_ = stream.SendHeader(metadata.Pairs("x-late", "2"))
+					stream.SetTrailer(metadata.Pairs("x-late", "3"))
+					_ = grpc.SetTrailer(ctx, metadata.Pairs("x-late", "4"))
+					if over() {
+						again++
+					}
+				}
+				parts.Wait()
+				return errors.New("nobody hears this")
+			}
+			s := newScripted(t, nil, handler,
+				grpc.StatsHandler(new(countStats)),
+				grpc.ChainStreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+					c := &counting{ServerStream: stream}
+					err := handler(srv, c)
+					_ = c.sent
+					return err
+				}))
+			for i := range rounds {
+				life := time.Duration(i+1) * time.Hour
+				stream := s.open(t, transport, streamShapes[2], bearer(s.token(claims{"iat": today, "exp": today.Add(life)}))...)
+				go func() {
+					// A client that goes on sending to a stream that was reset makes net/http
+					// drop the connection now and then, whatever the server does.
+					for n := 0; (n < 10 || transport != "ServeHTTP") && stream.SendMsg(&testgrpc.StreamingOutputCallRequest{}) == nil; n++ {
+					}
+				}()
+				<-started
+				<-time.After(time.Duration(i%5) * time.Millisecond)
+				s.timers.expire(t, time.Hour)
+				if reason, _ := auth0grpc.ReasonFromError(finish(stream, transport).err); reason != auth0grpc.ReasonTokenExpired {
+					t.Fatalf("round %d: reason %q", i, reason)
+				}
+			}
+			running.Wait()
+			eventually(t, "the streams are forgotten", func() bool { return s.guard.Stats().OpenStreams == 0 })
+		})
+	}
+}
+
+type countStats struct{ sent, received atomic.Int64 }
+
+func (*countStats) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (*countStats) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (*countStats) HandleConn(context.Context, stats.ConnStats)                       {}
+func (c *countStats) HandleRPC(_ context.Context, s stats.RPCStats) {
+	switch s.(type) {
+	case *stats.OutPayload:
+		c.sent.Add(1)
+	case *stats.InPayload:
+		c.received.Add(1)
+	}
+}
+
+// Once the interceptor has returned, nothing that a handler begins reaches gRPC.
+func TestEndedStreamIsDeaf(t *testing.T) {
 	tenant, now := newTenant(t)
 	guard := mustNew(t, configFor(tenant, now))
-	cause := errors.New("broken")
-	seen := make(chan any, 1)
-	outer := func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-		defer func() {
-			seen <- recover()
-			err = cause
-		}()
-		return handler(srv, stream)
+	ts := &timers{clock: now}
+	guard.SetTimer(ts.start)
+	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders", "exp": today.Add(time.Minute)}))
+	ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), md), &transportStream{method: streamShapes[2].name})
+	var under recordedStream
+	under.ctx = ctx
+	guarded := make(chan grpc.ServerStream, 1)
+	release := make(chan struct{})
+	defer close(release)
+	returned := make(chan error, 1)
+	go func() {
+		returned <- guard.StreamServerInterceptor()(nil, &under, &grpc.StreamServerInfo{FullMethod: streamShapes[2].name}, func(_ any, stream grpc.ServerStream) error {
+			guarded <- stream
+			<-release
+			return nil
+		})
+	}()
+	stream := <-guarded
+	all := func() []error {
+		stream.SetTrailer(metadata.Pairs("a", "b"))
+		return []error{
+			stream.SendMsg(nil), stream.RecvMsg(nil), stream.SendHeader(nil), stream.SetHeader(nil),
+		}
 	}
-	broken := func(any, grpc.ServerStream, *grpc.StreamServerInfo, grpc.StreamHandler) error { panic(cause) }
-	options := append([]grpc.ServerOption{grpc.ChainStreamInterceptor(outer)}, guard.ServerOptions()...)
-	client := connect(t, tenant.Token(claims{"scope": "read:orders"}), append(options, grpc.ChainStreamInterceptor(broken))...)
-	stream, err := client.FullDuplexCall(t.Context())
+	if errs := errors.Join(all()...); errs != nil || under.calls.Load() != 5 {
+		t.Fatalf("%v, %d calls came through, want 5", errs, under.calls.Load())
+	}
+	ts.expire(t, time.Minute)
+	if err := <-returned; !errors.Is(err, auth0grpc.ErrInvalidToken) {
+		t.Fatalf("returned %v", err)
+	}
+	for _, err := range all() {
+		if reason, _ := auth0grpc.ReasonFromError(err); reason != auth0grpc.ReasonTokenExpired {
+			t.Errorf("after the end: %v", err)
+		}
+	}
+	if n := under.calls.Load(); n != 5 {
+		t.Errorf("%d calls came through after the end", n-5)
+	}
+}
+
+// A recordedStream is one that counts what is done with it.
+type recordedStream struct {
+	serverStream
+	calls   atomic.Int64
+	blocked chan struct{} // if not nil, SendMsg tells here and then waits for release
+	release chan struct{}
+}
+
+func (r *recordedStream) SetHeader(metadata.MD) error  { r.calls.Add(1); return nil }
+func (r *recordedStream) SendHeader(metadata.MD) error { r.calls.Add(1); return nil }
+func (r *recordedStream) SetTrailer(metadata.MD)       { r.calls.Add(1) }
+func (r *recordedStream) RecvMsg(any) error            { r.calls.Add(1); return nil }
+
+func (r *recordedStream) SendMsg(any) error {
+	if r.blocked != nil {
+		close(r.blocked)
+		<-r.release
+	}
+	r.calls.Add(1)
+	return nil
+}
+
+// A finalStream is what gRPC's own can do besides: a status unblocks what blocks.
+type finalStream struct {
+	transportStream
+	got     *status.Status
+	release chan struct{}
+}
+
+func (s *finalStream) WriteStatus(got *status.Status) error {
+	s.got = got
+	close(s.release)
+	return nil
+}
+
+// What the handler is at when its stream ends is over before gRPC and the outer
+// interceptors go on; by the status, where that is the only way.
+func TestEndWaitsForWhatIsUnderWay(t *testing.T) {
+	tenant, now := newTenant(t)
+	guard := mustNew(t, configFor(tenant, now))
+	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders"}))
+	run := func(transport grpc.ServerTransportStream, stream *recordedStream) (err error, handler chan error) {
+		stream.ctx = grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), md), transport)
+		handler = make(chan error, 1)
+		go func() {
+			<-stream.blocked
+			_ = guard.Revoke(context.Background(), auth0grpc.Revocation{Subject: auth0grpctest.Subject, IssuedBefore: today.Add(time.Second)})
+		}()
+		return guard.StreamServerInterceptor()(nil, stream, &grpc.StreamServerInfo{FullMethod: streamShapes[2].name}, func(_ any, stream grpc.ServerStream) error {
+			err := stream.SendMsg(nil)
+			handler <- err
+			return err
+		}), handler
+	}
+	release := make(chan struct{})
+	transport := &finalStream{release: release}
+	stream := &recordedStream{blocked: make(chan struct{}), release: release}
+	err, handler := run(transport, stream)
+	if reason, _ := auth0grpc.ReasonFromError(err); reason != auth0grpc.ReasonTokenRevoked {
+		t.Fatalf("returned %v", err)
+	}
+	if n := stream.calls.Load(); n != 1 {
+		t.Errorf("the interceptor returned while %d calls were under way", 1-n)
+	}
+	if transport.got.Code() != codes.Unauthenticated || transport.trailer.Get("www-authenticate")[0] != revoked.challenge {
+		t.Errorf("status %v, trailer %v", transport.got, transport.trailer)
+	}
+	if err := <-handler; err != nil {
+		t.Errorf("a message that was sent is reported as %v", err)
+	}
+
+	// Where there is no such way, the stream ends all the same.
+	guard = mustNew(t, configFor(tenant, now))
+	release = make(chan struct{})
+	err, _ = run(&transportStream{}, &recordedStream{blocked: make(chan struct{}), release: release})
+	close(release)
+	if reason, _ := auth0grpc.ReasonFromError(err); reason != auth0grpc.ReasonTokenRevoked {
+		t.Errorf("returned %v", err)
+	}
+}
+
+// The handler's own end and ours meet; one of them counts, for everybody.
+func TestEndsThatMeet(t *testing.T) {
+	started := make(chan chan struct{}, 1)
+	s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+		release := make(chan struct{})
+		started <- release
+		<-release
+		return nil
+	})
+	rounds := 200
+	if testing.Short() {
+		rounds = 20
+	}
+	for i := range rounds {
+		token := s.token(claims{"iat": today, "exp": today.Add(time.Duration(i+1) * time.Hour)})
+		stream := s.open(t, "bufconn", streamShapes[2], bearer(token)...)
+		eventually(t, "a timer runs", func() bool { _, running := s.timers.asked(); return running == 1 })
+		go close(<-started)
+		s.timers.Advance(time.Hour)
+		got := finish(stream, "bufconn")
+		reason, _ := auth0grpc.ReasonFromError(got.err)
+		if got.err != nil && reason != auth0grpc.ReasonTokenExpired {
+			t.Fatalf("%v", got.err)
+		}
+		all := s.told(t, 2*i+2)
+		if last := all[2*i+1]; len(all) != 2*i+2 || last.Outcome != auth0grpc.OutcomeEnded || last.Reason != reason {
+			t.Fatalf("client %q, hook %v", reason, outcomes(all[2*i:]))
+		}
+	}
+}
+
+func TestDecisionsOfStreams(t *testing.T) {
+	started := make(chan struct{}, 1)
+	s := newScripted(t, func(c *auth0grpc.Config) {
+		c.Methods[streamShapes[1].name] = auth0grpc.Optional()
+	}, func(stream grpc.ServerStream) error {
+		started <- struct{}{}
+		return drain(stream)
+	})
+	token := s.token(claims{"exp": today.Add(time.Hour)})
+	seen := 0
+	check := func(name string, want ...string) []auth0grpc.Decision {
+		t.Helper()
+		all := s.told(t, seen+len(want))
+		if diff := cmp.Diff(want, outcomes(all[seen:])); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		news := all[seen:]
+		seen = len(all)
+		return news
+	}
+	stream := s.open(t, "tcp", streamShapes[2], bearer(token)...)
+	<-started
+	check("opened", "allowed")
+	_ = stream.CloseSend()
+	finish(stream, "tcp")
+	check("ended by itself", "ended")
+
+	finish(s.open(t, "tcp", streamShapes[2]), "tcp")
+	check("refused", "refused MISSING_TOKEN")
+
+	stream = s.open(t, "tcp", streamShapes[1])
+	<-started
+	_ = stream.CloseSend()
+	finish(stream, "tcp")
+	check("without a token", "allowed")
+
+	stream = s.open(t, "tcp", streamShapes[2], bearer(token)...)
+	<-started
+	s.timers.expire(t, time.Hour)
+	finish(stream, "tcp")
+	last := check("expired", "allowed", "ended TOKEN_EXPIRED")[1]
+	want := auth0grpc.Decision{
+		FullMethod: streamShapes[2].name, Row: allMethods, Outcome: auth0grpc.OutcomeEnded, Reason: auth0grpc.ReasonTokenExpired,
+		Code: codes.Unauthenticated, Subject: auth0grpctest.Subject, ClientID: auth0grpctest.ClientID, Issuer: s.tenant.Issuer(),
+		KeyID: last.KeyID, CacheHit: true, Duration: last.Duration,
+	}
+	if diff := cmp.Diff(want, last); diff != "" || last.KeyID == "" || last.Duration <= 0 {
+		t.Errorf("decision (-want +got):\n%s", diff)
+	}
+	check("nothing more")
+}
+
+// Report-only lets streams go on, too, and tells once of each that would not.
+func TestReportOnlyStreams(t *testing.T) {
+	for _, whole := range []bool{true, false} {
+		started := make(chan struct{}, 1)
+		s := newScripted(t, func(c *auth0grpc.Config) {
+			c.Logger = slog.New(slog.DiscardHandler)
+			c.ReportOnly = whole
+			if !whole {
+				c.Methods[allMethods] = c.Methods[allMethods].ReportOnly()
+			}
+		}, func(stream grpc.ServerStream) error {
+			started <- struct{}{}
+			return drain(stream)
+		})
+		stream := s.open(t, "tcp", streamShapes[2], bearer(s.token(claims{"exp": today.Add(time.Hour)}))...)
+		<-started
+		s.timers.expire(t, 2*time.Hour)
+		if d := s.told(t, 2)[1]; d.FullMethod != streamShapes[2].name || d.Subject != auth0grpctest.Subject {
+			t.Errorf("reported %+v", d)
+		}
+		if err := stream.SendMsg(&testgrpc.Empty{}); err != nil {
+			t.Error(err)
+		}
+		_ = stream.CloseSend()
+		got := finish(stream, "tcp")
+		if reason, _ := auth0grpc.ReasonFromError(got.err); reason != "" {
+			t.Errorf("ended with %s", reason)
+		}
+		want := []string{"allowed", "reported TOKEN_EXPIRED", "ended"}
+		if diff := cmp.Diff(want, outcomes(s.told(t, 3))); diff != "" {
+			t.Errorf("decisions (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// A client that goes, and a server that stops, end the stream as ever.
+func TestStreamEndsWithItsClient(t *testing.T) {
+	cause := make(chan error, 1)
+	s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+		<-stream.Context().Done()
+		cause <- context.Cause(stream.Context())
+		return nil
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stream.Recv(); err == nil {
-		t.Error("Recv = nil")
+	go s.server.Serve(listener)
+	conn := dial(t, listener.Addr().String(), insecure.NewCredentials())
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+s.token(nil))
+	if _, err := conn.NewStream(ctx, &streamShapes[2].desc, streamShapes[2].name); err != nil {
+		t.Fatal(err)
 	}
-	p, ok := (<-seen).(*auth0grpc.StreamPanic)
-	if !ok || !errors.Is(p, cause) || !strings.Contains(p.Error(), "stream_test.go") {
-		t.Errorf("the interceptor outside recovers %v", p)
+	eventually(t, "the stream is open", func() bool { return s.guard.Stats().OpenStreams == 1 })
+	conn.Close()
+	if err := <-cause; err != context.Canceled {
+		t.Errorf("cause %v", err)
 	}
-}
-
-func TestStreamPolicyString(t *testing.T) {
-	for want, policy := range map[string]auth0grpc.StreamPolicy{
-		"streams end at expiry": auth0grpc.EndAtExpiry(), "streams run on": auth0grpc.RunOn(),
-		"streams end 1m0s after expiry": auth0grpc.EndAfter(time.Minute),
-	} {
-		if policy.String() != want {
-			t.Errorf("String = %q, want %q", policy, want)
-		}
-	}
-	config := sound()
-	config.Streams, config.MaxTokenLife, config.CacheSize = auth0grpc.EndAfter(0), -1, -5
-	if faults := faultsOf(t, config); len(faults) != 3 {
-		t.Errorf("faults %q, want three", faults)
-	}
+	eventually(t, "the stream is forgotten", func() bool { return s.guard.Stats().OpenStreams == 0 })
 }

@@ -1,0 +1,161 @@
+package auth0grpc_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpctest"
+)
+
+// postLogout sends a logout token as Auth0 does.
+func postLogout(handler http.Handler, token string) *httptest.ResponseRecorder {
+	return postForm(handler, url.Values{"logout_token": {token}}.Encode())
+}
+
+func postForm(handler http.Handler, form string) *httptest.ResponseRecorder {
+	request := httptest.NewRequest(http.MethodPost, "/logout", strings.NewReader(form))
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, request)
+	return answer
+}
+
+// Who logs out at Auth0 is out here: calls, cached or not, and open streams.
+func TestBackChannelLogout(t *testing.T) {
+	s := newScripted(t, nil, drain)
+	handler := s.guard.BackChannelLogout("another-application", auth0grpctest.ClientID)
+	access, other := s.token(nil), s.token(claims{"sub": "auth0|other"})
+	passes.check(t, s.call(t.Context(), "tcp", shapes[0], bearer(access)...))
+	stream := s.open(t, "tcp", streamShapes[2], bearer(access)...)
+	eventually(t, "the stream is open", func() bool { return s.guard.Stats().OpenStreams == 1 })
+	answer := postLogout(handler, s.tenant.LogoutToken(nil))
+	if answer.Code != http.StatusOK || answer.Header().Get("Cache-Control") != "no-store" {
+		t.Fatalf("%d %v", answer.Code, answer.Header())
+	}
+	if reason, _ := auth0grpc.ReasonFromError(finish(stream, "tcp").err); reason != auth0grpc.ReasonTokenRevoked {
+		t.Errorf("the stream ended with %q", reason)
+	}
+	revoked.check(t, s.call(t.Context(), "tcp", shapes[0], bearer(access)...), access)
+	revoked.check(t, s.call(t.Context(), "tcp", shapes[0], bearer(s.token(claims{"fresh": true}))...))
+	outcome{subject: "auth0|other"}.check(t, s.call(t.Context(), "tcp", shapes[0], bearer(other)...))
+	s.clock.Advance(time.Second)
+	passes.check(t, s.call(t.Context(), "tcp", shapes[0], bearer(s.token(nil))...))
+}
+
+func TestBadLogoutTokens(t *testing.T) {
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	guard := mustNew(t, config)
+	handler := guard.BackChannelLogout(auth0grpctest.ClientID, "")
+	access, good := tenant.Token(claims{"scope": "read:orders"}), tenant.LogoutToken(nil)
+	decideOnce(t, guard, unaryCall, passes, access)
+	fetches := tenant.KeyFetches()
+	event := func(events any) string { return tenant.LogoutToken(claims{"events": events}) }
+	for name, token := range map[string]string{
+		"none": "", "garbage": "a.b.c", "oversize": strings.Repeat("a", 20<<10), "dots": strings.Repeat(".", 4000),
+		"another application":  tenant.LogoutToken(claims{"aud": "leak"}),
+		"no application":       tenant.LogoutToken(claims{"aud": ""}),
+		"for the API":          tenant.LogoutToken(claims{"aud": auth0grpctest.Audience}),
+		"no aud":               tenant.LogoutToken(claims{"aud": nil}),
+		"another issuer":       tenant.LogoutToken(claims{"iss": "https://leak.example.com/"}),
+		"no issuer":            tenant.LogoutToken(claims{"iss": nil}),
+		"nonce":                tenant.LogoutToken(claims{"nonce": "n"}),
+		"expired":              tenant.LogoutToken(claims{"exp": today.Add(-time.Second)}),
+		"no exp":               tenant.LogoutToken(claims{"exp": nil}),
+		"from the future":      tenant.LogoutToken(claims{"iat": today.Add(time.Hour), "exp": today.Add(2 * time.Hour)}),
+		"no jti":               tenant.LogoutToken(claims{"jti": nil}),
+		"a session alone":      tenant.LogoutToken(claims{"sub": nil}),
+		"neither sub nor sid":  tenant.LogoutToken(claims{"sub": nil, "sid": nil}),
+		"another event":        event(claims{"http://schemas.openid.net/event/other": claims{}}),
+		"no event":             event(nil),
+		"access token":         access,
+		"access token for us":  tenant.Token(claims{"aud": auth0grpctest.ClientID}),
+		"ID token":             tenant.IDToken(nil),
+		"none alg":             tenant.Sign(claims{"alg": "none"}, claims{}) + "AA",
+		"HS256":                tenant.Sign(claims{"alg": "HS256"}, claims{"iss": tenant.Issuer(), "aud": auth0grpctest.ClientID}),
+		"bad signature":        good[:len(good)-4] + "AAAA",
+		"cut short":            good[:len(good)-2],
+		"doubled iss":          tenant.SignRaw(`{"alg":"RS256"}`, `{"iss":"`+tenant.Issuer()+`","iss":"`+tenant.Issuer()+`"}`),
+		"payload that is none": tenant.SignRaw(`{"alg":"RS256"}`, `[]`),
+	} {
+		if answer := postLogout(handler, token); answer.Code != http.StatusBadRequest {
+			t.Errorf("%s: %d, want 400", name, answer.Code)
+		} else if got := answer.Header().Get("Content-Type"); got != "application/json" || answer.Body.String() != `{"error":"invalid_request"}` {
+			t.Errorf("%s: %s %s", name, got, answer.Body)
+		}
+	}
+	if n := tenant.KeyFetches() - fetches; n != 0 {
+		t.Errorf("%d key fetches for tokens that are no logout tokens", n)
+	}
+	if answer := postForm(handler, "logout_token="+good+"&x="+strings.Repeat("a", 1<<20)); answer.Code != http.StatusBadRequest {
+		t.Errorf("a good token in an oversized body: %d, want 400", answer.Code)
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodHead} {
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, httptest.NewRequest(method, "/logout?logout_token="+good, nil))
+		if answer.Code != http.StatusMethodNotAllowed || answer.Header().Get("Allow") != http.MethodPost {
+			t.Errorf("%s: %d, want 405", method, answer.Code)
+		}
+	}
+	// The address is not where tokens belong: it gets into logs.
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/logout?logout_token="+good, nil))
+	if answer.Code != http.StatusBadRequest {
+		t.Errorf("in the address: %d, want 400", answer.Code)
+	}
+	decideOnce(t, guard, unaryCall, passes, access)
+	if n := guard.RevocationsRemembered(); n != 0 {
+		t.Errorf("%d revocations were made", n)
+	}
+	if answer := postLogout(guard.BackChannelLogout(), good); answer.Code != http.StatusBadRequest {
+		t.Errorf("for no application: %d, want 400", answer.Code)
+	}
+	if answer := postLogout(new(auth0grpc.Interceptor).BackChannelLogout(auth0grpctest.ClientID), good); answer.Code != http.StatusServiceUnavailable {
+		t.Errorf("the zero Interceptor: %d, want 503", answer.Code)
+	}
+}
+
+// What is out of reach is worth another try.
+func TestLogoutTriesAgain(t *testing.T) {
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	feed := &flakyFeed{RevocationFeed: auth0grpc.NewRevocationFeed(0), down: true}
+	config.RevocationFeed = feed
+	guard := mustNew(t, config)
+	handler := guard.BackChannelLogout(auth0grpctest.ClientID)
+	access, token := tenant.Token(claims{"scope": "read:orders"}), tenant.LogoutToken(nil)
+	tenant.SetDown(true)
+	if answer := postLogout(handler, token); answer.Code != http.StatusServiceUnavailable || guard.RevocationsRemembered() != 0 {
+		t.Errorf("keys down: %d, %d revocations, want 503 and none", answer.Code, guard.RevocationsRemembered())
+	}
+	tenant.SetDown(false)
+	if err := guard.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if answer := postLogout(handler, token); answer.Code != http.StatusServiceUnavailable || guard.RevocationsRemembered() != 1 {
+		t.Errorf("feed down: %d, %d revocations, want 503 and one", answer.Code, guard.RevocationsRemembered())
+	}
+	feed.down = false
+	if answer := postLogout(handler, token); answer.Code != http.StatusOK || guard.RevocationsRemembered() != 1 {
+		t.Errorf("again: %d, %d revocations, want 200 and the same one", answer.Code, guard.RevocationsRemembered())
+	}
+	decideOnce(t, guard, unaryCall, revoked, access)
+}
+
+type flakyFeed struct {
+	auth0grpc.RevocationFeed
+	down bool
+}
+
+func (f *flakyFeed) Publish(ctx context.Context, r auth0grpc.Revocation) error {
+	if f.down {
+		return context.DeadlineExceeded
+	}
+	return f.RevocationFeed.Publish(ctx, r)
+}

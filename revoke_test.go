@@ -1,0 +1,334 @@
+package auth0grpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpctest"
+)
+
+// Every kind of revocation, for a token that was used before and for one that
+// was not, and for an open stream.
+func TestRevoke(t *testing.T) {
+	const subject, client = auth0grpctest.Subject, auth0grpctest.ClientID
+	whole := claims{"org_id": "org_1", "jti": "id-1"}
+	tests := []struct {
+		name    string
+		what    auth0grpc.Revocation
+		more    claims
+		matches bool
+	}{
+		{"subject", auth0grpc.Revocation{Subject: subject}, nil, true},
+		{"another subject", auth0grpc.Revocation{Subject: "auth0|leak"}, nil, false},
+		{"subject in another case", auth0grpc.Revocation{Subject: strings.ToUpper(subject)}, nil, false},
+		{"client by azp", auth0grpc.Revocation{ClientID: client}, nil, true},
+		{"client by client_id", auth0grpc.Revocation{ClientID: "machine"}, claims{"azp": nil, "client_id": "machine"}, true},
+		{"another client", auth0grpc.Revocation{ClientID: "leak"}, nil, false},
+		{"a client, and the token has none", auth0grpc.Revocation{ClientID: client}, claims{"azp": nil}, false},
+		{"organization", auth0grpc.Revocation{OrganizationID: "org_1"}, whole, true},
+		{"another organization", auth0grpc.Revocation{OrganizationID: "org_2"}, whole, false},
+		{"an organization, and the token has none", auth0grpc.Revocation{OrganizationID: "org_1"}, nil, false},
+		{"jti", auth0grpc.Revocation{TokenID: "id-1"}, whole, true},
+		{"another jti", auth0grpc.Revocation{TokenID: "id-2"}, whole, false},
+		{"a jti, and the token has none", auth0grpc.Revocation{TokenID: "id-1"}, nil, false},
+		{"issued before", auth0grpc.Revocation{IssuedBefore: today.Add(time.Second)}, nil, true},
+		{"issued at", auth0grpc.Revocation{IssuedBefore: today}, nil, false},
+		{"issued before, for good", auth0grpc.Revocation{Subject: subject, IssuedBefore: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}, nil, true},
+		{"subject and client", auth0grpc.Revocation{Subject: subject, ClientID: client}, nil, true},
+		{"subject and another client", auth0grpc.Revocation{Subject: subject, ClientID: "leak"}, nil, false},
+		{"all five", auth0grpc.Revocation{subject, client, "org_1", "id-1", today.Add(time.Second)}, whole, true},
+		{"all but the organization", auth0grpc.Revocation{subject, client, "org_2", "id-1", today.Add(time.Second)}, whole, false},
+		{"all but the time", auth0grpc.Revocation{subject, client, "org_1", "id-1", today}, whole, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScripted(t, nil, drain)
+			used, fresh := s.token(test.more), s.token(with(claims{"unused": true}, test.more))
+			passes.check(t, s.call(t.Context(), "tcp", shapes[0], bearer(used)...))
+			stream := s.open(t, "tcp", streamShapes[2], bearer(used)...)
+			eventually(t, "the stream is open", func() bool { return s.guard.Stats().OpenStreams == 1 })
+			s.clock.Advance(time.Minute)
+			if err := s.guard.Revoke(t.Context(), test.what); err != nil {
+				t.Fatal(err)
+			}
+			want := passes
+			if test.matches {
+				want = revoked
+				got := finish(stream, "tcp")
+				got.outer = got.err
+				if reason, _ := auth0grpc.ReasonFromError(got.err); reason != auth0grpc.ReasonTokenRevoked || got.trailer.Get("www-authenticate")[0] != revoked.challenge {
+					t.Errorf("the stream ended with %v, %v", got.err, got.trailer)
+				}
+			}
+			for range 2 {
+				want.check(t, s.call(t.Context(), "tcp", shapes[0], bearer(used)...), used)
+				want.check(t, s.call(t.Context(), "tcp", shapes[0], bearer(fresh)...), fresh)
+			}
+			if n := s.guard.Stats().OpenStreams; (n == 0) != test.matches {
+				t.Errorf("%d open streams", n)
+			}
+			if test.what.IssuedBefore.IsZero() { // who logs in again is let in again
+				again := s.token(test.more)
+				passes.check(t, s.call(t.Context(), "tcp", shapes[0], bearer(again)...))
+			}
+		})
+	}
+}
+
+func TestRevokeNothing(t *testing.T) {
+	tenant, now := newTenant(t)
+	guard := mustNew(t, configFor(tenant, now))
+	if err := guard.Revoke(t.Context(), auth0grpc.Revocation{}); err == nil {
+		t.Error("a revocation of everybody by mistake was accepted")
+	}
+	if err := new(auth0grpc.Interceptor).Revoke(t.Context(), auth0grpc.Revocation{Subject: "x"}); err == nil {
+		t.Error("the zero Interceptor revoked")
+	}
+	decideOnce(t, guard, unaryCall, passes, tenant.Token(claims{"scope": "read:orders"}))
+}
+
+// A revocation is forgotten when no token that it matches can still be alive, and
+// not a moment sooner: with the clock at its time the token has just expired.
+func TestRevocationForgetsItself(t *testing.T) {
+	for _, life := range []time.Duration{0, time.Hour} {
+		tenant, now := newTenant(t)
+		config := configFor(tenant, now)
+		config.MaxTokenLife, config.ClockSkew = life, time.Minute
+		if life == 0 {
+			life = 24 * time.Hour
+		}
+		guard := mustNew(t, config)
+		issued := now.Now()
+		long := tenant.Token(claims{"scope": "read:orders", "exp": issued.Add(1000 * time.Hour)})
+		proper := tenant.Token(claims{"scope": "read:orders", "exp": issued.Add(life)})
+		now.Advance(time.Second)
+		if err := guard.Revoke(t.Context(), auth0grpc.Revocation{Subject: auth0grpctest.Subject}); err != nil {
+			t.Fatal(err)
+		}
+		now.Advance(life + time.Minute - time.Second - time.Nanosecond)
+		decideOnce(t, guard, unaryCall, revoked, proper)
+		decideOnce(t, guard, unaryCall, revoked, long)
+		now.Advance(time.Nanosecond)
+		decideOnce(t, guard, unaryCall, expired, proper)
+		now.Advance(time.Second)
+		decideOnce(t, guard, unaryCall, passes, long) // it lives longer than Config says that tokens do
+
+		// And its memory is given back.
+		for n := range 5000 {
+			if err := guard.Revoke(t.Context(), auth0grpc.Revocation{TokenID: fmt.Sprint(n)}); err != nil {
+				t.Fatal(err)
+			}
+			now.Advance(life / 50)
+		}
+		if n := guard.RevocationsRemembered(); n > 1100 {
+			t.Errorf("%d revocations are held, of which about 50 can still match", n)
+		}
+	}
+}
+
+// Streams open, calls are decided and revocations are made, all at once: whoever
+// is revoked has no stream and no call afterwards, and nobody else is hurt.
+func TestRevokeRaces(t *testing.T) {
+	tenant, now := newTenant(t)
+	guard := mustNew(t, configFor(tenant, now))
+	fullMethod := streamShapes[2].name
+	const workers = 64
+	var all sync.WaitGroup
+	for n := range workers {
+		subject := fmt.Sprintf("auth0|%d", n)
+		token := tenant.Token(claims{"scope": "read:orders", "sub": subject})
+		md := metadata.Pairs("authorization", "Bearer "+token)
+		all.Go(func() {
+			ended := make(chan error, 3)
+			for range cap(ended) {
+				go func() {
+					ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), md), &transportStream{method: fullMethod})
+					ended <- guard.StreamServerInterceptor()(nil, serverStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: fullMethod}, func(_ any, stream grpc.ServerStream) error {
+						<-stream.Context().Done()
+						return context.Cause(stream.Context())
+					})
+				}()
+			}
+			what := auth0grpc.Revocation{Subject: subject, IssuedBefore: today.Add(time.Second)}
+			if n%2 == 1 {
+				what = auth0grpc.Revocation{Subject: subject, ClientID: auth0grpctest.ClientID, IssuedBefore: today.Add(time.Second)}
+			}
+			if err := guard.Revoke(t.Context(), what); err != nil {
+				t.Error(err)
+			}
+			// Each of them is refused at the start, or ended: before or after.
+			for range cap(ended) {
+				if reason, _ := auth0grpc.ReasonFromError(<-ended); reason != auth0grpc.ReasonTokenRevoked {
+					t.Errorf("a stream of %s ended with %q", subject, reason)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := guard.Stats().OpenStreams; n != 0 {
+		t.Errorf("%d open streams", n)
+	}
+	decideOnce(t, guard, unaryCall, passes, tenant.Token(claims{"scope": "read:orders"}))
+}
+
+// Replicas hear of each other's revocations, also of those before they followed.
+func TestFollowRevocations(t *testing.T) {
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	config.RevocationFeed = auth0grpc.NewRevocationFeed(0)
+	one, two, late := mustNew(t, config), mustNew(t, config), mustNew(t, config)
+	token := tenant.Token(claims{"scope": "read:orders"})
+	for _, guard := range []*auth0grpc.Interceptor{one, two, late} {
+		decideOnce(t, guard, unaryCall, passes, token)
+	}
+	now.Advance(time.Second)
+	ctx, stop := context.WithCancel(t.Context())
+	var followers sync.WaitGroup
+	for _, guard := range []*auth0grpc.Interceptor{one, two} {
+		followers.Go(func() {
+			if err := guard.FollowRevocations(ctx); !errors.Is(err, context.Canceled) {
+				t.Errorf("FollowRevocations = %v, want context.Canceled", err)
+			}
+		})
+	}
+	if err := one.Revoke(t.Context(), auth0grpc.Revocation{ClientID: auth0grpctest.ClientID}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other hears of it", func() bool { return two.RevocationsRemembered() == 1 })
+	decideOnce(t, two, unaryCall, revoked, token)
+	stop()
+	followers.Wait()
+	if n := one.RevocationsRemembered(); n != 1 {
+		t.Errorf("%d revocations after hearing of one's own", n)
+	}
+	decideOnce(t, late, unaryCall, passes, token)
+	_ = late.FollowRevocations(ctx) // what was published is applied, although ctx is over
+	decideOnce(t, late, unaryCall, revoked, token)
+
+	config.RevocationFeed = nil
+	if err := mustNew(t, config).FollowRevocations(t.Context()); err == nil {
+		t.Error("FollowRevocations without a feed returned nil")
+	}
+}
+
+// The feed of a process gives each follower everything once, in order, and
+// forgets what cannot match any more.
+func TestRevocationFeed(t *testing.T) {
+	feed := auth0grpc.NewRevocationFeed(time.Hour)
+	publish := func(id string, at time.Time) {
+		if err := feed.Publish(t.Context(), auth0grpc.Revocation{TokenID: id, IssuedBefore: at}); err != nil {
+			t.Error(err)
+		}
+	}
+	publish("long ago", time.Now().Add(-2*time.Hour))
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	const followers, each = 4, 100
+	var heard [followers]struct {
+		sync.Mutex
+		ids []string
+	}
+	var all sync.WaitGroup
+	var applying [followers]atomic.Int32
+	for n := range followers {
+		all.Go(func() {
+			_ = feed.Follow(ctx, func(r auth0grpc.Revocation) {
+				if applying[n].Add(1) != 1 {
+					t.Error("two calls of apply at a time")
+				}
+				heard[n].Lock()
+				heard[n].ids = append(heard[n].ids, r.TokenID)
+				heard[n].Unlock()
+				applying[n].Add(-1)
+			}, func(err error) { t.Errorf("a gap within a process: %v", err) })
+		})
+	}
+	var want []string
+	for n := range each {
+		want = append(want, fmt.Sprint(n))
+		publish(want[n], time.Now())
+	}
+	heardBy := func(n int) []string {
+		heard[n].Lock()
+		defer heard[n].Unlock()
+		return slices.DeleteFunc(slices.Clone(heard[n].ids), func(id string) bool { return id == "long ago" })
+	}
+	for n := range followers {
+		eventually(t, "all are heard", func() bool { return len(heardBy(n)) == each })
+		if got := heardBy(n); !slices.Equal(got, want) {
+			t.Errorf("follower %d heard %q", n, got)
+		}
+	}
+	stop()
+	all.Wait()
+	var late []string
+	_ = feed.Follow(ctx, func(r auth0grpc.Revocation) { late = append(late, r.TokenID) }, nil)
+	if !slices.Equal(late, want) {
+		t.Errorf("a late follower heard %q, want all but what is dead", late)
+	}
+}
+
+// A brokenFeed is out of reach.
+type brokenFeed struct{ err error }
+
+func (f brokenFeed) Publish(context.Context, auth0grpc.Revocation) error { return f.err }
+func (f brokenFeed) Follow(ctx context.Context, _ func(auth0grpc.Revocation), gap func(error)) error {
+	gap(f.err)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestFeedOutOfReach(t *testing.T) {
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	down := errors.New("the feed is down")
+	config.RevocationFeed = brokenFeed{down}
+	var log safeBuffer
+	config.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	guard := mustNew(t, config)
+	token := tenant.Token(claims{"scope": "read:orders"})
+	now.Advance(time.Second)
+	if err := guard.Revoke(t.Context(), auth0grpc.Revocation{Subject: auth0grpctest.Subject}); !errors.Is(err, down) {
+		t.Errorf("Revoke = %v, want the error of the feed", err)
+	}
+	decideOnce(t, guard, unaryCall, revoked, token)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := guard.FollowRevocations(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("FollowRevocations = %v", err)
+	}
+	if !strings.Contains(log.String(), "may be missing") || !strings.Contains(log.String(), down.Error()) {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
+// A revocation is not enforced where nothing is, and told of.
+func TestReportOnlyRevocation(t *testing.T) {
+	s := newScripted(t, func(c *auth0grpc.Config) {
+		c.ReportOnly, c.ReportOnlyInvalidTokens, c.Logger = true, true, slog.New(slog.DiscardHandler)
+	}, drain)
+	stream := s.open(t, "tcp", streamShapes[2], bearer(s.token(nil))...)
+	eventually(t, "the stream is open", func() bool { return s.guard.Stats().OpenStreams == 1 })
+	s.clock.Advance(time.Second)
+	if err := s.guard.Revoke(t.Context(), auth0grpc.Revocation{Subject: auth0grpctest.Subject}); err != nil {
+		t.Fatal(err)
+	}
+	s.told(t, 2)
+	_ = stream.CloseSend()
+	finish(stream, "tcp")
+	if got, want := outcomes(s.told(t, 3)), []string{"allowed", "reported TOKEN_REVOKED", "ended"}; !slices.Equal(got, want) {
+		t.Errorf("decisions %q, want %q", got, want)
+	}
+}
