@@ -68,7 +68,7 @@ const leastSweep = 1024
 // expired. Adding it again changes nothing but a later forget.
 func (l *List) Add(m Match, now, forget time.Time) {
 	// One instant has many time.Times; only one of them is a map key.
-	m.IssuedBefore = time.Unix(0, m.IssuedBefore.UnixNano()).UTC()
+	m.IssuedBefore = m.IssuedBefore.Round(0).UTC()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.entries == nil {
