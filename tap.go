@@ -22,13 +22,17 @@ import (
 //
 // It does no public-key operation and no I/O, and waits for no lock: it runs on
 // the goroutine that reads the connection. Config.OnDecision is called there for
-// what it refuses. grpc.InTapHandle is experimental in grpc-go, and is not run
-// for servers behind ServeHTTP, where the interceptor decides as always.
+// what it refuses, with a context that does not know the method yet, and holds
+// that connection up. A call whose deadline is more than a minute away is left to
+// the interceptor: for one that a tap refuses, grpc-go keeps a timer until then.
+//
+// grpc.InTapHandle is experimental in grpc-go, and is not run for servers behind
+// ServeHTTP, where the interceptor decides as always.
 func (i *Interceptor) TapHandle() tap.ServerInHandle {
 	return func(ctx context.Context, info *tap.Info) (context.Context, error) {
 		start := i.start()
 		v := i.glance(info)
-		if v.refused == nil || i.reports(&v) {
+		if v.refused == nil || i.reports(&v) || lingers(ctx) {
 			return ctx, nil
 		}
 		if i.onDecision != nil {
@@ -63,22 +67,47 @@ func (i *Interceptor) glance(info *tap.Info) (v verdict) {
 	case refused != nil:
 		v.refused = refused
 	default:
-		v.refused = i.verifier.glance(by.token, v.row != nil)
+		v.claims, v.refused = i.verifier.glance(by.token, v.row != nil)
+		v.hit = v.claims != nil
 	}
 	return v
 }
 
-// glance judges a token by what it says of itself, unless it is known already.
-func (v *verifier) glance(raw string, listed bool) *refusal {
+// glance judges a token by what it says of itself, unless it is known already;
+// claims are returned with a refusal that they bear out.
+func (v *verifier) glance(raw string, listed bool) (*claims, *refusal) {
 	now := v.now()
 	if v.cache != nil {
 		if known, ok := v.cache.probe(raw); ok {
 			if refused := known.checkTimes(now); refused != nil || listed {
-				return refused
+				return nil, refused
 			}
-			return refusedUnlisted
+			if v.stillGood(known) {
+				return known, refusedUnlisted
+			}
+			return nil, nil
 		}
 	}
 	_, _, _, refused := v.read(raw, now)
-	return refused
+	return nil, refused
+}
+
+// stillGood reports whether a token from the cache is known not to be revoked,
+// nor its key to be withdrawn, nor in need of a proof. Only who has such a token
+// learns which methods are listed. It takes no lock: where there is news, the
+// interceptor will look.
+func (v *verifier) stillGood(known *claims) bool {
+	published, _ := known.from.keys.Probe(known.key.ID)
+	return published && v.binding == nil && known.clearedAt.Load() == v.revoked.Generation()
+}
+
+// farDeadline is how long grpc-go may keep the timer of a call that was refused
+// here. It forgets to stop it (as of 1.85), and the client says how long it runs:
+// a stranger could fill the memory with timers that last for years.
+const farDeadline = time.Minute
+
+// lingers reports whether refusing the call here would leave such a timer.
+func lingers(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) > farDeadline
 }
