@@ -36,6 +36,7 @@ const perSecond = 500
 // A load calls a server at a constant rate with tokens that are good.
 type load struct {
 	client ordersv1.OrdersClient
+	began  time.Time
 	calls  atomic.Int64
 	failed atomic.Int64
 	slow   atomic.Int64 // the longest call, in nanoseconds
@@ -50,7 +51,7 @@ type load struct {
 // startLoad begins to call GetOrder with tokens picked at random.
 func startLoad(t *testing.T, client ordersv1.OrdersClient, tokens []string) *load {
 	t.Helper()
-	l := &load{client: client, tokens: tokens}
+	l := &load{client: client, began: time.Now(), tokens: tokens}
 	ctx, cancel := context.WithCancel(t.Context())
 	l.stop = cancel
 	due := make(chan struct{}, perSecond)
@@ -71,17 +72,18 @@ func pace(ctx context.Context, due chan<- struct{}) {
 	defer close(due)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	began := time.Now()
+	for sent := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			for range perSecond / 100 {
-				select {
-				case due <- struct{}{}:
-				case <-ctx.Done():
-					return
-				}
+		}
+		for ; sent < int(time.Since(began).Seconds()*perSecond); sent++ {
+			select {
+			case due <- struct{}{}:
+			case <-ctx.Done():
+				return
 			}
 		}
 	}
@@ -123,10 +125,14 @@ func (l *load) end() {
 	l.stopped.Wait()
 }
 
-// check ends the load and wants every call to have gone well.
+// check ends the load and wants every call to have gone well, and the load to
+// have been what it should be.
 func (l *load) check(t *testing.T) {
 	t.Helper()
 	l.end()
+	if rate := float64(l.calls.Load()) / time.Since(l.began).Seconds(); rate < perSecond*9/10 {
+		t.Errorf("%.0f calls/s, want %d", rate, perSecond)
+	}
 	if n := l.failed.Load(); n > 0 {
 		t.Errorf("%d of %d good calls failed, the first with %q", n, l.calls.Load(), l.failures)
 	}
