@@ -45,6 +45,10 @@ func TestRotation(t *testing.T) {
 		l.use(slices.Concat(old, tokens)) // both are good until the key is revoked
 		pass(t, now, 2*time.Minute)
 		l.use(tokens)
+		// The worst moment to revoke: the keys have just been fetched.
+		eventually(t, 20*time.Second, "the keys are fetched", func() bool {
+			return s.guard.Stats().KeyAge[p.issuer] < 10*time.Second
+		})
 		longest = max(longest, p.revokeAndWait(t, now, client, old[0]))
 	}
 	// Two rotations in a row, which Auth0 does for nobody but who asks for it, lead to
@@ -82,4 +86,28 @@ func (p *provider) revokeAndWait(t *testing.T, now func() time.Time, client orde
 		t.Errorf("a token of a revoked key was accepted for %v, want at most %v", took, revocationBound)
 	}
 	return took
+}
+
+// Without a load nothing refreshes the keys in the background: then the first
+// call after the bound is the one that has to be refused.
+func TestRevocationWhileIdle(t *testing.T) {
+	a := newAuthority(t)
+	p := startProvider(t, a)
+	now := fastClock()
+	conn := serve(t, a, []string{p.issuer}, func(c *auth0grpc.Config) { c.Now = now }).dial(t)
+	token := p.machineToken(t, "read:orders")
+	if err := getOrder(conn, token); err != nil {
+		t.Fatal(err)
+	}
+	p.rotate(t)
+	p.revoke(t)
+	pass(t, now, 10*time.Minute)
+	err := getOrder(conn, token)
+	if reason, _ := auth0grpc.ReasonFromError(err); reason != auth0grpc.ReasonUnknownKey {
+		t.Errorf("the first call after ten minutes: %v, want %s", err, auth0grpc.ReasonUnknownKey)
+	}
+	if err := getOrder(conn, p.machineToken(t, "read:orders")); err != nil {
+		t.Errorf("a token of the current key: %v", err)
+	}
+	summarize(t, "no call for ten minutes of the library's clock: the first one is refused")
 }
