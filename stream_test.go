@@ -286,7 +286,7 @@ var doings = []struct {
 
 // CVE-2022-39340 and others let a stream live on what was checked once; theirs
 // outlived their tokens by hours.
-func TestStreamEndsAtExpiry(t *testing.T) {
+func TestStreamEndsWithItsToken(t *testing.T) {
 	for _, doing := range doings {
 		for _, transport := range []string{"bufconn", "tcp", "ServeHTTP"} {
 			for _, m := range streamShapes {
