@@ -158,6 +158,7 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, srv any, stre
 			why, end = nil, <-g.done
 		}
 		if why != nil {
+			i.streams.remove(g) // before the client can know that it is over
 			err := i.refuseStream(ctx, v, why)
 			g.clear(ctx, why)
 			return err
