@@ -919,23 +919,23 @@ func TestEndWaitsForWhatIsUnderWay(t *testing.T) {
 	tenant, now := newTenant(t)
 	guard := mustNew(t, configFor(tenant, now))
 	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders"}))
-	run := func(transport grpc.ServerTransportStream, stream *recordedStream) (err error, handler chan error) {
+	run := func(transport grpc.ServerTransportStream, stream *recordedStream) (handler chan error, err error) {
 		stream.ctx = grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), md), transport)
 		handler = make(chan error, 1)
 		go func() {
 			<-stream.blocked
 			_ = guard.Revoke(context.Background(), auth0grpc.Revocation{Subject: auth0grpctest.Subject, IssuedBefore: today.Add(time.Second)})
 		}()
-		return guard.StreamServerInterceptor()(nil, stream, &grpc.StreamServerInfo{FullMethod: streamShapes[2].name}, func(_ any, stream grpc.ServerStream) error {
+		return handler, guard.StreamServerInterceptor()(nil, stream, &grpc.StreamServerInfo{FullMethod: streamShapes[2].name}, func(_ any, stream grpc.ServerStream) error {
 			err := stream.SendMsg(nil)
 			handler <- err
 			return err
-		}), handler
+		})
 	}
 	release := make(chan struct{})
 	transport := &finalStream{release: release}
 	stream := &recordedStream{blocked: make(chan struct{}), release: release}
-	err, handler := run(transport, stream)
+	handler, err := run(transport, stream)
 	if reason, _ := auth0grpc.ReasonFromError(err); reason != auth0grpc.ReasonTokenRevoked {
 		t.Fatalf("returned %v", err)
 	}
@@ -952,7 +952,7 @@ func TestEndWaitsForWhatIsUnderWay(t *testing.T) {
 	// Where there is no such way, the stream ends all the same.
 	guard = mustNew(t, configFor(tenant, now))
 	release = make(chan struct{})
-	err, _ = run(&transportStream{}, &recordedStream{blocked: make(chan struct{}), release: release})
+	_, err = run(&transportStream{}, &recordedStream{blocked: make(chan struct{}), release: release})
 	close(release)
 	if reason, _ := auth0grpc.ReasonFromError(err); reason != auth0grpc.ReasonTokenRevoked {
 		t.Errorf("returned %v", err)
