@@ -2,9 +2,9 @@ package auth0grpc
 
 import "time"
 
-// SetTimer replaces the timer that ends streams.
-func (i *Interceptor) SetTimer(timer func(time.Duration) (<-chan time.Time, func() bool)) {
-	i.streams.timer = timer
+// SetTimer replaces time.AfterFunc for the timers that end streams.
+func (i *Interceptor) SetTimer(timer func(time.Duration, func()) interface{ Stop() bool }) {
+	i.streams.timer = func(d time.Duration, f func()) stopper { return timer(d, f) }
 }
 
 // RevocationsRemembered returns how many revocations are held.

@@ -2,111 +2,103 @@ package auth0grpc
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
-// A guardedStream is a stream that was opened with a token. Its handler runs on
-// a goroutine of its own, one for each stream, so that the interceptor can return
-// also while the handler blocks in RecvMsg or SendMsg or computes.
+// A guardedStream is a stream that was opened with a token.
+//
+// The handler runs where gRPC called us, as it would without us. Nothing that
+// gRPC documents ends a stream on the server's side but the return of the last
+// interceptor; it does so itself, where RecvMsg or SendMsg fail, by the method
+// WriteStatus of the stream in the context, which lets the status go out, wakes
+// what is blocked, and has nothing more to do when the interceptors return. We
+// use the same. Where the stream in the context has no such method, the handler
+// runs on a goroutine of its own: see serveApart.
 type guardedStream struct {
 	grpc.ServerStream
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	claims *claims
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	verdict   *verdict // its refused is written by the goroutine of the call, at the end
+	transport statusWriter
 
-	settled atomic.Bool // somebody has decided how the stream ends: the handler or we, whoever was first
-	revoked chan struct{}
-	done    chan handled // the handler's own end
+	asked    atomic.Bool // a revocation has asked for the end
+	deadline time.Time   // zero: none
+	writes   atomic.Int64
 
-	// The gate. gRPC and the interceptors outside of ours take the return of ours
-	// for the end of all that the handler does with the stream, and need no lock
-	// for what they read then. So that it is the end, nothing gets through the gate
-	// after it was shut, and what got through before is waited for.
-	inside atomic.Int64  // calls of the handler that are on their way, plus shut
-	empty  chan struct{} // made when the gate is shut, sent to by the last one out
+	mu    sync.Mutex // taken to set the timer and to end the stream
+	timer stopper
+	gone  bool          // the handler has ended by itself
+	why   *refusal      // we have ended it
+	ended chan struct{} // closed with why, if there is no transport
 }
 
-// shut is added to guardedStream.inside when we end the stream.
-const shut = 1 << 32
+type statusWriter interface{ WriteStatus(*status.Status) error }
 
-// handled is how a handler ended.
-type handled struct {
-	err      error
-	panicked *StreamPanic
+func newGuardedStream(ctx context.Context, v *verdict, stream grpc.ServerStream) *guardedStream {
+	g := &guardedStream{ServerStream: stream, verdict: v}
+	g.ctx, g.cancel = context.WithCancelCause(ctx)
+	g.transport, _ = grpc.ServerTransportStreamFromContext(ctx).(statusWriter)
+	if g.transport == nil {
+		g.ended = make(chan struct{})
+	}
+	return g
 }
 
-// revoke asks await to end the stream.
-func (g *guardedStream) revoke() {
-	select {
-	case g.revoked <- struct{}{}:
-	default: // it was asked before
+// close is called when the handler has ended. It waits for an end that is being
+// made, and returns why that was.
+func (g *guardedStream) close() *refusal {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.gone = true
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+	return g.why
+}
+
+// shutMark is added to guardedStream.writes when we end the stream: what the
+// handler tries from then on does not reach gRPC.
+const shutMark = 1 << 32
+
+// shut closes the gate, and gives writes of the handler that are inside a moment
+// to be done. One that is still there then is blocked on the client's window,
+// and fails when the stream has its status.
+func (g *guardedStream) shut() {
+	g.writes.Add(shutMark)
+	for moment := 20 * time.Microsecond; g.writes.Load() != shutMark && moment < 2*time.Millisecond; moment *= 2 {
+		time.Sleep(moment)
 	}
 }
 
-// enter reports whether a call of the handler may go on to gRPC; leave is then to
-// be called after it.
+// over reports whether the stream was ended by us.
+func (g *guardedStream) over() bool { return g.writes.Load() >= shutMark }
+
+// enter reports whether a write of the handler may go on to gRPC; leave is then
+// to be called after it.
 func (g *guardedStream) enter() bool {
-	for {
-		n := g.inside.Load()
-		if n >= shut {
-			return false
-		}
-		if g.inside.CompareAndSwap(n, n+1) {
-			return true
-		}
+	if g.writes.Add(1) < shutMark {
+		return true
 	}
+	g.leave()
+	return false
 }
 
-func (g *guardedStream) leave() {
-	if g.inside.Add(-1) == shut {
-		g.empty <- struct{}{}
-	}
-}
-
-// end takes the stream away from its handler and reports whether that was in
-// time: a handler that has just ended by itself keeps its own outcome.
-func (g *guardedStream) end(why *refusal) bool {
-	if !g.settled.CompareAndSwap(false, true) {
-		return false
-	}
-	g.cancel(why) // first the cause, then the gate: who finds it shut finds the cause
-	g.empty = make(chan struct{}, 1)
-	g.inside.Add(shut)
-	return true
-}
-
-// clear makes the calls come back that are inside the gate. Those blocked in gRPC
-// do when the stream has its status, which else gRPC would write at the return
-// of the last interceptor. It does so itself where RecvMsg or SendMsg fail, in
-// the same way; should a version have no such method any more, they come back
-// after the interceptor has returned.
-func (g *guardedStream) clear(ctx context.Context, why *refusal) {
-	if g.inside.Load() == shut {
-		return
-	}
-	stream, ok := grpc.ServerTransportStreamFromContext(ctx).(interface {
-		WriteStatus(*status.Status) error
-	})
-	if !ok {
-		return
-	}
-	_ = stream.WriteStatus(why.status) // an error means that the client is gone
-	<-g.empty
-}
+func (g *guardedStream) leave() { g.writes.Add(-1) }
 
 // Context returns the context of the call with the token. It ends with the
 // stream; where we end it, context.Cause tells why.
 func (g *guardedStream) Context() context.Context { return g.ctx }
 
 func (g *guardedStream) RecvMsg(m any) error {
-	if !g.enter() {
+	if g.over() {
 		return context.Cause(g.ctx)
 	}
-	defer g.leave()
 	return g.because(g.ServerStream.RecvMsg(m))
 }
 
@@ -144,7 +136,7 @@ func (g *guardedStream) SetTrailer(md metadata.MD) {
 // because gives a handler that was blocked when the stream ended the reason, and
 // not just that its context is gone.
 func (g *guardedStream) because(err error) error {
-	if err != nil && g.inside.Load() >= shut {
+	if err != nil && g.over() {
 		return context.Cause(g.ctx)
 	}
 	return err

@@ -79,7 +79,7 @@ func (i *Interceptor) FollowRevocations(ctx context.Context) error {
 
 func (i *Interceptor) applyRevocation(r Revocation) {
 	i.verifier.revoked.Add(revocation.Match(r), i.verifier.now(), r.IssuedBefore.Add(i.verifier.maxTokenLife+i.verifier.skew))
-	i.streams.endRevoked(i.verifier)
+	i.endRevoked()
 }
 
 // checkRevoked looks a token up in the list of revocations, once for each state

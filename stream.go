@@ -65,12 +65,13 @@ func (p StreamPolicy) fault() string {
 const StreamTTLHeader = "auth0grpc-stream-ttl"
 
 // A StreamPanic is what a panic in the handler of a stream that was opened with
-// a token arrives as at the interceptors outside ours. Such handlers run on a
-// goroutine of their own, so that the stream can be ended while they block; the
-// stack is that of the panic.
+// a token arrives as at the interceptors outside ours, on a transport that is
+// not grpc-go's own: to end such a stream its handler has to run on another
+// goroutine than they do. With grpc-go's transports, TCP and ServeHTTP, a panic
+// arrives as it is.
 type StreamPanic struct {
 	Value any    // what the handler panicked with
-	Stack []byte // as from runtime/debug.Stack
+	Stack []byte // of the panic, as from runtime/debug.Stack
 }
 
 // Error returns the value and the stack.
@@ -85,17 +86,16 @@ func (p *StreamPanic) Unwrap() error {
 // streams are the open streams that a revocation may end.
 type streams struct {
 	policy StreamPolicy
-	timer  func(time.Duration) (<-chan time.Time, func() bool)
+	timer  func(time.Duration, func()) stopper
 
 	mu   sync.Mutex
 	open map[*guardedStream]struct{}
 }
 
-// realTimer is time.NewTimer; tests put another in its place.
-func realTimer(d time.Duration) (<-chan time.Time, func() bool) {
-	t := time.NewTimer(d)
-	return t.C, t.Stop
-}
+// A stopper is a *time.Timer, or what a test puts in its place.
+type stopper interface{ Stop() bool }
+
+func realTimer(d time.Duration, f func()) stopper { return time.AfterFunc(d, f) }
 
 func (s *streams) add(g *guardedStream) {
 	s.mu.Lock()
@@ -118,79 +118,42 @@ func (s *streams) count() int {
 	return len(s.open)
 }
 
-// endRevoked ends the streams whose token has been revoked.
-func (s *streams) endRevoked(v *verifier) {
-	now := v.now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for g := range s.open {
-		if v.checkRevoked(g.claims, now) != nil {
-			g.revoke()
+// endRevoked ends the streams whose token has been revoked. It does not wait for
+// them: the client of one may be slow to take its status.
+func (i *Interceptor) endRevoked() {
+	now := i.verifier.now()
+	i.streams.mu.Lock()
+	defer i.streams.mu.Unlock()
+	for g := range i.streams.open {
+		if i.verifier.checkRevoked(g.verdict.claims, now) != nil && g.asked.CompareAndSwap(false, true) {
+			go i.endStream(g, refusedRevoked)
 		}
 	}
 }
 
-// serveStream runs the handler of a stream that was opened with a token, until
-// it returns or the stream is to end; then a *refusal says why.
+// serveStream runs the handler of a stream that was opened with a token, and
+// sees to it that the stream ends when it is to; then the error is a *refusal.
 func (i *Interceptor) serveStream(ctx context.Context, v *verdict, srv any, stream grpc.ServerStream, handler grpc.StreamHandler) error {
-	g := &guardedStream{ServerStream: stream, claims: v.claims, revoked: make(chan struct{}, 1), done: make(chan handled, 1)}
-	g.ctx, g.cancel = context.WithCancelCause(ctx)
+	g := newGuardedStream(ctx, v, stream)
 	defer g.cancel(nil)
 	i.streams.add(g)
 	defer i.streams.remove(g)
 	// Whoever revoked between the decision and add did not see this stream.
-	if why := i.verifier.checkRevoked(g.claims, i.verifier.now()); why != nil && !i.letBe(ctx, v, why) {
-		return i.refuseStream(ctx, v, why)
+	if why := i.verifier.checkRevoked(v.claims, i.verifier.now()); why != nil && g.asked.CompareAndSwap(false, true) && !i.letBe(g, why) {
+		v.refused = why
+		why.send(ctx, i.challenge(v))
+		return why
 	}
-	deadline, limited := i.streamDeadline(v)
-	if limited {
+	if deadline, limited := i.streamDeadline(v); limited {
 		ttl := max(0, int64(deadline.Sub(i.verifier.now())/time.Second))
-		_ = grpc.SetHeader(ctx, metadata.Pairs(StreamTTLHeader, strconv.FormatInt(ttl, 10)))
+		_ = grpc.SetHeader(ctx, metadata.MD{StreamTTLHeader: {strconv.FormatInt(ttl, 10)}})
+		g.deadline = deadline
+		i.arm(g)
 	}
-	go i.handle(g, srv, handler)
-	for {
-		why, end := i.await(g, deadline, limited)
-		if why != nil && i.letBe(ctx, v, why) {
-			limited = limited && why != refusedExpired
-			continue
-		}
-		if why != nil && !g.end(why) {
-			why, end = nil, <-g.done
-		}
-		if why != nil {
-			i.streams.remove(g) // before the client can know that it is over
-			err := i.refuseStream(ctx, v, why)
-			g.clear(ctx, why)
-			return err
-		}
-		if end.panicked != nil {
-			panic(end.panicked)
-		}
-		return end.err
+	if g.transport == nil {
+		return i.serveApart(g, srv, handler)
 	}
-}
-
-// refuseStream is the end of a stream that is not to go on.
-func (i *Interceptor) refuseStream(ctx context.Context, v *verdict, why *refusal) error {
-	v.refused = why
-	why.send(ctx, i.challenge(v))
-	return why
-}
-
-// letBe reports whether a stream that should end goes on because nothing is
-// enforced, and tells of it.
-func (i *Interceptor) letBe(ctx context.Context, v *verdict, why *refusal) bool {
-	would := *v
-	would.refused, would.reported = why, true
-	if !i.reports(&would) {
-		return false
-	}
-	i.remind(ctx, i.verifier.now())
-	if i.onDecision != nil {
-		fullMethod, _ := grpc.Method(ctx)
-		i.tell(ctx, would.decision(fullMethod, 0))
-	}
-	return true
+	return i.serveHere(g, srv, handler)
 }
 
 // streamDeadline returns when the stream is to end, and whether it is.
@@ -202,44 +165,129 @@ func (i *Interceptor) streamDeadline(v *verdict) (time.Time, bool) {
 	return v.claims.expiry.Add(i.verifier.skew + policy.grace), policy.kind != runOn
 }
 
-// await waits for the handler, the deadline or a revocation, whichever is first,
-// and returns why the stream is to end, or how the handler ended.
-func (i *Interceptor) await(g *guardedStream, deadline time.Time, limited bool) (*refusal, handled) {
-	for {
-		var fire <-chan time.Time
-		stop := func() bool { return true }
-		if limited {
-			fire, stop = i.streams.timer(deadline.Sub(i.verifier.now()))
+// arm sets the timer of a stream that has a deadline.
+func (i *Interceptor) arm(g *guardedStream) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gone || g.why != nil {
+		return
+	}
+	g.timer = i.streams.timer(g.deadline.Sub(i.verifier.now()), func() {
+		// The clock may have been set back meanwhile; then wait again.
+		if i.verifier.now().Before(g.deadline) {
+			i.arm(g)
+		} else {
+			i.endStream(g, refusedExpired)
 		}
-		select {
-		case end := <-g.done:
-			stop()
-			return nil, end
-		case <-g.revoked:
-			stop()
-			return refusedRevoked, handled{}
-		case <-fire:
-			// The clock may have been set back meanwhile; then wait again.
-			if !i.verifier.now().Before(deadline) {
-				return refusedExpired, handled{}
+	})
+}
+
+// endStream ends a stream under its handler, unless nothing is enforced or it has
+// just ended by itself. Its client has the status when it returns; its handler
+// finds that its context has ended and that the stream takes no more.
+func (i *Interceptor) endStream(g *guardedStream, why *refusal) {
+	if g.over() || i.letBe(g, why) {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gone || g.why != nil {
+		return
+	}
+	g.why = why
+	i.streams.remove(g) // before the client can know that it is over
+	g.cancel(why)       // first the cause, then the gate: who finds it shut finds the cause
+	g.shut()
+	would := *g.verdict
+	would.refused = why
+	why.send(g.ctx, i.challenge(&would))
+	if g.transport == nil {
+		close(g.ended)
+		return
+	}
+	_ = g.transport.WriteStatus(why.status) // an error means that the client is gone
+}
+
+// letBe reports whether a stream that should end goes on because nothing is
+// enforced, and tells of it.
+func (i *Interceptor) letBe(g *guardedStream, why *refusal) bool {
+	would := *g.verdict
+	would.refused, would.reported = why, true
+	if !i.reports(&would) {
+		return false
+	}
+	i.remind(g.ctx, i.verifier.now())
+	if i.onDecision != nil {
+		fullMethod, _ := grpc.Method(g.ctx)
+		i.tell(g.ctx, would.decision(fullMethod, 0))
+	}
+	return true
+}
+
+// errLeft is the end of a handler that called runtime.Goexit.
+var errLeft = status.New(codes.Internal, "auth0grpc: the handler left its goroutine")
+
+// serveHere runs the handler on the goroutine of the call.
+func (i *Interceptor) serveHere(g *guardedStream, srv any, handler grpc.StreamHandler) (err error) {
+	returned := false
+	defer func() {
+		why := g.close()
+		if why != nil {
+			g.verdict.refused, err = why, why
+		}
+		if returned {
+			return
+		}
+		switch p := recover(); {
+		case p == nil:
+			_ = g.transport.WriteStatus(errLeft) // gRPC alone would leave the client waiting
+		case why == nil:
+			panic(p) // with the handler still on the stack
+		default:
+			i.logPanic(g, &StreamPanic{Value: p, Stack: debug.Stack()})
+		}
+	}()
+	err = handler(srv, g)
+	returned = true
+	return err
+}
+
+// serveApart runs the handler on another goroutine, because nothing but the
+// return of this one ends the stream.
+func (i *Interceptor) serveApart(g *guardedStream, srv any, handler grpc.StreamHandler) error {
+	type result struct {
+		err      error
+		panicked *StreamPanic
+	}
+	done := make(chan result, 1)
+	go func() {
+		end := result{err: errLeft.Err()}
+		defer func() {
+			if p := recover(); p != nil {
+				end.panicked = &StreamPanic{Value: p, Stack: debug.Stack()}
 			}
+			if g.close() == nil {
+				done <- end
+			} else if end.panicked != nil {
+				i.logPanic(g, end.panicked)
+			}
+		}()
+		end.err = handler(srv, g)
+	}()
+	select {
+	case end := <-done:
+		if end.panicked != nil {
+			panic(end.panicked)
 		}
+		return end.err
+	case <-g.ended:
+		g.verdict.refused = g.why
+		return g.why
 	}
 }
 
-// handle runs the handler and reports its end: its error, its panic, or that it
-// left its goroutine.
-func (i *Interceptor) handle(g *guardedStream, srv any, handler grpc.StreamHandler) {
-	end := handled{err: status.Error(codes.Internal, "auth0grpc: the handler left its goroutine")}
-	defer func() {
-		if p := recover(); p != nil {
-			end.panicked = &StreamPanic{Value: p, Stack: debug.Stack()}
-		}
-		if g.settled.CompareAndSwap(false, true) {
-			g.done <- end
-		} else if end.panicked != nil { // nobody waits for it any more, and it must not bring the server down
-			i.logger.ErrorContext(g.ctx, "auth0grpc: the handler of an ended stream panicked", "panic", end.panicked)
-		}
-	}()
-	end.err = handler(srv, g)
+// logPanic takes a panic for which nobody waits any more: a handler whose stream
+// was ended under it must not bring the server down.
+func (i *Interceptor) logPanic(g *guardedStream, p *StreamPanic) {
+	i.logger.ErrorContext(g.ctx, "auth0grpc: the handler of an ended stream panicked", "panic", p)
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"strings"
 	"sync"
@@ -39,35 +40,45 @@ type timers struct {
 }
 
 type timer struct {
+	of      *timers
 	asked   time.Duration
 	due     time.Time
-	fire    chan time.Time
+	fire    func()
 	stopped bool
 	fired   bool
 }
 
-func (ts *timers) start(d time.Duration) (<-chan time.Time, func() bool) {
+func (t *timer) Stop() bool {
+	t.of.mu.Lock()
+	defer t.of.mu.Unlock()
+	t.stopped = true
+	return !t.fired
+}
+
+func (ts *timers) start(d time.Duration, f func()) interface{ Stop() bool } {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	t := &timer{asked: d, due: ts.Now().Add(d), fire: make(chan time.Time, 1)}
+	t := &timer{of: ts, asked: d, due: ts.Now().Add(d), fire: f}
 	ts.all = append(ts.all, t)
-	return t.fire, func() bool {
-		ts.mu.Lock()
-		defer ts.mu.Unlock()
-		t.stopped = true
-		return !t.fired
-	}
+	return t
 }
 
 // Advance moves the clock and fires what is due.
 func (ts *timers) Advance(d time.Duration) {
 	ts.clock.Advance(d)
+	ts.fireIf(func(t *timer) bool { return !ts.Now().Before(t.due) })
+}
+
+// fireAll fires whatever the clock says.
+func (ts *timers) fireAll() { ts.fireIf(func(*timer) bool { return true }) }
+
+func (ts *timers) fireIf(due func(*timer) bool) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	for _, t := range ts.all {
-		if !t.fired && !t.stopped && !ts.Now().Before(t.due) {
+		if !t.fired && !t.stopped && due(t) {
 			t.fired = true
-			t.fire <- ts.Now()
+			go t.fire()
 		}
 	}
 }
@@ -77,18 +88,6 @@ func (ts *timers) expire(tb testing.TB, d time.Duration) {
 	tb.Helper()
 	eventually(tb, "a timer runs", func() bool { _, running := ts.asked(); return running == 1 })
 	ts.Advance(d)
-}
-
-// fireAll fires whatever the clock says.
-func (ts *timers) fireAll() {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	for _, t := range ts.all {
-		if !t.fired && !t.stopped {
-			t.fired = true
-			t.fire <- ts.Now()
-		}
-	}
 }
 
 // asked returns the duration of every timer so far, and running how many have
@@ -228,9 +227,8 @@ func eventually(tb testing.TB, what string, so func() bool) {
 	}
 }
 
-// handlers returns the number of goroutines that run the handler of a guarded
-// stream.
-func handlers(tb testing.TB) int {
+// goroutines returns how many there are that are inside of our package.
+func goroutines(tb testing.TB) int {
 	tb.Helper()
 	var profile bytes.Buffer
 	if err := pprof.Lookup("goroutine").WriteTo(&profile, 2); err != nil {
@@ -238,7 +236,7 @@ func handlers(tb testing.TB) int {
 	}
 	count := 0
 	for stack := range strings.SplitSeq(profile.String(), "\n\n") {
-		if strings.Contains(stack, "auth0grpc.(*Interceptor).handle(") {
+		if strings.Contains(stack, "auth0grpc.(*Interceptor).") || strings.Contains(stack, "auth0grpc.(*guardedStream).") {
 			count++
 		}
 	}
@@ -303,7 +301,8 @@ func TestStreamEndsWithItsToken(t *testing.T) {
 						ended <- err
 						return err
 					})
-					defer close(release)
+					stop := sync.OnceFunc(func() { close(release) })
+					defer stop()
 					token := s.token(claims{"exp": today.Add(time.Minute)})
 					stream := s.open(t, transport, m, bearer(token)...)
 					ctx := <-started
@@ -338,6 +337,7 @@ func TestStreamEndsWithItsToken(t *testing.T) {
 					if late {
 						left()
 					}
+					stop() // the client knows already; interceptors hear of it when the handler returns
 					eventually(t, "the outer interceptor is told", func() bool {
 						s.fixture.mu.Lock()
 						defer s.fixture.mu.Unlock()
@@ -517,7 +517,8 @@ func TestClockSetBack(t *testing.T) {
 }
 
 // Whatever ends a stream, nothing of ours is left of it, and while it is open
-// there is one goroutine and one timer, however many messages it carries.
+// there is one timer and no goroutine but gRPC's own, however many messages it
+// carries.
 func TestNothingOutlivesAStream(t *testing.T) {
 	s := newScripted(t, nil, func(stream grpc.ServerStream) error {
 		for {
@@ -536,7 +537,7 @@ func TestNothingOutlivesAStream(t *testing.T) {
 		}
 	})
 	token := bearer(s.token(claims{"exp": today.Add(time.Hour)}))
-	before := handlers(t)
+	before := goroutines(t)
 	const streams = 20
 	ends := []struct {
 		name string
@@ -569,7 +570,7 @@ func TestNothingOutlivesAStream(t *testing.T) {
 					}
 				}
 			}
-			if n := handlers(t) - before; n != streams {
+			if n := goroutines(t) - before; n != streams { // gRPC's own, which call us
 				t.Errorf("%d goroutines for %d streams", n, streams)
 			}
 			if asked, running := s.timers.asked(); len(asked)-len(earlier) != streams || running != streams {
@@ -589,7 +590,7 @@ func TestNothingOutlivesAStream(t *testing.T) {
 			}
 			eventually(t, "goroutines, timers and entries are gone", func() bool {
 				_, running := s.timers.asked()
-				return handlers(t) == before && running == 0 && s.guard.Stats().OpenStreams == 0
+				return goroutines(t) == before && running == 0 && s.guard.Stats().OpenStreams == 0
 			})
 		})
 	}
@@ -605,15 +606,15 @@ func TestUnguardedCallsPayNothing(t *testing.T) {
 		streamShapes[1].name: auth0grpc.Optional(),
 	}
 	guard := mustNew(t, config)
-	guard.SetTimer(func(time.Duration) (<-chan time.Time, func() bool) {
+	guard.SetTimer(func(time.Duration, func()) interface{ Stop() bool } {
 		t.Error("a timer for a call that needs none")
-		return nil, func() bool { return true }
+		return nil
 	})
 	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(nil))
 	ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), md), &transportStream{method: unaryCall})
 	_, err := guard.UnaryServerInterceptor()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall}, func(context.Context, any) (any, error) {
-		if n, open := handlers(t), guard.Stats().OpenStreams; n != 0 || open != 0 {
-			t.Errorf("%d goroutines and %d streams during a unary call", n, open)
+		if n := guard.Stats().OpenStreams; n != 0 {
+			t.Errorf("%d streams during a unary call", n)
 		}
 		return nil, nil
 	})
@@ -637,12 +638,18 @@ func TestUnguardedCallsPayNothing(t *testing.T) {
 
 func panicInHandler(value any) { panic(value) }
 
+// With gRPC's transports a panic arrives as it is, and with another as a
+// StreamPanic; both have the stack of the handler.
 func TestPanicReachesOuterRecovery(t *testing.T) {
 	boom := errors.New("boom")
 	for _, value := range []any{"boom", boom} {
+		type panicked struct {
+			value any
+			stack string
+		}
 		var caught atomic.Value
 		outer := recovery.StreamServerInterceptor(recovery.WithRecoveryHandler(func(p any) error {
-			caught.Store(p)
+			caught.Store(panicked{p, string(debug.Stack())})
 			return status.Error(codes.Internal, "recovered")
 		}))
 		s := newScripted(t, nil, func(grpc.ServerStream) error { panicInHandler(value); return nil }, grpc.ChainStreamInterceptor(outer))
@@ -651,12 +658,8 @@ func TestPanicReachesOuterRecovery(t *testing.T) {
 			if status.Code(got.err) != codes.Internal || status.Convert(got.err).Message() != "recovered" {
 				t.Fatalf("%s: %v", transport, got.err)
 			}
-			p, ok := caught.Load().(*auth0grpc.StreamPanic)
-			if !ok || p.Value != value || !strings.Contains(string(p.Stack), "panicInHandler") {
-				t.Fatalf("recovered %#v, want a StreamPanic with value and stack of the handler", caught.Load())
-			}
-			if !strings.HasPrefix(p.Error(), "boom\n\n") || errors.Is(p, boom) != (value == any(boom)) {
-				t.Errorf("Error() = %.40q, errors.Is = %t", p.Error(), errors.Is(p, boom))
+			if p := caught.Load().(panicked); p.value != value || !strings.Contains(p.stack, "panicInHandler") {
+				t.Errorf("%s: recovered %#v from\n%s", transport, p.value, p.stack)
 			}
 		}
 		eventually(t, "the streams are forgotten", func() bool { return s.guard.Stats().OpenStreams == 0 })
@@ -664,7 +667,30 @@ func TestPanicReachesOuterRecovery(t *testing.T) {
 		if got := strings.Join(outcomes(s.told(t, 2*len(s.conns))), ", ") + ", "; got != want {
 			t.Errorf("decisions: %s", got)
 		}
+
+		func() {
+			defer func() {
+				p, ok := recover().(*auth0grpc.StreamPanic)
+				if !ok || p.Value != value || !strings.Contains(string(p.Stack), "panicInHandler") {
+					t.Fatalf("recovered %#v, want a StreamPanic with value and stack of the handler", p)
+				}
+				if !strings.HasPrefix(p.Error(), "boom\n\n") || errors.Is(p, boom) != (value == any(boom)) {
+					t.Errorf("Error() = %.40q, errors.Is = %t", p.Error(), errors.Is(p, boom))
+				}
+			}()
+			_ = s.onAnotherTransport(t, func(grpc.ServerStream) error { panicInHandler(value); return nil })
+		}()
 	}
+}
+
+// onAnotherTransport runs a handler behind the interceptor where there is no
+// stream of gRPC's.
+func (s *scripted) onAnotherTransport(tb testing.TB, handler func(grpc.ServerStream) error) error {
+	md := metadata.Pairs("authorization", "Bearer "+s.token(claims{"exp": today.Add(time.Hour)}))
+	ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(tb.Context(), md), &transportStream{method: streamShapes[2].name})
+	return s.guard.StreamServerInterceptor()(nil, serverStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: streamShapes[2].name}, func(_ any, stream grpc.ServerStream) error {
+		return handler(stream)
+	})
 }
 
 // A handler may return what another interceptor made of a panic.
@@ -677,28 +703,38 @@ func TestReturnedStreamPanicIsAnError(t *testing.T) {
 }
 
 func TestPanicAfterTheEnd(t *testing.T) {
-	var log safeBuffer
-	started, logged := make(chan struct{}), make(chan struct{})
-	s := newScripted(t, func(c *auth0grpc.Config) {
-		c.Logger = slog.New(slog.NewTextHandler(writer(func(p []byte) (int, error) {
-			defer close(logged)
-			return log.Write(p)
-		}), nil))
-	}, func(stream grpc.ServerStream) error {
-		close(started)
+	logged := make(chan string, 1)
+	handler := func(stream grpc.ServerStream) error {
 		<-stream.Context().Done()
 		panicInHandler("boom")
 		return nil
-	})
+	}
+	s := newScripted(t, func(c *auth0grpc.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(writer(func(p []byte) (int, error) {
+			logged <- string(p)
+			return len(p), nil
+		}), nil))
+	}, handler)
 	stream := s.open(t, "tcp", streamShapes[2], bearer(s.token(claims{"exp": today.Add(time.Minute)}))...)
-	<-started
 	s.timers.expire(t, time.Minute)
 	if reason, _ := auth0grpc.ReasonFromError(finish(stream, "tcp").err); reason != auth0grpc.ReasonTokenExpired {
 		t.Errorf("reason %q", reason)
 	}
-	<-logged
-	if text := log.String(); !strings.Contains(text, "panicked") || !strings.Contains(text, "panicInHandler") {
-		t.Errorf("log: %s", text)
+	check := func() {
+		t.Helper()
+		if text := <-logged; !strings.Contains(text, "panicked") || !strings.Contains(text, "panicInHandler") {
+			t.Errorf("log: %s", text)
+		}
+	}
+	check()
+	go s.timers.expire(t, time.Hour)
+	if reason, _ := auth0grpc.ReasonFromError(s.onAnotherTransport(t, handler)); reason != auth0grpc.ReasonTokenExpired {
+		t.Errorf("on another transport: reason %q", reason)
+	}
+	check()
+	want := []string{"allowed", "ended TOKEN_EXPIRED", "allowed", "ended TOKEN_EXPIRED"}
+	if diff := cmp.Diff(want, outcomes(s.told(t, 4))); diff != "" {
+		t.Errorf("decisions (-want +got):\n%s", diff)
 	}
 }
 
@@ -731,6 +767,9 @@ func TestGoexitInHandler(t *testing.T) {
 		if status.Code(got.err) != codes.Internal {
 			t.Errorf("%s: %v", transport, got.err)
 		}
+	}
+	if err := s.onAnotherTransport(t, s.handler); status.Code(err) != codes.Internal {
+		t.Errorf("on another transport: %v", err)
 	}
 	eventually(t, "the streams are forgotten", func() bool { return s.guard.Stats().OpenStreams == 0 })
 }
@@ -913,31 +952,27 @@ func (s *finalStream) WriteStatus(got *status.Status) error {
 	return nil
 }
 
-// What the handler is at when its stream ends is over before gRPC and the outer
-// interceptors go on; by the status, where that is the only way.
-func TestEndWaitsForWhatIsUnderWay(t *testing.T) {
+// A handler that is blocked in sending is woken by the status, and the stream ends
+// all the same where there is no such way.
+func TestEndWakesTheHandler(t *testing.T) {
 	tenant, now := newTenant(t)
-	guard := mustNew(t, configFor(tenant, now))
 	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders"}))
-	run := func(transport grpc.ServerTransportStream, stream *recordedStream) (handler chan error, err error) {
+	run := func(transport grpc.ServerTransportStream, stream *recordedStream) error {
+		guard := mustNew(t, configFor(tenant, now))
 		stream.ctx = grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), md), transport)
-		handler = make(chan error, 1)
 		go func() {
 			<-stream.blocked
 			_ = guard.Revoke(context.Background(), auth0grpc.Revocation{Subject: auth0grpctest.Subject, IssuedBefore: today.Add(time.Second)})
 		}()
-		return handler, guard.StreamServerInterceptor()(nil, stream, &grpc.StreamServerInfo{FullMethod: streamShapes[2].name}, func(_ any, stream grpc.ServerStream) error {
-			err := stream.SendMsg(nil)
-			handler <- err
-			return err
+		return guard.StreamServerInterceptor()(nil, stream, &grpc.StreamServerInfo{FullMethod: streamShapes[2].name}, func(_ any, stream grpc.ServerStream) error {
+			return stream.SendMsg(nil)
 		})
 	}
 	release := make(chan struct{})
 	transport := &finalStream{release: release}
 	stream := &recordedStream{blocked: make(chan struct{}), release: release}
-	handler, err := run(transport, stream)
-	if reason, _ := auth0grpc.ReasonFromError(err); reason != auth0grpc.ReasonTokenRevoked {
-		t.Fatalf("returned %v", err)
+	if reason, _ := auth0grpc.ReasonFromError(run(transport, stream)); reason != auth0grpc.ReasonTokenRevoked {
+		t.Fatalf("returned %q", reason)
 	}
 	if n := stream.calls.Load(); n != 1 {
 		t.Errorf("the interceptor returned while %d calls were under way", 1-n)
@@ -945,17 +980,27 @@ func TestEndWaitsForWhatIsUnderWay(t *testing.T) {
 	if transport.got.Code() != codes.Unauthenticated || transport.trailer.Get("www-authenticate")[0] != revoked.challenge {
 		t.Errorf("status %v, trailer %v", transport.got, transport.trailer)
 	}
-	if err := <-handler; err != nil {
-		t.Errorf("a message that was sent is reported as %v", err)
-	}
 
-	// Where there is no such way, the stream ends all the same.
-	guard = mustNew(t, configFor(tenant, now))
 	release = make(chan struct{})
-	_, err = run(&transportStream{}, &recordedStream{blocked: make(chan struct{}), release: release})
-	close(release)
-	if reason, _ := auth0grpc.ReasonFromError(err); reason != auth0grpc.ReasonTokenRevoked {
-		t.Errorf("returned %v", err)
+	defer close(release)
+	stream = &recordedStream{blocked: make(chan struct{}), release: release}
+	if reason, _ := auth0grpc.ReasonFromError(run(&transportStream{}, stream)); reason != auth0grpc.ReasonTokenRevoked {
+		t.Errorf("on another transport: %q", reason)
+	}
+}
+
+// It is by a method of the streams in grpc-go's contexts that a stream ends under
+// its handler. Should one of its versions have none, this says so.
+func TestGRPCStreamsTakeAStatus(t *testing.T) {
+	s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+		type statusWriter interface{ WriteStatus(*status.Status) error }
+		if _, ok := grpc.ServerTransportStreamFromContext(stream.Context()).(statusWriter); !ok {
+			t.Errorf("%T has no method WriteStatus", grpc.ServerTransportStreamFromContext(stream.Context()))
+		}
+		return nil
+	})
+	for transport := range s.conns {
+		finish(s.open(t, transport, streamShapes[2], bearer(s.token(nil))...), transport)
 	}
 }
 
