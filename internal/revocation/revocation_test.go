@@ -139,13 +139,15 @@ func TestGenerationRaces(t *testing.T) {
 	var added [writers]atomic.Int64 // the last that is in
 	var all, watch sync.WaitGroup
 	stop := make(chan struct{})
-	for range 4 {
+	for range 2 {
 		watch.Go(func() {
+			again := time.NewTicker(50 * time.Microsecond)
+			defer again.Stop()
 			for {
 				select {
 				case <-stop:
 					return
-				default:
+				case <-again.C:
 				}
 				for w := range writers {
 					n := added[w].Load()
