@@ -26,6 +26,10 @@ import (
 // that connection up. A call whose deadline is more than a minute away is left to
 // the interceptor: for one that a tap refuses, grpc-go keeps a timer until then.
 //
+// What a client may send before it hears of a refusal is the window of a stream:
+// 64 KiB at first, which grpc-go widens for clients that send much, unless
+// grpc.StaticStreamWindowSize(64<<10) keeps it there.
+//
 // grpc.InTapHandle is experimental in grpc-go, and is not run for servers behind
 // ServeHTTP, where the interceptor decides as always.
 func (i *Interceptor) TapHandle() tap.ServerInHandle {
