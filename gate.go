@@ -24,7 +24,7 @@ type guardedStream struct {
 	grpc.ServerStream
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
-	verdict   *verdict // its refused is written by the goroutine of the call, at the end
+	verdict   *verdict // its refused is set when the stream is over
 	transport statusWriter
 
 	asked    atomic.Bool // a revocation has asked for the end
@@ -48,6 +48,17 @@ func newGuardedStream(ctx context.Context, v *verdict, stream grpc.ServerStream)
 		g.ended = make(chan struct{})
 	}
 	return g
+}
+
+// look returns the verdict under which the stream was opened, and reports whether
+// it is still open.
+func (g *guardedStream) look() (verdict, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gone || g.why != nil {
+		return verdict{}, false
+	}
+	return *g.verdict, true
 }
 
 // close is called when the handler has ended. It waits for an end that is being

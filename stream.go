@@ -139,7 +139,7 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, srv any, stre
 	i.streams.add(g)
 	defer i.streams.remove(g)
 	// Whoever revoked between the decision and add did not see this stream.
-	if why := i.verifier.checkRevoked(v.claims, i.verifier.now()); why != nil && g.asked.CompareAndSwap(false, true) && !i.letBe(g, why) {
+	if why := i.verifier.checkRevoked(v.claims, i.verifier.now()); why != nil && g.asked.CompareAndSwap(false, true) && !i.letBe(ctx, *v, why) {
 		v.refused = why
 		why.send(ctx, i.challenge(v))
 		return why
@@ -186,7 +186,8 @@ func (i *Interceptor) arm(g *guardedStream) {
 // just ended by itself. Its client has the status when it returns; its handler
 // finds that its context has ended and that the stream takes no more.
 func (i *Interceptor) endStream(g *guardedStream, why *refusal) {
-	if g.over() || i.letBe(g, why) {
+	v, open := g.look()
+	if !open || i.letBe(g.ctx, v, why) {
 		return
 	}
 	g.mu.Lock()
@@ -198,9 +199,8 @@ func (i *Interceptor) endStream(g *guardedStream, why *refusal) {
 	i.streams.remove(g) // before the client can know that it is over
 	g.cancel(why)       // first the cause, then the gate: who finds it shut finds the cause
 	g.shut()
-	would := *g.verdict
-	would.refused = why
-	why.send(g.ctx, i.challenge(&would))
+	v.refused = why
+	why.send(g.ctx, i.challenge(&v))
 	if g.transport == nil {
 		close(g.ended)
 		return
@@ -209,23 +209,22 @@ func (i *Interceptor) endStream(g *guardedStream, why *refusal) {
 }
 
 // letBe reports whether a stream that should end goes on because nothing is
-// enforced, and tells of it.
-func (i *Interceptor) letBe(g *guardedStream, why *refusal) bool {
-	would := *g.verdict
-	would.refused, would.reported = why, true
-	if !i.reports(&would) {
+// enforced, and tells of it. It is called without a lock.
+func (i *Interceptor) letBe(ctx context.Context, v verdict, why *refusal) bool {
+	v.refused, v.reported = why, true
+	if !i.reports(&v) {
 		return false
 	}
-	i.remind(g.ctx, i.verifier.now())
+	i.remind(ctx, i.verifier.now())
 	if i.onDecision != nil {
-		fullMethod, _ := grpc.Method(g.ctx)
-		i.tell(g.ctx, would.decision(fullMethod, 0))
+		fullMethod, _ := grpc.Method(ctx)
+		i.tell(ctx, v.decision(fullMethod, 0))
 	}
 	return true
 }
 
-// errLeft is the end of a handler that called runtime.Goexit.
-var errLeft = status.New(codes.Internal, "auth0grpc: the handler left its goroutine")
+// leftStatus is the end of a handler that called runtime.Goexit.
+var leftStatus = status.New(codes.Internal, "auth0grpc: the handler left its goroutine")
 
 // serveHere runs the handler on the goroutine of the call.
 func (i *Interceptor) serveHere(g *guardedStream, srv any, handler grpc.StreamHandler) (err error) {
@@ -240,7 +239,7 @@ func (i *Interceptor) serveHere(g *guardedStream, srv any, handler grpc.StreamHa
 		}
 		switch p := recover(); {
 		case p == nil:
-			_ = g.transport.WriteStatus(errLeft) // gRPC alone would leave the client waiting
+			_ = g.transport.WriteStatus(leftStatus) // gRPC alone would leave the client waiting
 		case why == nil:
 			panic(p) // with the handler still on the stack
 		default:
@@ -261,7 +260,7 @@ func (i *Interceptor) serveApart(g *guardedStream, srv any, handler grpc.StreamH
 	}
 	done := make(chan result, 1)
 	go func() {
-		end := result{err: errLeft.Err()}
+		end := result{err: leftStatus.Err()}
 		defer func() {
 			if p := recover(); p != nil {
 				end.panicked = &StreamPanic{Value: p, Stack: debug.Stack()}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -1004,7 +1005,8 @@ func TestGRPCStreamsTakeAStatus(t *testing.T) {
 	}
 }
 
-// The handler's own end and ours meet; one of them counts, for everybody.
+// The handler's own end, the expiry and a revocation meet; one of them counts, for
+// everybody.
 func TestEndsThatMeet(t *testing.T) {
 	started := make(chan chan struct{}, 1)
 	s := newScripted(t, nil, func(stream grpc.ServerStream) error {
@@ -1018,14 +1020,15 @@ func TestEndsThatMeet(t *testing.T) {
 		rounds = 20
 	}
 	for i := range rounds {
-		token := s.token(claims{"iat": today, "exp": today.Add(time.Duration(i+1) * time.Hour)})
+		token := s.token(claims{"iat": today, "exp": today.Add(time.Duration(i+1) * time.Hour), "jti": fmt.Sprint(i)})
 		stream := s.open(t, "bufconn", streamShapes[2], bearer(token)...)
 		eventually(t, "a timer runs", func() bool { _, running := s.timers.asked(); return running == 1 })
 		go close(<-started)
+		go s.guard.Revoke(context.Background(), auth0grpc.Revocation{TokenID: fmt.Sprint(i)})
 		s.timers.Advance(time.Hour)
 		got := finish(stream, "bufconn")
 		reason, _ := auth0grpc.ReasonFromError(got.err)
-		if got.err != nil && reason != auth0grpc.ReasonTokenExpired {
+		if got.err != nil && reason != auth0grpc.ReasonTokenExpired && reason != auth0grpc.ReasonTokenRevoked {
 			t.Fatalf("%v", got.err)
 		}
 		all := s.told(t, 2*i+2)
