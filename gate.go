@@ -24,16 +24,14 @@ type guardedStream struct {
 	grpc.ServerStream
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
-	verdict   *verdict // its refused is set when the stream is over
+	verdict   verdict // under which it was opened
 	transport statusWriter
+	writes    atomic.Int64 // calls of the handler under way that write, and shutMark
 
-	asked    atomic.Bool // a revocation has asked for the end
-	deadline time.Time   // zero: none
-	writes   atomic.Int64
-
-	mu    sync.Mutex // taken to set the timer and to end the stream
+	asked atomic.Bool // a revocation has asked for the end
+	gone  bool        // the handler has ended by itself; this and what follows is under mu
+	mu    sync.Mutex
 	timer stopper
-	gone  bool          // the handler has ended by itself
 	why   *refusal      // we have ended it
 	ended chan struct{} // closed with why, if there is no transport
 }
@@ -41,24 +39,13 @@ type guardedStream struct {
 type statusWriter interface{ WriteStatus(*status.Status) error }
 
 func newGuardedStream(ctx context.Context, v *verdict, stream grpc.ServerStream) *guardedStream {
-	g := &guardedStream{ServerStream: stream, verdict: v}
+	g := &guardedStream{ServerStream: stream, verdict: *v}
 	g.ctx, g.cancel = context.WithCancelCause(ctx)
 	g.transport, _ = grpc.ServerTransportStreamFromContext(ctx).(statusWriter)
 	if g.transport == nil {
 		g.ended = make(chan struct{})
 	}
 	return g
-}
-
-// look returns the verdict under which the stream was opened, and reports whether
-// it is still open.
-func (g *guardedStream) look() (verdict, bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.gone || g.why != nil {
-		return verdict{}, false
-	}
-	return *g.verdict, true
 }
 
 // close is called when the handler has ended. It waits for an end that is being

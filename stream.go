@@ -147,13 +147,15 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, srv any, stre
 	if deadline, limited := i.streamDeadline(v); limited {
 		ttl := max(0, int64(deadline.Sub(i.verifier.now())/time.Second))
 		_ = grpc.SetHeader(ctx, metadata.MD{StreamTTLHeader: {strconv.FormatInt(ttl, 10)}})
-		g.deadline = deadline
 		i.arm(g)
 	}
+	serve := i.serveHere
 	if g.transport == nil {
-		return i.serveApart(g, srv, handler)
+		serve = i.serveApart
 	}
-	return i.serveHere(g, srv, handler)
+	err := serve(g, srv, handler)
+	v.refused = g.why
+	return err
 }
 
 // streamDeadline returns when the stream is to end, and whether it is.
@@ -172,9 +174,10 @@ func (i *Interceptor) arm(g *guardedStream) {
 	if g.gone || g.why != nil {
 		return
 	}
-	g.timer = i.streams.timer(g.deadline.Sub(i.verifier.now()), func() {
+	deadline, _ := i.streamDeadline(&g.verdict)
+	g.timer = i.streams.timer(deadline.Sub(i.verifier.now()), func() {
 		// The clock may have been set back meanwhile; then wait again.
-		if i.verifier.now().Before(g.deadline) {
+		if deadline, _ := i.streamDeadline(&g.verdict); i.verifier.now().Before(deadline) {
 			i.arm(g)
 		} else {
 			i.endStream(g, refusedExpired)
@@ -186,8 +189,7 @@ func (i *Interceptor) arm(g *guardedStream) {
 // just ended by itself. Its client has the status when it returns; its handler
 // finds that its context has ended and that the stream takes no more.
 func (i *Interceptor) endStream(g *guardedStream, why *refusal) {
-	v, open := g.look()
-	if !open || i.letBe(g.ctx, v, why) {
+	if g.over() || i.letBe(g.ctx, g.verdict, why) {
 		return
 	}
 	g.mu.Lock()
@@ -199,6 +201,7 @@ func (i *Interceptor) endStream(g *guardedStream, why *refusal) {
 	i.streams.remove(g) // before the client can know that it is over
 	g.cancel(why)       // first the cause, then the gate: who finds it shut finds the cause
 	g.shut()
+	v := g.verdict
 	v.refused = why
 	why.send(g.ctx, i.challenge(&v))
 	if g.transport == nil {
@@ -232,7 +235,7 @@ func (i *Interceptor) serveHere(g *guardedStream, srv any, handler grpc.StreamHa
 	defer func() {
 		why := g.close()
 		if why != nil {
-			g.verdict.refused, err = why, why
+			err = why
 		}
 		if returned {
 			return
@@ -280,7 +283,6 @@ func (i *Interceptor) serveApart(g *guardedStream, srv any, handler grpc.StreamH
 		}
 		return end.err
 	case <-g.ended:
-		g.verdict.refused = g.why
 		return g.why
 	}
 }
