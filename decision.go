@@ -137,7 +137,7 @@ func (i *Interceptor) Stats() Stats {
 	if i.verifier.cache != nil {
 		stats.CachedTokens = i.verifier.cache.entries.EstimatedSize()
 	}
-	stats.OpenStreams = i.streams.count()
+	stats.OpenStreams = i.streams.size()
 	now := i.verifier.now()
 	for name, one := range i.verifier.issuers {
 		if age, ok := one.keys.Age(now); ok {

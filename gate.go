@@ -28,6 +28,9 @@ type guardedStream struct {
 	transport statusWriter
 	writes    atomic.Int64 // calls of the handler under way that write, and shutMark
 
+	next, previous *guardedStream // of streams, under its lock
+	listed         bool
+
 	asked atomic.Bool // a revocation has asked for the end
 	gone  bool        // the handler has ended by itself; this and what follows is under mu
 	mu    sync.Mutex

@@ -88,8 +88,9 @@ type streams struct {
 	policy StreamPolicy
 	timer  func(time.Duration, func()) stopper
 
-	mu   sync.Mutex
-	open map[*guardedStream]struct{}
+	mu    sync.Mutex
+	first *guardedStream // a list, by guardedStream.next
+	count int
 }
 
 // A stopper is a *time.Timer, or what a test puts in its place.
@@ -100,22 +101,37 @@ func realTimer(d time.Duration, f func()) stopper { return time.AfterFunc(d, f) 
 func (s *streams) add(g *guardedStream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open == nil {
-		s.open = map[*guardedStream]struct{}{}
+	g.next, g.listed = s.first, true
+	if s.first != nil {
+		s.first.previous = g
 	}
-	s.open[g] = struct{}{}
+	s.first = g
+	s.count++
 }
 
+// remove may be called again.
 func (s *streams) remove(g *guardedStream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.open, g)
+	if !g.listed {
+		return
+	}
+	if g.previous != nil {
+		g.previous.next = g.next
+	} else {
+		s.first = g.next
+	}
+	if g.next != nil {
+		g.next.previous = g.previous
+	}
+	g.next, g.previous, g.listed = nil, nil, false
+	s.count--
 }
 
-func (s *streams) count() int {
+func (s *streams) size() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.open)
+	return s.count
 }
 
 // endRevoked ends the streams whose token has been revoked. It does not wait for
@@ -124,7 +140,7 @@ func (i *Interceptor) endRevoked() {
 	now := i.verifier.now()
 	i.streams.mu.Lock()
 	defer i.streams.mu.Unlock()
-	for g := range i.streams.open {
+	for g := i.streams.first; g != nil; g = g.next {
 		if i.verifier.checkRevoked(g.verdict.claims, now) != nil && g.asked.CompareAndSwap(false, true) {
 			go i.endStream(g, refusedRevoked)
 		}
@@ -139,15 +155,16 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, srv any, stre
 	i.streams.add(g)
 	defer i.streams.remove(g)
 	// Whoever revoked between the decision and add did not see this stream.
-	if why := i.verifier.checkRevoked(v.claims, i.verifier.now()); why != nil && g.asked.CompareAndSwap(false, true) && !i.letBe(ctx, *v, why) {
+	now := i.verifier.now()
+	if why := i.verifier.checkRevoked(v.claims, now); why != nil && g.asked.CompareAndSwap(false, true) && !i.letBe(ctx, *v, why) {
 		v.refused = why
 		why.send(ctx, i.challenge(v))
 		return why
 	}
 	if deadline, limited := i.streamDeadline(v); limited {
-		ttl := max(0, int64(deadline.Sub(i.verifier.now())/time.Second))
+		ttl := max(0, int64(deadline.Sub(now)/time.Second))
 		_ = grpc.SetHeader(ctx, metadata.MD{StreamTTLHeader: {strconv.FormatInt(ttl, 10)}})
-		i.arm(g)
+		i.arm(g, now)
 	}
 	serve := i.serveHere
 	if g.transport == nil {
@@ -168,17 +185,18 @@ func (i *Interceptor) streamDeadline(v *verdict) (time.Time, bool) {
 }
 
 // arm sets the timer of a stream that has a deadline.
-func (i *Interceptor) arm(g *guardedStream) {
+func (i *Interceptor) arm(g *guardedStream, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.gone || g.why != nil {
 		return
 	}
 	deadline, _ := i.streamDeadline(&g.verdict)
-	g.timer = i.streams.timer(deadline.Sub(i.verifier.now()), func() {
+	g.timer = i.streams.timer(deadline.Sub(now), func() {
+		now := i.verifier.now()
 		// The clock may have been set back meanwhile; then wait again.
-		if deadline, _ := i.streamDeadline(&g.verdict); i.verifier.now().Before(deadline) {
-			i.arm(g)
+		if deadline, _ := i.streamDeadline(&g.verdict); now.Before(deadline) {
+			i.arm(g, now)
 		} else {
 			i.endStream(g, refusedExpired)
 		}
