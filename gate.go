@@ -22,33 +22,45 @@ import (
 // runs on a goroutine of its own: see serveApart.
 type guardedStream struct {
 	grpc.ServerStream
-	ctx       context.Context
-	cancel    context.CancelCauseFunc
-	verdict   verdict // under which it was opened
-	transport statusWriter
-	writes    atomic.Int64 // calls of the handler under way that write, and shutMark
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	writes atomic.Int64 // calls of the handler under way that write, and shutMark
 
-	next, previous *guardedStream // of streams, under its lock
-	listed         bool
+	row    *row // of the verdict, as are these
+	claims *claims
+	scheme scheme
+	hit    bool
+
+	deadline int64 // of streams, under its lock, as is what follows
+	index    int   // in the heap; -1 when it was removed
 
 	asked atomic.Bool // a revocation has asked for the end
 	gone  bool        // the handler has ended by itself; this and what follows is under mu
 	mu    sync.Mutex
-	timer stopper
 	why   *refusal      // we have ended it
 	ended chan struct{} // closed with why, if there is no transport
 }
 
-type statusWriter interface{ WriteStatus(*status.Status) error }
-
 func newGuardedStream(ctx context.Context, v *verdict, stream grpc.ServerStream) *guardedStream {
-	g := &guardedStream{ServerStream: stream, verdict: *v}
+	g := &guardedStream{ServerStream: stream, row: v.row, claims: v.claims, scheme: v.scheme, hit: v.hit, deadline: never}
 	g.ctx, g.cancel = context.WithCancelCause(ctx)
-	g.transport, _ = grpc.ServerTransportStreamFromContext(ctx).(statusWriter)
-	if g.transport == nil {
+	if g.transport() == nil {
 		g.ended = make(chan struct{})
 	}
 	return g
+}
+
+// verdict returns the one under which the stream was opened.
+func (g *guardedStream) verdict() verdict {
+	return verdict{row: g.row, claims: g.claims, scheme: g.scheme, hit: g.hit}
+}
+
+type statusWriter interface{ WriteStatus(*status.Status) error }
+
+// transport returns what takes the status, or nil.
+func (g *guardedStream) transport() statusWriter {
+	transport, _ := grpc.ServerTransportStreamFromContext(g.ctx).(statusWriter)
+	return transport
 }
 
 // close is called when the handler has ended. It waits for an end that is being
@@ -57,9 +69,6 @@ func (g *guardedStream) close() *refusal {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.gone = true
-	if g.timer != nil {
-		g.timer.Stop()
-	}
 	return g.why
 }
 

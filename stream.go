@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strconv"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -83,65 +82,14 @@ func (p *StreamPanic) Unwrap() error {
 	return err
 }
 
-// streams are the open streams that a revocation may end.
-type streams struct {
-	policy StreamPolicy
-	timer  func(time.Duration, func()) stopper
-
-	mu    sync.Mutex
-	first *guardedStream // a list, by guardedStream.next
-	count int
-}
-
-// A stopper is a *time.Timer, or what a test puts in its place.
-type stopper interface{ Stop() bool }
-
-func realTimer(d time.Duration, f func()) stopper { return time.AfterFunc(d, f) }
-
-func (s *streams) add(g *guardedStream) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g.next, g.listed = s.first, true
-	if s.first != nil {
-		s.first.previous = g
-	}
-	s.first = g
-	s.count++
-}
-
-// remove may be called again.
-func (s *streams) remove(g *guardedStream) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !g.listed {
-		return
-	}
-	if g.previous != nil {
-		g.previous.next = g.next
-	} else {
-		s.first = g.next
-	}
-	if g.next != nil {
-		g.next.previous = g.previous
-	}
-	g.next, g.previous, g.listed = nil, nil, false
-	s.count--
-}
-
-func (s *streams) size() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.count
-}
-
 // endRevoked ends the streams whose token has been revoked. It does not wait for
 // them: the client of one may be slow to take its status.
 func (i *Interceptor) endRevoked() {
 	now := i.verifier.now()
 	i.streams.mu.Lock()
 	defer i.streams.mu.Unlock()
-	for g := i.streams.first; g != nil; g = g.next {
-		if i.verifier.checkRevoked(g.verdict.claims, now) != nil && g.asked.CompareAndSwap(false, true) {
+	for _, g := range i.streams.open {
+		if i.verifier.checkRevoked(g.claims, now) != nil && g.asked.CompareAndSwap(false, true) {
 			go i.endStream(g, refusedRevoked)
 		}
 	}
@@ -152,22 +100,22 @@ func (i *Interceptor) endRevoked() {
 func (i *Interceptor) serveStream(ctx context.Context, v *verdict, srv any, stream grpc.ServerStream, handler grpc.StreamHandler) error {
 	g := newGuardedStream(ctx, v, stream)
 	defer g.cancel(nil)
-	i.streams.add(g)
-	defer i.streams.remove(g)
-	// Whoever revoked between the decision and add did not see this stream.
 	now := i.verifier.now()
+	if deadline, limited := i.streamDeadline(v); limited {
+		ttl := max(0, int64(deadline.Sub(now)/time.Second))
+		_ = grpc.SetHeader(ctx, metadata.MD{StreamTTLHeader: {strconv.FormatInt(ttl, 10)}})
+		g.deadline = deadlineOf(deadline)
+	}
+	i.addStream(g, now)
+	defer i.streams.remove(g)
+	// Whoever revoked between the decision and addStream did not see this stream.
 	if why := i.verifier.checkRevoked(v.claims, now); why != nil && g.asked.CompareAndSwap(false, true) && !i.letBe(ctx, *v, why) {
 		v.refused = why
 		why.send(ctx, i.challenge(v))
 		return why
 	}
-	if deadline, limited := i.streamDeadline(v); limited {
-		ttl := max(0, int64(deadline.Sub(now)/time.Second))
-		_ = grpc.SetHeader(ctx, metadata.MD{StreamTTLHeader: {strconv.FormatInt(ttl, 10)}})
-		i.arm(g, now)
-	}
 	serve := i.serveHere
-	if g.transport == nil {
+	if g.ended != nil {
 		serve = i.serveApart
 	}
 	err := serve(g, srv, handler)
@@ -184,30 +132,11 @@ func (i *Interceptor) streamDeadline(v *verdict) (time.Time, bool) {
 	return v.claims.expiry.Add(i.verifier.skew + policy.grace), policy.kind != runOn
 }
 
-// arm sets the timer of a stream that has a deadline.
-func (i *Interceptor) arm(g *guardedStream, now time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.gone || g.why != nil {
-		return
-	}
-	deadline, _ := i.streamDeadline(&g.verdict)
-	g.timer = i.streams.timer(deadline.Sub(now), func() {
-		now := i.verifier.now()
-		// The clock may have been set back meanwhile; then wait again.
-		if deadline, _ := i.streamDeadline(&g.verdict); now.Before(deadline) {
-			i.arm(g, now)
-		} else {
-			i.endStream(g, refusedExpired)
-		}
-	})
-}
-
 // endStream ends a stream under its handler, unless nothing is enforced or it has
 // just ended by itself. Its client has the status when it returns; its handler
 // finds that its context has ended and that the stream takes no more.
 func (i *Interceptor) endStream(g *guardedStream, why *refusal) {
-	if g.over() || i.letBe(g.ctx, g.verdict, why) {
+	if g.over() || i.letBe(g.ctx, g.verdict(), why) {
 		return
 	}
 	g.mu.Lock()
@@ -219,14 +148,14 @@ func (i *Interceptor) endStream(g *guardedStream, why *refusal) {
 	i.streams.remove(g) // before the client can know that it is over
 	g.cancel(why)       // first the cause, then the gate: who finds it shut finds the cause
 	g.shut()
-	v := g.verdict
+	v := g.verdict()
 	v.refused = why
 	why.send(g.ctx, i.challenge(&v))
-	if g.transport == nil {
+	if g.ended != nil {
 		close(g.ended)
 		return
 	}
-	_ = g.transport.WriteStatus(why.status) // an error means that the client is gone
+	_ = g.transport().WriteStatus(why.status) // an error means that the client is gone
 }
 
 // letBe reports whether a stream that should end goes on because nothing is
@@ -260,7 +189,7 @@ func (i *Interceptor) serveHere(g *guardedStream, srv any, handler grpc.StreamHa
 		}
 		switch p := recover(); {
 		case p == nil:
-			_ = g.transport.WriteStatus(leftStatus) // gRPC alone would leave the client waiting
+			_ = g.transport().WriteStatus(leftStatus) // gRPC alone would leave the client waiting
 		case why == nil:
 			panic(p) // with the handler still on the stack
 		default:

@@ -477,6 +477,53 @@ func TestStreamPolicies(t *testing.T) {
 	}
 }
 
+// Streams with deadlines of their own share a timer, and end each at its time, in
+// whatever order they were opened and whichever of them has gone.
+func TestStreamsEndInTurn(t *testing.T) {
+	s := newScripted(t, func(c *auth0grpc.Config) {
+		c.Methods[streamShapes[1].name] = auth0grpc.Scopes("read:orders").Streams(auth0grpc.RunOn())
+	}, drain)
+	open := func(m method, minutes int) grpc.ClientStream {
+		n := s.guard.Stats().OpenStreams
+		stream := s.open(t, "tcp", m, bearer(s.token(claims{"exp": today.Add(time.Duration(minutes) * time.Minute)}))...)
+		eventually(t, "the stream is open", func() bool { return s.guard.Stats().OpenStreams == n+1 })
+		return stream
+	}
+	runsOn := open(streamShapes[1], 1)
+	byMinute := map[int]grpc.ClientStream{}
+	for _, minutes := range []int{30, 10, 40, 20, 60, 50} {
+		byMinute[minutes] = open(streamShapes[2], minutes)
+	}
+	left := 7
+	gone := func(what string) {
+		t.Helper()
+		left--
+		eventually(t, what, func() bool { return s.guard.Stats().OpenStreams == left })
+	}
+	_ = byMinute[10].CloseSend() // the next to end leaves by itself
+	finish(byMinute[10], "tcp")
+	gone("the first has left")
+	for _, minutes := range []int{20, 30, 40, 50, 60} {
+		s.timers.expire(t, today.Add(time.Duration(minutes)*time.Minute-time.Second).Sub(s.clock.Now()))
+		eventually(t, "the timer is set again", func() bool { _, running := s.timers.asked(); return running == 1 })
+		if n := s.guard.Stats().OpenStreams; n != left {
+			t.Errorf("%d open streams a second before minute %d, want %d", n, minutes, left)
+		}
+		s.timers.expire(t, time.Second)
+		if reason, _ := auth0grpc.ReasonFromError(finish(byMinute[minutes], "tcp").err); reason != auth0grpc.ReasonTokenExpired {
+			t.Errorf("minute %d: reason %q", minutes, reason)
+		}
+		gone("it has ended")
+	}
+	if _, running := s.timers.asked(); running != 0 {
+		t.Errorf("%d timers run for a stream that runs on", running)
+	}
+	_ = runsOn.CloseSend()
+	if got := finish(runsOn, "tcp"); status.Code(got.err) == codes.Unauthenticated {
+		t.Errorf("%v", got.err)
+	}
+}
+
 func TestStreamPolicyFaults(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
@@ -518,8 +565,8 @@ func TestClockSetBack(t *testing.T) {
 }
 
 // Whatever ends a stream, nothing of ours is left of it, and while it is open
-// there is one timer and no goroutine but gRPC's own, however many messages it
-// carries.
+// there is no goroutine but gRPC's own, however many messages it carries, and one
+// timer for all streams.
 func TestNothingOutlivesAStream(t *testing.T) {
 	s := newScripted(t, nil, func(stream grpc.ServerStream) error {
 		for {
@@ -574,7 +621,7 @@ func TestNothingOutlivesAStream(t *testing.T) {
 			if n := goroutines(t) - before; n != streams { // gRPC's own, which call us
 				t.Errorf("%d goroutines for %d streams", n, streams)
 			}
-			if asked, running := s.timers.asked(); len(asked)-len(earlier) != streams || running != streams {
+			if asked, running := s.timers.asked(); len(asked)-len(earlier) != 1 || running != 1 {
 				t.Errorf("%d timers, %d running, for %d streams", len(asked)-len(earlier), running, streams)
 			}
 			if n := s.guard.Stats().OpenStreams; n != streams {
