@@ -358,7 +358,6 @@ func TestPanicOfHookIsContained(t *testing.T) {
 	var lines bytes.Buffer
 	config.Logger = slog.New(slog.NewTextHandler(&lines, nil))
 	config.OnDecision = func(context.Context, auth0grpc.Decision) { panic("the hook's own") }
-	config.OnKeyRefresh = func(auth0grpc.KeyRefresh) { panic("the hook's own") }
 	guard := mustNew(t, config)
 	good, short := tenant.Token(claims{"scope": "read:orders"}), tenant.Token(claims{"scope": "leak"})
 	for _, test := range []struct {
