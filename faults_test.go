@@ -123,7 +123,8 @@ type faulty struct {
 	provider *provider
 	guard    *auth0grpc.Interceptor
 	good     claims
-	landed   atomic.Int64 // attempts that are over
+	landed   atomic.Int64  // attempts that are over
+	patience time.Duration // the deadline of each call, in real time
 }
 
 // settle waits for the refresh in the background that a call has started, if its
@@ -143,7 +144,7 @@ func (f *faulty) settle(t *testing.T, before int64) {
 
 func newFaulty(t *testing.T) *faulty {
 	t.Helper()
-	f := &faulty{}
+	f := &faulty{patience: time.Minute}
 	f.tenant, f.clock = newTenant(t)
 	f.provider = &provider{inner: f.tenant.HTTPClient().Transport}
 	config := configFor(f.tenant, f.clock)
@@ -176,17 +177,26 @@ func (f *faulty) claimsOf(id string) claims {
 // ended.
 func (f *faulty) call(t *testing.T, token string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer "+token))
-	_, unary := f.guard.UnaryServerInterceptor()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall},
-		func(context.Context, any) (any, error) { return nil, nil })
-	stream := f.guard.StreamServerInterceptor()(nil, serverStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: unaryCall},
-		func(any, grpc.ServerStream) error { return nil })
-	if worded(unary) != worded(stream) {
-		t.Errorf("unary: %s, stream: %s", worded(unary), worded(stream))
+	unary := f.within(t, token, func(ctx context.Context) error {
+		_, err := f.guard.UnaryServerInterceptor()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall},
+			func(context.Context, any) (any, error) { return nil, nil })
+		return err
+	})
+	stream := f.within(t, token, func(ctx context.Context) error {
+		return f.guard.StreamServerInterceptor()(nil, serverStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: unaryCall},
+			func(any, grpc.ServerStream) error { return nil })
+	})
+	if unary != stream {
+		t.Errorf("unary: %s, stream: %s", unary, stream)
 	}
-	return worded(unary)
+	return unary
+}
+
+// within makes one call that has f.patience for all of its time.
+func (f *faulty) within(t *testing.T, token string, call func(context.Context) error) string {
+	ctx, cancel := context.WithTimeout(t.Context(), f.patience)
+	defer cancel()
+	return worded(call(metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer "+token))))
 }
 
 func worded(err error) string {
@@ -219,7 +229,10 @@ var ailments = []ailment{
 	{"connection refused", func(*faulty) func(*http.Request) (*http.Response, error) {
 		return func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }
 	}},
-	{"keys come never (slow loris)", func(*faulty) func(*http.Request) (*http.Response, error) {
+	{"keys come never (slow loris)", func(f *faulty) func(*http.Request) (*http.Response, error) {
+		// Every call of the row is to be over while the fetch hangs, which gives up
+		// after five seconds of real time.
+		f.patience = 400 * time.Millisecond
 		return onKeys(func(r *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: neverEnding{r.Context()}, Request: r}, nil
 		})
