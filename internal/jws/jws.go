@@ -120,7 +120,7 @@ func ParseHeader(encoded string) (Header, error) {
 // decode refuses what encoding/base64 skips by its own documentation: CR and LF
 // inside the text.
 func decode(part string) ([]byte, error) {
-	if strings.ContainsAny(part, "\r\n") {
+	if strings.IndexByte(part, '\r') >= 0 || strings.IndexByte(part, '\n') >= 0 {
 		return nil, ErrMalformed
 	}
 	decoded, err := base64url.DecodeString(part)

@@ -43,6 +43,9 @@ var (
 // reported only after every member was visited, so what visit collected counts
 // for nothing unless Object returns nil.
 func Object(doc string, visit func(name, value string) error) error {
+	if tooDeep(doc) {
+		return ErrDepth
+	}
 	if !json.Valid([]byte(doc)) || !utf8.ValidString(doc) {
 		return ErrSyntax
 	}
@@ -51,7 +54,31 @@ func Object(doc string, visit func(name, value string) error) error {
 	if s.doc[s.pos] != '{' {
 		return ErrSyntax
 	}
-	return s.object(1, visit)
+	return s.object(visit)
+}
+
+// tooDeep reports whether doc, if it is JSON at all, nests beyond maxDepth. It is
+// asked first: encoding/json keeps a stack ten thousand levels deep, and a token
+// of brackets would cost twenty times its size in memory to refuse.
+func tooDeep(doc string) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(doc); i++ {
+		switch c := doc[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+			if c == '\\' {
+				i++
+			}
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
 }
 
 // String returns the text of a value that Object handed out, and reports
@@ -116,17 +143,14 @@ func Time(value string) (time.Time, bool) {
 	return time.Unix(int64(whole), int64(fraction*1e9)), true
 }
 
-// scanner splits a document that is known to be valid JSON.
+// scanner splits a document that is known to be valid JSON and not too deep.
 type scanner struct {
 	doc string
 	pos int
 }
 
 // object walks the object that starts at pos; visit may be nil.
-func (s *scanner) object(depth int, visit func(name, value string) error) error {
-	if depth > maxDepth {
-		return ErrDepth
-	}
+func (s *scanner) object(visit func(name, value string) error) error {
 	var buffer [16]string // enough for a token's claims, so that they are not allocated
 	names := buffer[:0]
 	s.pos++ // {
@@ -141,7 +165,7 @@ func (s *scanner) object(depth int, visit func(name, value string) error) error 
 		}
 		names = append(names, name)
 		start := s.pos
-		if err := s.value(depth); err != nil {
+		if err := s.value(); err != nil {
 			return err
 		}
 		if visit != nil {
@@ -180,12 +204,12 @@ func (s *scanner) name() (string, error) {
 }
 
 // value skips the value at pos, looking into it for duplicate names.
-func (s *scanner) value(depth int) error {
+func (s *scanner) value() error {
 	switch s.doc[s.pos] {
 	case '{':
-		return s.object(depth+1, nil)
+		return s.object(nil)
 	case '[':
-		return s.array(depth + 1)
+		return s.array()
 	case '"':
 		s.text()
 	default: // number, true, false, null
@@ -196,17 +220,14 @@ func (s *scanner) value(depth int) error {
 	return nil
 }
 
-func (s *scanner) array(depth int) error {
-	if depth > maxDepth {
-		return ErrDepth
-	}
+func (s *scanner) array() error {
 	s.pos++ // [
 	for s.space(); s.doc[s.pos] != ']'; s.space() {
 		if s.doc[s.pos] == ',' {
 			s.pos++
 			s.space()
 		}
-		if err := s.value(depth); err != nil {
+		if err := s.value(); err != nil {
 			return err
 		}
 	}

@@ -43,6 +43,11 @@ var objects = []struct {
 	{name: "trailing comma", doc: `{"a":1,}`, err: strictjson.ErrSyntax},
 	{name: "invalid UTF-8", doc: "{\"a\":\"\xff\"}", err: strictjson.ErrSyntax},
 	{name: "deep", doc: `{"a":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, err: strictjson.ErrDepth},
+	{name: "deep and unclosed", doc: `{"a":` + strings.Repeat("[", 11<<10), err: strictjson.ErrDepth},
+	{name: "as deep as may be", doc: `{"a":` + strings.Repeat("[", 31) + strings.Repeat("]", 31) + `}`, want: []member{
+		{"a", strings.Repeat("[", 31) + strings.Repeat("]", 31)},
+	}},
+	{name: "brackets in a string", doc: `{"a":"\"` + strings.Repeat("[{", 40) + `"}`, want: []member{{"a", `"\"` + strings.Repeat("[{", 40) + `"`}}},
 	{name: "deep objects", doc: strings.Repeat(`{"a":`, 40) + "1" + strings.Repeat("}", 40), err: strictjson.ErrDepth},
 }
 
@@ -61,6 +66,21 @@ func TestObject(t *testing.T) {
 				t.Errorf("members (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A document of brackets is refused before encoding/json stacks them up
+// (CVE-2025-27144 and its like: what a stranger sends must not cost a multiple of
+// its size).
+func TestDepthCostsNoMemory(t *testing.T) {
+	doc := `{"a":` + strings.Repeat("[", 11<<10)
+	allocs := testing.AllocsPerRun(100, func() {
+		if err := strictjson.Object(doc, nil); err == nil {
+			t.Error("accepted")
+		}
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations, want none", allocs)
 	}
 }
 
