@@ -3,6 +3,7 @@ package auth0grpc_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -506,5 +507,51 @@ func TestDecisionHookAllocatesNothing(t *testing.T) {
 	unset, empty := allocs(nil), allocs(func(context.Context, auth0grpc.Decision) {})
 	if unset != empty {
 		t.Errorf("%v allocations with a hook, %v without", empty, unset)
+	}
+}
+
+// A deafTransport takes what a call answers, and forgets it.
+type deafTransport struct{ grpc.ServerTransportStream }
+
+func (deafTransport) SetHeader(metadata.MD) error  { return nil }
+func (deafTransport) SetTrailer(metadata.MD) error { return nil }
+
+// BenchmarkRefused is what calls cost that strangers can make as often as they
+// like, beside a call that passes.
+func BenchmarkRefused(b *testing.B) {
+	tenant, now := newTenant(b)
+	filler := claims{"scope": "read:orders", "filler": strings.Repeat("x", 400)}
+	good := tenant.Token(filler)
+	header, rest, _ := strings.Cut(good, ".")
+	size := 16<<10 - 2
+	three := func(fill string) string {
+		part := strings.Repeat(fill, size/3)
+		return part + "." + part + "." + part
+	}
+	for _, test := range []struct{ name, token string }{
+		{"good", good},
+		{"expired", tenant.Token(with(filler, claims{"exp": today.Unix()}))},
+		{"another issuer", tenant.Token(with(filler, claims{"iss": "https://evil.example/"}))},
+		{"unknown key", tenant.Sign(map[string]any{"kid": "made-up"}, with(filler, claims{"iss": tenant.Issuer(), "aud": auth0grpctest.Audience, "sub": "x", "iat": today.Unix(), "exp": today.Unix() + 60}))},
+		{"bad signature", header + "." + rest[:len(rest)-6] + "AAAAAA"},
+		{"16 KiB of letters", three("A")},
+		{"16 KiB of symbols", three("#")},
+		{"16 KiB of dots", strings.Repeat(".", size)},
+		{"16 KiB payload", header + "." + strings.Repeat("A", size-len(header)-4) + ".AA"},
+		{"16 KiB of brackets", header + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"a":`+strings.Repeat("[", 11<<10))) + ".AA"},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			intercept := mustNew(b, configFor(tenant, now)).UnaryServerInterceptor()
+			ctx := grpc.NewContextWithServerTransportStream(b.Context(), deafTransport{})
+			ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer "+test.token))
+			info := &grpc.UnaryServerInfo{FullMethod: unaryCall}
+			handler := func(context.Context, any) (any, error) { return nil, nil }
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := intercept(ctx, nil, info, handler); (err == nil) != (test.name == "good") {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
