@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -138,12 +139,15 @@ func TestTime(t *testing.T) {
 	}
 }
 
-// FuzzObject states what holds for any input: no panic; what is accepted is
-// what encoding/json accepts as an object, with the same values under the same
-// names; each value is valid JSON of its own.
+// FuzzObject states what holds for any input: no panic; Object says of it what
+// encoding/json says, nesting, duplicates and invalid UTF-8 aside; and it finds the
+// same values under the same names.
 func FuzzObject(f *testing.F) {
 	for _, tt := range objects {
 		f.Add(tt.doc)
+	}
+	for _, value := range values {
+		f.Add(`{"a":` + value + `}`)
 	}
 	f.Fuzz(func(t *testing.T, doc string) {
 		got := map[string]string{}
@@ -151,6 +155,9 @@ func FuzzObject(f *testing.F) {
 			got[name] = value
 			return nil
 		})
+		if want := verdict(doc); !errors.Is(err, want) {
+			t.Fatalf("%q: %v, want %v", doc, err, want)
+		}
 		if err != nil {
 			return
 		}
@@ -167,4 +174,94 @@ func FuzzObject(f *testing.F) {
 			}
 		}
 	})
+}
+
+// verdict is what Object should say of doc, by way of encoding/json. What nests
+// too deeply may be faulty further on, which Object does not get to see.
+func verdict(doc string) error {
+	switch depth, duplicate := inspect(doc); {
+	case !utf8.ValidString(doc) || !strings.HasPrefix(strings.TrimLeft(doc, " \t\r\n"), "{"):
+		return strictjson.ErrSyntax
+	case depth > 32:
+		return strictjson.ErrDepth
+	case !json.Valid([]byte(doc)):
+		return strictjson.ErrSyntax
+	case duplicate:
+		return strictjson.ErrDuplicate
+	}
+	return nil
+}
+
+// inspect reads doc for as long as it is JSON, and returns how deep it nests and
+// whether an object names a member twice.
+func inspect(doc string) (deepest int, duplicate bool) {
+	type level struct {
+		names map[string]bool // nil in an array
+		value bool            // the next token of an object is a value
+	}
+	var levels []level
+	for decoder := json.NewDecoder(strings.NewReader(doc)); ; {
+		token, err := decoder.Token()
+		if err != nil {
+			return deepest, duplicate
+		}
+		if n := len(levels); n > 0 && levels[n-1].names != nil {
+			top := &levels[n-1]
+			if name, ok := token.(string); ok && !top.value {
+				duplicate = duplicate || top.names[name]
+				top.names[name] = true
+			}
+			top.value = !top.value
+		}
+		switch token {
+		case json.Delim('{'):
+			levels = append(levels, level{names: map[string]bool{}})
+		case json.Delim('['):
+			levels = append(levels, level{})
+		case json.Delim('}'), json.Delim(']'):
+			levels = levels[:len(levels)-1]
+		}
+		if deepest = max(deepest, len(levels)); deepest > 32 || len(levels) == 0 {
+			return deepest, duplicate
+		}
+	}
+}
+
+// values are JSON and what is nearly JSON.
+var values = []string{
+	`0`, `-0`, `10`, `-1.50`, `1e5`, `1E+05`, `1.2e-3`, `true`, `false`, `null`, `""`, `"\u00e9\n\/"`, `"\ud800"`, `"é"`, `[]`, `[1,[],{}]`, `{}`,
+	`00`, `01`, `-`, `+1`, `.5`, `1.`, `1.e5`, `1e`, `1e+`, `0x1`, `--1`, `1 2`, `tru`, `True`, `nulll`, `NaN`, `undefined`,
+	`"`, `"\"`, `"\x"`, `"\u00g0"`, `"\u12`, "\"\n\"", "\"\x00\"", `'a'`, `[`, `]`, `[1`, `[1,`, `[1,]`, `[,1]`, `[1 2]`, `{"b"}`, `{"b":}`, `{"b" 1}`, `{b:1}`, `{"b":1,}`, `{"b":1 "c":2}`, `{1:2}`, `/**/1`, `1//`,
+}
+
+// What is JSON is a value, and nothing else is.
+func TestSyntax(t *testing.T) {
+	for _, value := range values {
+		for _, doc := range []string{`{"a":` + value + `}`, ` { "a" : ` + value + ` } `, `{"a":[` + value + `]}`, `{"a":` + value + `} x`, `{"a":` + value} {
+			if got, want := strictjson.Object(doc, nil), verdict(doc); !errors.Is(got, want) {
+				t.Errorf("%q: %v, want %v", doc, got, want)
+			}
+		}
+	}
+}
+
+// Every document cut off anywhere is no document.
+func TestCutOff(t *testing.T) {
+	const doc = `{"a":[1.5e+3,"\u00e9",{"b":null}],"c":true}`
+	for n := range doc {
+		if err := strictjson.Object(doc[:n], nil); !errors.Is(err, strictjson.ErrSyntax) {
+			t.Errorf("%q: %v, want %v", doc[:n], err, strictjson.ErrSyntax)
+		}
+	}
+}
+
+// Syntax is judged to the end: what is no JSON is called that, whatever a visitor
+// thinks of its beginning.
+func TestSyntaxComesFirst(t *testing.T) {
+	refuse := func(string, string) error { return errors.New("refused") }
+	for _, doc := range []string{`{"a":1,}`, `{"a":1} x`, `{"a":{"b":1,"b":2},"c"}`} {
+		if err := strictjson.Object(doc, refuse); !errors.Is(err, strictjson.ErrSyntax) {
+			t.Errorf("%s: %v, want %v", doc, err, strictjson.ErrSyntax)
+		}
+	}
 }
