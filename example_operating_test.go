@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
@@ -58,16 +59,26 @@ func embedded(change func(*auth0grpc.Config)) (*auth0grpctest.Tenant, *auth0grpc
 	return tenant, guard, call, func() { stop(); tenant.Close() }
 }
 
-// With the tap, calls that the headers alone condemn are refused before their
-// message is read.
+// With the tap, a call that its headers alone condemn is refused before its message
+// is read. Without it gRPC looks at the message first, and finds this one too
+// large.
 func ExampleInterceptor_TapHandle() {
-	tenant, _, call, stop := embedded(nil) // with grpc.InTapHandle(guard.TapHandle())
-	defer stop()
-	fmt.Println(call("no JWT"))
-	fmt.Println(call(tenant.Token(map[string]any{"aud": "https://other.example.com"})))
+	guard := orders()
+	message := &testgrpc.SimpleRequest{Payload: &testgrpc.Payload{Body: make([]byte, 5<<20)}}
+	for _, options := range [][]grpc.ServerOption{
+		guard.ServerOptions(),
+		append(guard.ServerOptions(), grpc.InTapHandle(guard.TapHandle())),
+	} {
+		server := grpc.NewServer(options...)
+		testgrpc.RegisterTestServiceServer(server, greeter{})
+		conn, stop := serve(server)
+		_, err := testgrpc.NewTestServiceClient(conn).UnaryCall(context.Background(), message)
+		fmt.Println(status.Code(err))
+		stop()
+	}
 	// Output:
-	// MALFORMED_AUTHORIZATION
-	// WRONG_AUDIENCE
+	// ResourceExhausted
+	// Unauthenticated
 }
 
 // Ready says whether the keys of every issuer are there.

@@ -124,12 +124,14 @@ func ExampleRule() {
 	fmt.Println(auth0grpc.AllOf(auth0grpc.Scopes("read:orders"), auth0grpc.AnyScope("write:orders", "admin")))
 	fmt.Println(auth0grpc.AllOf(auth0grpc.Scopes("read:orders"), auth0grpc.Permissions("approve:orders")))
 	fmt.Println(auth0grpc.AnyOf(auth0grpc.Clients("kV3batchjob"), auth0grpc.Organizations("org_acme")))
+	fmt.Println(auth0grpc.Authenticated())
 	fmt.Println(auth0grpc.Public())
 	// Output:
 	// read:orders AND write:orders
 	// read:orders AND (write:orders OR admin)
 	// read:orders AND permission(approve:orders)
 	// client(kV3batchjob) OR organization(org_acme)
+	// authenticated
 	// public
 }
 

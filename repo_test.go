@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -107,6 +108,56 @@ func exportedReceiver(expr ast.Expr) bool {
 	}
 	name, ok := expr.(*ast.Ident)
 	return ok && name.IsExported()
+}
+
+// Every exported function that a user's program calls is called in an example of
+// its package. What fmt, log/slog, errors, gRPC and we call is left out.
+func TestEveryFunctionHasAnExample(t *testing.T) {
+	calledByOthers := []string{
+		"Error", "Unwrap", "Format", "LogValue", "String", "MarshalJSON", "GRPCStatus",
+		"GetRequestMetadata", "RequireTransportSecurity", // by gRPC, of credentials
+		"Publish", "Follow", "Use", // by an Interceptor, of its feed and its store
+	}
+	const elsewhere = "benchmarks/ integration/ examples/" // nobody imports these
+	called := map[string][]string{}                        // by folder
+	for _, s := range sources(t) {
+		if !s.isTest() {
+			continue
+		}
+		for _, decl := range s.file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && strings.HasPrefix(f.Name.Name, "Example") {
+				called[path.Dir(s.path)] = append(called[path.Dir(s.path)], selected(f)...)
+			}
+		}
+	}
+	for _, s := range sources(t) {
+		top, _, _ := strings.Cut(s.path, "/")
+		if s.isTest() || s.isGenerated() || s.file.Name.Name == "main" || strings.Contains("/"+s.path, "/internal/") ||
+			strings.Contains(elsewhere, top+"/") {
+			continue
+		}
+		for _, decl := range s.file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok || !f.Name.IsExported() || f.Recv != nil && !exportedReceiver(f.Recv.List[0].Type) {
+				continue
+			}
+			if name := f.Name.Name; !slices.Contains(calledByOthers, name) && !slices.Contains(called[path.Dir(s.path)], name) {
+				t.Errorf("%s: %s is called in no example", s.path, name)
+			}
+		}
+	}
+}
+
+// selected returns the names behind a dot in a function.
+func selected(f *ast.FuncDecl) []string {
+	var names []string
+	ast.Inspect(f, func(node ast.Node) bool {
+		if selector, ok := node.(*ast.SelectorExpr); ok {
+			names = append(names, selector.Sel.Name)
+		}
+		return true
+	})
+	return names
 }
 
 // A file that outgrows these wants something deleted or split.

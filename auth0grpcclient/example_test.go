@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpcclient"
@@ -27,6 +29,10 @@ func (whoami) UnaryCall(ctx context.Context, _ *testgrpc.SimpleRequest) (*testgr
 	return &testgrpc.SimpleResponse{Username: token.Subject() + " by way of " + token.ClientID()}, nil
 }
 
+func (whoami) StreamingOutputCall(_ *testgrpc.StreamingOutputCallRequest, stream grpc.ServerStreamingServer[testgrpc.StreamingOutputCallResponse]) error {
+	return stream.Send(&testgrpc.StreamingOutputCallResponse{Payload: &testgrpc.Payload{Body: []byte("hello")}})
+}
+
 // exampleServer starts a tenant and a server that it protects, and returns what
 // a client needs: the tenant, the address, and whom to trust.
 func exampleServer() (tenant *auth0grpctest.Tenant, target string, trust *tls.Config, stop func()) {
@@ -40,7 +46,7 @@ func exampleServer() (tenant *auth0grpctest.Tenant, target string, trust *tls.Co
 		Audiences:  []string{auth0grpctest.Audience},
 		HTTPClient: tenant.HTTPClient(),
 		Methods: map[string]auth0grpc.Rule{
-			testgrpc.TestService_UnaryCall_FullMethodName: auth0grpc.Scopes("read:msg"),
+			"/grpc.testing.TestService/*": auth0grpc.Scopes("read:msg"),
 		},
 	})
 	if err != nil {
@@ -138,4 +144,117 @@ func ExampleNewOnBehalfOf() {
 	response, err := handler(ctx)
 	fmt.Println(response.GetUsername(), err)
 	// Output: auth0|alice by way of billing <nil>
+}
+
+// A program finds out at its start that it will get no token, and why.
+func ExampleCredentials_Ready() {
+	tenant, _, _, stop := exampleServer()
+	defer stop()
+
+	for _, secret := range []string{"secret", "last year's secret"} {
+		creds, err := auth0grpcclient.New(auth0grpcclient.Config{
+			Issuer:       tenant.Issuer(),
+			ClientID:     "billing",
+			ClientSecret: secret,
+			Audience:     auth0grpctest.Audience,
+			HTTPClient:   tenant.HTTPClient(),
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		fmt.Println(creds.Ready(ctx))
+	}
+	// Output:
+	// <nil>
+	// auth0grpcclient: the token endpoint refused (HTTP status 401, access_denied)
+}
+
+// expiredCredentials have a token that the server takes for expired: the tenant's
+// clock was two days slow when it was issued, and is right since.
+func expiredCredentials(tenant *auth0grpctest.Tenant) *auth0grpcclient.Credentials {
+	creds, err := auth0grpcclient.New(auth0grpcclient.Config{
+		Issuer:       tenant.Issuer(),
+		ClientID:     "billing",
+		ClientSecret: "secret",
+		Audience:     auth0grpctest.Audience,
+		HTTPClient:   tenant.HTTPClient(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	tenant.SetNow(func() time.Time { return time.Now().Add(-48 * time.Hour) })
+	if err := creds.Ready(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	tenant.SetNow(nil)
+	return creds
+}
+
+// Where the order of interceptors matters, they are installed one by one: what
+// stands before ours sees a call once, and what stands behind it sees each
+// attempt. The first attempt is refused here, as the token has expired.
+func ExampleCredentials_UnaryClientInterceptor() {
+	tenant, target, trust, stop := exampleServer()
+	defer stop()
+	creds := expiredCredentials(tenant)
+
+	report := func(what string) grpc.UnaryClientInterceptor {
+		return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			err := invoke(ctx, method, req, reply, cc, opts...)
+			fmt.Println(what, status.Code(err))
+			return err
+		}
+	}
+	conn, err := grpc.NewClient(target,
+		grpc.WithTransportCredentials(credentials.NewTLS(trust)),
+		grpc.WithPerRPCCredentials(creds),
+		grpc.WithChainUnaryInterceptor(report("call"), creds.UnaryClientInterceptor(), report("attempt")),
+		grpc.WithChainStreamInterceptor(creds.StreamClientInterceptor()),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := testgrpc.NewTestServiceClient(conn).UnaryCall(context.Background(), &testgrpc.SimpleRequest{}); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// attempt Unauthenticated
+	// attempt OK
+	// call OK
+}
+
+// A stream that is refused at its opening is opened again, here behind an
+// interceptor that sees each attempt. The caller does not notice.
+func ExampleCredentials_StreamClientInterceptor() {
+	tenant, target, trust, stop := exampleServer()
+	defer stop()
+	creds := expiredCredentials(tenant)
+
+	report := func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		fmt.Println("open", method)
+		return open(ctx, desc, cc, method, opts...)
+	}
+	conn, err := grpc.NewClient(target,
+		grpc.WithTransportCredentials(credentials.NewTLS(trust)),
+		grpc.WithPerRPCCredentials(creds),
+		grpc.WithChainUnaryInterceptor(creds.UnaryClientInterceptor()),
+		grpc.WithChainStreamInterceptor(creds.StreamClientInterceptor(), report),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	stream, err := testgrpc.NewTestServiceClient(conn).StreamingOutputCall(context.Background(), &testgrpc.StreamingOutputCallRequest{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	response, err := stream.Recv()
+	fmt.Println(string(response.GetPayload().GetBody()), err)
+	// Output:
+	// open /grpc.testing.TestService/StreamingOutputCall
+	// open /grpc.testing.TestService/StreamingOutputCall
+	// hello <nil>
 }

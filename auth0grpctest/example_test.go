@@ -6,12 +6,14 @@ import (
 	"log"
 	"net"
 	"net/url"
+	"testing"
 
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
@@ -111,7 +113,7 @@ func ExampleTenant_AddClient() {
 	config := clientcredentials.Config{
 		ClientID:       "billing",
 		ClientSecret:   "secret",
-		TokenURL:       tenant.Issuer() + "oauth/token",
+		TokenURL:       tenant.TokenURL(),
 		EndpointParams: url.Values{"audience": {auth0grpctest.Audience}},
 	}
 	token, err := config.Token(context.WithValue(context.Background(), oauth2.HTTPClient, tenant.HTTPClient()))
@@ -120,4 +122,84 @@ func ExampleTenant_AddClient() {
 	}
 	fmt.Println(token.Type(), token.Extra("scope"))
 	// Output: Bearer read:msg write:msg
+}
+
+// A server is tested against its table, with a token for each row. This is the
+// body of a test.
+func ExampleNewTenant() {
+	var t *testing.T // the test's own
+
+	tenant := auth0grpctest.NewTenant(t)
+	guard, err := auth0grpc.New(auth0grpc.Config{
+		Issuers:    []string{tenant.Issuer()},
+		Audiences:  []string{auth0grpctest.Audience},
+		HTTPClient: tenant.HTTPClient(),
+		Methods:    map[string]auth0grpc.Rule{"/grpc.testing.TestService/*": auth0grpc.Scopes("read:msg")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(guard.ServerOptions()...)
+	testgrpc.RegisterTestServiceServer(server, greeter{})
+
+	for _, test := range []struct {
+		name, token string
+		want        codes.Code
+	}{
+		{"granted", tenant.Token(map[string]any{"scope": "read:msg"}), codes.OK},
+		{"another scope", tenant.Token(map[string]any{"scope": "write:msg"}), codes.PermissionDenied},
+		{"no token", "", codes.Unauthenticated},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			client := testgrpc.NewTestServiceClient(auth0grpctest.Connect(t, server, test.token))
+			if _, err := client.UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); status.Code(err) != test.want {
+				t.Errorf("%v, want %v", err, test.want)
+			}
+		})
+	}
+}
+
+// Two users call one server, each over a connection of their own. This is the
+// body of a test.
+func ExampleConnect() {
+	var t *testing.T        // the test's own
+	var server *grpc.Server // the server under test, with its services registered
+	tenant := auth0grpctest.NewTenant(t)
+
+	for _, user := range []string{"auth0|alice", "auth0|bob"} {
+		token := tenant.Token(map[string]any{"sub": user, "scope": "read:msg"})
+		client := testgrpc.NewTestServiceClient(auth0grpctest.Connect(t, server, token))
+		response, err := client.UnaryCall(t.Context(), &testgrpc.SimpleRequest{})
+		if err != nil || response.GetUsername() != user {
+			t.Errorf("%q, %v, want %q", response.GetUsername(), err, user)
+		}
+	}
+}
+
+// Every method of a server is called with tokens that its row lets in and with
+// tokens that it does not. Had the server only guard.UnaryServerInterceptor, the
+// test would fail with a line for each stream that is open to everybody. This is
+// the body of a test.
+func ExampleSweep() {
+	var t *testing.T // the test's own
+
+	tenant := auth0grpctest.NewTenant(t)
+	guard, err := auth0grpc.New(auth0grpc.Config{
+		Issuers:    []string{tenant.Issuer()},
+		Audiences:  []string{auth0grpctest.Audience},
+		HTTPClient: tenant.HTTPClient(),
+		Methods: map[string]auth0grpc.Rule{
+			"/grpc.testing.TestService/UnaryCall": auth0grpc.Scopes("read:msg"),
+			"/grpc.testing.TestService/*":         auth0grpc.AnyScope("write:msg", "admin"),
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(guard.ServerOptions()...)
+	testgrpc.RegisterTestServiceServer(server, greeter{})
+	if err := guard.CheckServices(server.GetServiceInfo()); err != nil {
+		t.Error(err)
+	}
+	auth0grpctest.Sweep(t, server, guard, tenant, nil)
 }

@@ -136,8 +136,8 @@ func (t *Tenant) DiscoveryFetches() int { return int(t.discoveryFetches.Load()) 
 
 // SetNow sets the clock from which tokens take "iat" and "exp" and by which
 // device codes expire. The default, also for nil, is time.Now. The tenant calls
-// it from several goroutines. It does not reach the verifier under test, which
-// has a clock of its own.
+// it from several goroutines. It does not reach the interceptor under test: give
+// auth0grpc.Config.Now the same clock, or tokens may be from its future.
 func (t *Tenant) SetNow(now func() time.Time) {
 	if now == nil {
 		now = time.Now

@@ -3,8 +3,14 @@ package policy_test
 import (
 	"fmt"
 	"log"
+	"maps"
+	"os"
+	"slices"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/policy"
@@ -71,4 +77,37 @@ func ExampleMerge() {
 	}
 	fmt.Println(methods)
 	// Output: map[/grpc.health.v1.Health/*:public]
+}
+
+// A proxy in front of services that are not linked into it: it has their .proto
+// files as descriptors, which "buf build -o" and "protoc --include_imports
+// --descriptor_set_out" write, and the names of those that it serves.
+func ExampleFromServices() {
+	data, err := os.ReadFile("../proto/testdata/shop.binpb")
+	if err != nil {
+		log.Fatal(err)
+	}
+	var set descriptorpb.FileDescriptorSet
+	if err := proto.Unmarshal(data, &set); err != nil {
+		log.Fatal(err)
+	}
+	files, err := protodesc.NewFiles(&set)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	services := map[string]grpc.ServiceInfo{"shop.v1.ShopService": {}}
+	methods, err := policy.FromServices(services, files)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, method := range slices.Sorted(maps.Keys(methods))[:5] {
+		fmt.Println(method, "-", methods[method])
+	}
+	// Output:
+	// /shop.v1.ShopService/Audit - organization(org_a)
+	// /shop.v1.ShopService/Export - permission(export:shop) OR permission(admin)
+	// /shop.v1.ShopService/Follow - read:shop, streams run on
+	// /shop.v1.ShopService/Get - read:shop AND read:price
+	// /shop.v1.ShopService/Import - permission(import:shop) AND permission(write:shop)
 }
