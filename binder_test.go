@@ -37,7 +37,8 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// Every check of RFC 9449, section 4.3, as it shows in a call.
+// Every check of RFC 9449, section 4.3, as it shows in a call. What the client says
+// of the server's address does not count (CVE-2025-54576).
 func TestProofs(t *testing.T) {
 	f := newDPoPFixture(t, nil)
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

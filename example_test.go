@@ -179,7 +179,7 @@ func ExampleInterceptor_CheckServices() {
 }
 
 // Scopes say what the client may do, not whose records these are: that check is
-// the handler's.
+// the handler's, and missing it has been a vulnerability (CVE-2024-27916).
 func ExampleTokenFromContext() {
 	deleteOrder := func(ctx context.Context, owner string) error {
 		token, ok := auth0grpc.TokenFromContext(ctx)

@@ -408,7 +408,8 @@ func TestPanicIsRefusal(t *testing.T) {
 	}
 }
 
-// The zero Interceptor was not made by New, so nobody said who may pass.
+// The zero Interceptor was not made by New, so nobody said who may pass
+// (CVE-2024-51744: there is one verdict, and nothing is no permission).
 func TestZeroInterceptor(t *testing.T) {
 	var guard auth0grpc.Interceptor
 	for shape, r := range direct(t, t.Context(), &guard, unaryCall, nil) {

@@ -235,6 +235,24 @@ func TestTestsAreHonest(t *testing.T) {
 	}
 }
 
+// What happened to others in this field has a test or an example here that says
+// so, one for each kind of fault.
+func TestIncidentsAreGuarded(t *testing.T) {
+	incidents := strings.Fields(`
+		CVE-2026-33186 GO-2026-6061 GO-2023-2153 GO-2024-2978 CVE-2022-39340 CVE-2024-27916 CVE-2026-33190 CVE-2026-40946
+		CVE-2020-26160 GO-2026-5732 CVE-2024-5037 CVE-2026-33322 CVE-2026-49998 CVE-2026-32301 CVE-2026-49478 CVE-2025-24976
+		CVE-2025-22149 CVE-2025-30204 CVE-2024-28180 CVE-2021-32701 CVE-2025-54576 CVE-2026-41164 CVE-2026-23990
+		hashicorp/cap#191 CVE-2020-15222 CVE-2025-64527 CVE-2023-47108 GO-2026-4703 CVE-2024-51744`)
+	all := sources(t)
+	for _, incident := range incidents {
+		if !slices.ContainsFunc(all, func(s source) bool {
+			return s.isTest() && s.path != "repo_test.go" && bytes.Contains(s.text, []byte(incident))
+		}) {
+			t.Errorf("no test names %s", incident)
+		}
+	}
+}
+
 // The versions that older advisories demand (GO-2026-4762, GO-2026-6061,
 // CVE-2025-27144, AIKIDO-2025-10522).
 func TestMinimumVersions(t *testing.T) {
