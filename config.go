@@ -112,6 +112,14 @@ type Config struct {
 	Now func() time.Time
 }
 
+// NoCache as Config.CacheSize turns the verified-token cache off: each call then
+// costs a public-key operation.
+const NoCache = -1
+
+// defaultCacheSize is the number of tokens kept unless Config.CacheSize says
+// otherwise: about 20 MB when full.
+const defaultCacheSize = 10_000
+
 // A ConfigError is one fault in a Config. New returns all of them at once, joined
 // by errors.Join and sorted by field.
 type ConfigError struct {

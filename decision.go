@@ -135,7 +135,7 @@ func (i *Interceptor) Stats() Stats {
 		return stats
 	}
 	if i.verifier.cache != nil {
-		stats.CachedTokens = i.verifier.cache.entries.EstimatedSize()
+		stats.CachedTokens = i.verifier.cache.Len()
 	}
 	stats.OpenStreams = i.streams.size()
 	now := i.verifier.now()

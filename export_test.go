@@ -10,12 +10,8 @@ func (i *Interceptor) SetTimer(timer func(time.Duration, func()) interface{ Stop
 // RevocationsRemembered returns how many revocations are held.
 func (i *Interceptor) RevocationsRemembered() int { return i.verifier.revoked.Size() }
 
-// HoldLocks holds every lock that calls may have to wait for, until release.
+// HoldLocks holds the lock that calls may have to wait for, until release.
 func (i *Interceptor) HoldLocks() (release func()) {
-	i.verifier.cache.learn.Lock()
 	i.streams.mu.Lock()
-	return func() {
-		i.streams.mu.Unlock()
-		i.verifier.cache.learn.Unlock()
-	}
+	return i.streams.mu.Unlock
 }

@@ -82,7 +82,7 @@ func (i *Interceptor) glance(info *tap.Info) (v verdict) {
 func (v *verifier) glance(raw string, listed bool) (*claims, *refusal) {
 	now := v.now()
 	if v.cache != nil {
-		if known, ok := v.cache.probe(raw); ok {
+		if known, ok := v.cache.Probe(raw); ok {
 			if refused := known.checkTimes(now); refused != nil || listed {
 				return nil, refused
 			}

@@ -14,17 +14,24 @@ import (
 	"github.com/auth0grpc/auth0grpc/internal/jws"
 	"github.com/auth0grpc/auth0grpc/internal/keyset"
 	"github.com/auth0grpc/auth0grpc/internal/revocation"
+	"github.com/auth0grpc/auth0grpc/internal/tokencache"
 )
 
 // A verifier turns an access token into a *Token, or refuses it. It knows no
 // methods and no rules.
+//
+// Its cache remembers the claims of tokens whose signature was verified: never a
+// refusal, and never a decision, which is made anew from the claims at each call
+// (CVE-2021-32701). The cache is the verifier's own: a token that one accepted is
+// unknown to another (GHSA-h6c8-cww8-35hf). recheck judges exp, revocation and key
+// at each hit; what has expired is removed then, or pushed out.
 type verifier struct {
 	issuers      map[string]*issuer // by the exact iss
 	algorithms   []string
 	skew         time.Duration
 	now          func() time.Time
-	cache        *cache  // nil: off
-	binding      *binder // nil: bound tokens are refused
+	cache        *tokencache.Cache[*claims] // nil: off
+	binding      *binder                    // nil: bound tokens are refused
 	revoked      revocation.List
 	maxTokenLife time.Duration
 	cold         chan struct{} // one place for each public-key operation under way
@@ -47,7 +54,7 @@ func newVerifier(config *Config) *verifier {
 	}
 	v.binding = newBinder(config)
 	if config.CacheSize != NoCache {
-		v.cache = newCache(config.CacheSize)
+		v.cache = tokencache.New[*claims](config.CacheSize)
 		// Half of the processors: a flood of bad signatures under a good kid must
 		// leave room for the calls whose tokens are known already. Places are given
 		// out first come, first served, so no good token starves. Without a cache
@@ -94,13 +101,13 @@ func (v *verifier) verify(ctx context.Context, raw string) (c *claims, hit bool,
 	defer contain(&refused)
 	now := v.now()
 	if v.cache != nil {
-		if known, ok := v.cache.find(raw); ok {
+		if known, ok := v.cache.Find(raw); ok {
 			again, refused := v.recheck(ctx, now, known)
 			if again && refused == nil {
 				return known, true, nil
 			}
 			if !again {
-				v.cache.remove(raw)
+				v.cache.Remove(raw)
 			}
 			if refused != nil {
 				return nil, false, refused
@@ -160,14 +167,21 @@ func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string) (*c
 	if err != nil {
 		return nil, withoutKey(err)
 	}
-	prove := func() (verified *claims, refused *refusal) {
-		defer contain(&refused) // it may run on a goroutine of its own
-		return c, v.checkSignature(ctx, through, c, &attempt{raw: raw, parsed: parsed}, keys)
+	prove := func() (*claims, error) {
+		if refused := v.checkSignature(ctx, through, c, &attempt{raw: raw, parsed: parsed}, keys); refused != nil {
+			return nil, refused
+		}
+		return c, nil
 	}
 	if v.cache == nil {
-		return prove()
+		c, err = prove()
+	} else {
+		c, err = v.cache.Verify(ctx, raw, prove)
 	}
-	return v.cache.once(ctx, raw, prove)
+	if err != nil && !errors.As(err, &refused) {
+		refused = contextEnded(err)
+	}
+	return c, refused
 }
 
 // read takes a token apart and makes every check that needs neither a key nor
@@ -265,63 +279,6 @@ func withoutKey(err error) *refusal {
 		return contextEnded(context.DeadlineExceeded)
 	}
 	return refusedVerificationFailed.because(err)
-}
-
-// checkSignature verifies the signature and hands the token to go-oidc, which
-// checks algorithm, issuer and audience once more. It comes in this order, and
-// not all of it from within go-oidc, because a wrong signature is to cost a
-// public-key operation and not the parsing around it as well.
-func (v *verifier) checkSignature(ctx context.Context, through *oidc.IDTokenVerifier, c *claims, a *attempt, keys []*keyset.Key) *refusal {
-	var refused *refusal
-	if a.by, refused = v.signer(ctx, a.parsed, keys); refused != nil {
-		return refused
-	}
-	if _, err := through.Verify(context.WithValue(ctx, attemptKey{}, a), a.raw); err != nil {
-		return refusedClaims // go-oidc's text quotes claims, so it stays here
-	}
-	c.key = a.by
-	return nil
-}
-
-// signer returns the key that signed the token, waiting for a place among the
-// public-key operations that may be under way at once.
-func (v *verifier) signer(ctx context.Context, parsed *jws.Token, keys []*keyset.Key) (*keyset.Key, *refusal) {
-	if v.cold != nil {
-		select {
-		case v.cold <- struct{}{}:
-			defer func() { <-v.cold }()
-		case <-ctx.Done():
-			return nil, contextEnded(ctx.Err())
-		}
-	}
-	for _, key := range keys {
-		if parsed.Verify(key.Public) == nil {
-			return key, nil
-		}
-	}
-	return nil, refusedSignature
-}
-
-// An attempt carries a token that is taken apart already through go-oidc to
-// vouchedFor.
-type attempt struct {
-	raw    string
-	parsed *jws.Token
-	by     *keyset.Key // whose signature it is; nil: it is not known to be anybody's
-}
-
-type attemptKey struct{}
-
-// vouchedFor is the oidc.KeySet of every verifier: it vouches for the attempt in
-// the context, whose signature was verified, and for no other token.
-type vouchedFor struct{}
-
-func (vouchedFor) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok || a.by == nil || a.raw != raw {
-		return nil, jws.ErrSignature
-	}
-	return []byte(a.parsed.Payload), nil
 }
 
 // ready loads the keys of every issuer at once and reports those that failed.
