@@ -28,9 +28,10 @@ type digest [sha256.Size]byte
 type Cache[V any] struct {
 	entries *otter.Cache[digest, V]
 	flights singleflight.Group
-	// headers are the encoded JOSE headers of tokens that were verified; there are
-	// as many as the issuers have keys. A token that starts with none of them is
-	// not in the cache, and is not hashed to find that out.
+	// headers are the encoded JOSE headers of tokens that were verified, each with
+	// the dot behind it; there are as many as the issuers have keys. A token that
+	// starts with none of them is not in the cache, and is not hashed to find that
+	// out.
 	headers atomic.Pointer[[]string]
 }
 
@@ -109,13 +110,16 @@ func endedByContext(err error) bool {
 // mayHave reports whether the token starts as one in the cache could.
 func (c *Cache[V]) mayHave(raw string) bool {
 	known := *c.headers.Load()
-	header, _, _ := strings.Cut(raw, ".")
-	return slices.Contains(known, header) || len(known) >= maxHeaders
+	for _, header := range known {
+		if strings.HasPrefix(raw, header) {
+			return true
+		}
+	}
+	return len(known) >= maxHeaders
 }
 
 func (c *Cache[V]) add(raw string, value V) {
-	header, _, _ := strings.Cut(raw, ".")
-	c.learn(header)
+	c.learn(raw[:strings.IndexByte(raw, '.')+1])
 	c.entries.Set(digestOf(raw), value)
 }
 
