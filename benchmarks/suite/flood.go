@@ -15,7 +15,8 @@ import (
 	"github.com/auth0grpc/auth0grpc"
 )
 
-// floodRate is the number of flooding calls for each good one.
+// floodRate is the number of flooding calls for each good one, and in a siege of
+// attackers for each goroutine that makes good calls.
 const floodRate = 10
 
 // floodPool is the number of different tokens of a flood that are small. What
@@ -29,7 +30,9 @@ type FloodResult struct {
 	Level   string
 	Kind    Flood
 	Unread  bool
-	Good    int // calls; there were floodRate times as many flooding ones
+	Siege   bool
+	Good    int // calls
+	Bad     int // calls
 	Elapsed time.Duration
 	CPU     time.Duration // of the whole process
 	P50     time.Duration // of the good calls
@@ -43,7 +46,7 @@ func (r FloodResult) PerSecond() float64 { return float64(r.Good) / r.Elapsed.Se
 // CPUPerCall returns the processor time of a call, good and flooding ones
 // together. Unlike throughput it hardly changes with what else the machine does.
 func (r FloodResult) CPUPerCall() time.Duration {
-	return r.CPU / time.Duration(max(1, r.Good*(1+floodRate)))
+	return r.CPU / time.Duration(max(1, r.Good+r.Bad))
 }
 
 // A FloodBench sends floods to one library.
@@ -80,6 +83,20 @@ func (f *FloodBench) Peer() string { return f.peer }
 // nobody looks at, and so no token: that tells what is done about tokens from
 // what HTTP/2 does with the bytes before any interceptor runs.
 func (f *FloodBench) Calls(kind Flood, unread bool, duration time.Duration) (FloodResult, error) {
+	return f.attack(kind, unread, duration, flood)
+}
+
+// Siege is Calls with attackers that do not wait for the good calls: each sends as
+// fast as it is answered. The costlier a flooding call, the fewer there are; how
+// many the good calls lose by depends on how much of the machine the server lets
+// them have.
+func (f *FloodBench) Siege(kind Flood, duration time.Duration) (FloodResult, error) {
+	result, err := f.attack(kind, false, duration, siege)
+	result.Siege = true
+	return result, err
+}
+
+func (f *FloodBench) attack(kind Flood, unread bool, duration time.Duration, make attack) (FloodResult, error) {
 	r, err := f.suite.newRig(f.peer, "RS256", inMemory)
 	if err != nil {
 		return FloodResult{}, err
@@ -95,7 +112,7 @@ func (f *FloodBench) Calls(kind Flood, unread bool, duration time.Duration) (Flo
 		carry = outgoingUnread
 	}
 	good, bad := outgoing(f.suite.Token("RS256", Small)), contexts(f.pools[kind], carry)
-	result, err := flood(duration,
+	result, err := make(duration,
 		func() error { return call(good, r.client) },
 		func(i int64) error { return refused(call(bad[i%int64(len(bad))], attacker)) }, r.issuer)
 	result.Peer, result.Level, result.Kind, result.Unread = f.peer, Unary, kind, unread
@@ -140,40 +157,95 @@ func refused(err error) error {
 	return nil
 }
 
-// flood makes a good call and floodRate bad ones in turn, on several goroutines,
-// until duration is over. So the flood is as large for each library and each
-// kind as the good traffic, and neither can run away from the other.
+// An attack makes good and bad calls at once until duration is over.
+type attack func(duration time.Duration, good func() error, bad func(int64) error, issuer *issuerClient) (FloodResult, error)
+
+// flood makes a good call and floodRate bad ones in turn, on several goroutines.
+// So the flood is as large for each library and each kind as the good traffic, and
+// neither can run away from the other.
 func flood(duration time.Duration, good func() error, bad func(int64) error, issuer *issuerClient) (FloodResult, error) {
-	runtime.GC()
-	before := issuer.fetches.Load()
-	workers := 4 * runtime.GOMAXPROCS(0)
-	latencies, failures := make([][]time.Duration, workers), make([]error, workers)
-	var sent atomic.Int64
-	var group sync.WaitGroup
-	start, used := time.Now(), cpuTime()
-	for w := range workers {
-		group.Go(func() {
-			for time.Since(start) < duration {
-				began := time.Now()
-				if err := good(); err != nil {
-					failures[w] = fmt.Errorf("suite: a good call in a flood: %w", err)
-					return
-				}
-				latencies[w] = append(latencies[w], time.Since(began))
-				for range floodRate {
-					if err := bad(sent.Add(1)); err != nil {
-						failures[w] = err
-						return
+	return measured(duration, issuer, func(b *besieged) {
+		for range b.workers {
+			b.group.Go(func() {
+				for b.goesOn() {
+					b.good(good)
+					for range floodRate {
+						b.bad(bad)
 					}
 				}
-			}
-		})
+			})
+		}
+	})
+}
+
+// siege makes good calls on several goroutines and bad ones on floodRate times as
+// many.
+func siege(duration time.Duration, good func() error, bad func(int64) error, issuer *issuerClient) (FloodResult, error) {
+	return measured(duration, issuer, func(b *besieged) {
+		for range b.workers {
+			b.group.Go(func() {
+				for b.goesOn() {
+					b.good(good)
+				}
+			})
+		}
+		for range floodRate * b.workers {
+			b.group.Go(func() {
+				for b.goesOn() {
+					b.bad(bad)
+				}
+			})
+		}
+	})
+}
+
+// besieged counts the calls of an attack.
+type besieged struct {
+	workers int // goroutines that make good calls
+	until   time.Time
+	group   sync.WaitGroup
+	sent    atomic.Int64
+	failure atomic.Pointer[error]
+
+	mu        sync.Mutex
+	latencies []time.Duration
+}
+
+func (b *besieged) goesOn() bool { return b.failure.Load() == nil && time.Now().Before(b.until) }
+
+func (b *besieged) fail(err error) { b.failure.CompareAndSwap(nil, &err) }
+
+func (b *besieged) good(call func() error) {
+	began := time.Now()
+	err := call()
+	took := time.Since(began)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.latencies = append(b.latencies, took)
+	if err != nil {
+		b.fail(fmt.Errorf("suite: a good call under attack: %w", err))
 	}
-	group.Wait()
-	result := FloodResult{Elapsed: time.Since(start), CPU: cpuTime() - used, Fetches: issuer.fetches.Load() - before}
-	all := slices.Concat(latencies...)
-	result.Good, result.P50, result.P99 = len(all), quantile(all, 0.5), quantile(all, 0.99)
-	return result, errors.Join(failures...)
+}
+
+func (b *besieged) bad(call func(int64) error) {
+	if err := call(b.sent.Add(1)); err != nil {
+		b.fail(err)
+	}
+}
+
+func measured(duration time.Duration, issuer *issuerClient, start func(*besieged)) (FloodResult, error) {
+	runtime.GC()
+	before, used, began := issuer.fetches.Load(), cpuTime(), time.Now()
+	b := &besieged{workers: 4 * runtime.GOMAXPROCS(0), until: began.Add(duration)}
+	start(b)
+	b.group.Wait()
+	if err := b.failure.Load(); err != nil {
+		return FloodResult{}, *err
+	}
+	return FloodResult{
+		Good: len(b.latencies), Bad: int(b.sent.Load()), Elapsed: time.Since(began), CPU: cpuTime() - used,
+		P50: quantile(b.latencies, 0.5), P99: quantile(b.latencies, 0.99), Fetches: issuer.fetches.Load() - before,
+	}, nil
 }
 
 // quantile sorts all.

@@ -172,6 +172,7 @@ func TestFloods(t *testing.T) {
 			}
 			check(f.Calls(kind, false, 10*time.Millisecond))
 			check(f.Calls(kind, true, 10*time.Millisecond))
+			check(f.Siege(kind, 10*time.Millisecond))
 			check(f.Interceptor(kind, 10*time.Millisecond))
 		}
 	}

@@ -88,7 +88,12 @@ func coreCount(cores int) string {
 
 func (r *results) floodBounds() []bound {
 	var all []bound
-	ours := func(kind suite.Flood, unread bool) floodKey { return floodKey{suite.Warm, suite.Unary, kind, unread} }
+	ours := func(kind suite.Flood, unread bool) floodKey {
+		return floodKey{peer: suite.Warm, level: suite.Unary, kind: kind, unread: unread}
+	}
+	besieged := func(kind suite.Flood) floodKey {
+		return floodKey{peer: suite.Warm, level: suite.Unary, kind: kind, siege: true}
+	}
 	for _, kind := range suite.Floods[1:] {
 		least := 70.0
 		if kind == suite.BadSignature {
@@ -98,7 +103,8 @@ func (r *results) floodBounds() []bound {
 		figure := "good calls kept in a flood of " + string(kind)
 		all = append(all,
 			atLeast(figure+", beside calls without a token", of(ours(suite.NoToken, false)), least, "%.0f %%"),
-			atLeast(figure+", beside the same bytes where nobody looks", of(ours(kind, true)), least, "%.0f %%"))
+			atLeast(figure+", beside the same bytes where nobody looks", of(ours(kind, true)), least, "%.0f %%"),
+			atLeast("the same by attackers who do not wait for good calls, beside such without a token", 100*r.share(besieged(kind), besieged(suite.NoToken)), least, "%.0f %%"))
 	}
 	most, calls := int64(0), 0
 	for _, f := range r.fetches {

@@ -106,10 +106,35 @@ func (r *results) writeFloods(b *strings.Builder) {
 		r.writeFlood(b, peer, suite.Unary)
 	}
 	r.writeFlood(b, suite.Warm, suite.Interceptor)
+	r.writeSieges(b)
+}
+
+func (r *results) writeSieges(b *strings.Builder) {
+	b.WriteString("\n## Sieges\n\nThe same with ten attackers for each caller of good calls, who do not wait for those: each sends as fast as it is answered.\n" +
+		"A flooding call that costs more comes less often; what it takes from the good calls is for the server to bound.\n\n")
+	heading(b, 2, "", "flood", "good calls/s", "of no token", "of auth0grpc's", "flooding calls/s", "p50", "p99", "key set requests")
+	ours := floodKey{peer: suite.Warm, level: suite.Unary, kind: suite.NoToken, siege: true}
+	for _, peer := range suite.Libraries {
+		none := ours
+		none.peer = peer
+		for _, kind := range suite.Floods {
+			k := none
+			k.kind = kind
+			all := r.floodsOf(k)
+			row(b, peer, string(kind),
+				fmt.Sprintf("%.0f", medianOf(all, suite.FloodResult.PerSecond)),
+				fmt.Sprintf("%.0f %%", 100*r.share(k, none)), fmt.Sprintf("%.0f %%", 100*r.share(k, ours)),
+				fmt.Sprintf("%.0f", medianOf(all, func(f suite.FloodResult) float64 { return float64(f.Bad) / f.Elapsed.Seconds() })),
+				latency(medianOf(all, func(f suite.FloodResult) float64 { return float64(f.P50) })),
+				latency(medianOf(all, func(f suite.FloodResult) float64 { return float64(f.P99) })),
+				fmt.Sprintf("%.0f", medianOf(all, func(f suite.FloodResult) float64 { return float64(f.Fetches) })),
+			)
+		}
+	}
 }
 
 func (r *results) writeFlood(b *strings.Builder, peer, level string) {
-	none := floodKey{peer, level, suite.NoToken, false}
+	none := floodKey{peer: peer, level: level, kind: suite.NoToken}
 	ours := none
 	ours.peer = suite.Warm
 	for _, k := range floodsOver(peer, level) {

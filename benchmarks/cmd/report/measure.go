@@ -112,6 +112,13 @@ func (r *results) measureFloods(s *suite.Suite, p plan) error {
 				}
 				r.floods = append(r.floods, got)
 			}
+			for _, kind := range suite.Floods {
+				got, err := b.Siege(kind, p.flood)
+				if err != nil {
+					return err
+				}
+				r.floods = append(r.floods, got)
+			}
 		}
 		for _, kind := range suite.Floods {
 			got, err := benches[0].Interceptor(kind, p.flood)
@@ -177,6 +184,7 @@ type floodKey struct {
 	peer, level string
 	kind        suite.Flood
 	unread      bool // its bytes were sent where nobody looks
+	siege       bool // attackers did not wait for good calls
 }
 
 // floodsOver returns the floods that a library meets at a level, the baseline of
@@ -184,9 +192,9 @@ type floodKey struct {
 func floodsOver(peer, level string) []floodKey {
 	var all []floodKey
 	for _, kind := range suite.Floods {
-		all = append(all, floodKey{peer, level, kind, false})
+		all = append(all, floodKey{peer: peer, level: level, kind: kind})
 		if level == suite.Unary && kind != suite.NoToken {
-			all = append(all, floodKey{peer, level, kind, true})
+			all = append(all, floodKey{peer: peer, level: level, kind: kind, unread: true})
 		}
 	}
 	return all
@@ -195,7 +203,7 @@ func floodsOver(peer, level string) []floodKey {
 func (r *results) floodsOf(k floodKey) []suite.FloodResult {
 	var all []suite.FloodResult
 	for _, f := range r.floods {
-		if f.Peer == k.peer && f.Level == k.level && f.Kind == k.kind && f.Unread == k.unread {
+		if f.Peer == k.peer && f.Level == k.level && f.Kind == k.kind && f.Unread == k.unread && f.Siege == k.siege {
 			all = append(all, f)
 		}
 	}

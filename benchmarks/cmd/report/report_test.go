@@ -62,8 +62,8 @@ func checkTables(t *testing.T, text string) {
 			t.Errorf("no number in %q", line)
 		}
 	}
-	if tables != 9 {
-		t.Errorf("%d tables, want 9", tables)
+	if tables != 10 {
+		t.Errorf("%d tables, want 10", tables)
 	}
 }
 

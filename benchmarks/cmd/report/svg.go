@@ -130,7 +130,7 @@ func (r *results) callPanel() panel {
 func (r *results) floodPanel(kind suite.Flood) panel {
 	p := panel{title: "Good calls per second in a flood, ten to one: " + string(kind) + " (log scale, longer is better)"}
 	for _, peer := range suite.Libraries {
-		rate := medianOf(r.floodsOf(floodKey{peer, suite.Unary, kind, false}), suite.FloodResult.PerSecond)
+		rate := medianOf(r.floodsOf(floodKey{peer: peer, level: suite.Unary, kind: kind}), suite.FloodResult.PerSecond)
 		p.bars = append(p.bars, bar{peer, rate, fmt.Sprintf("%.0f", rate), peer == suite.Warm})
 	}
 	return p
