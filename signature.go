@@ -13,15 +13,15 @@ import (
 // checks algorithm, issuer and audience once more. It comes in this order, and
 // not all of it from within go-oidc, because a wrong signature is to cost a
 // public-key operation and not the parsing around it as well.
-func (v *verifier) checkSignature(ctx context.Context, through *oidc.IDTokenVerifier, c *claims, a *attempt, keys []*keyset.Key) (refused *refusal) {
+func (v *verifier) checkSignature(ctx context.Context, a *attempt, keys []*keyset.Key) (refused *refusal) {
 	defer contain(&refused) // it may run on a goroutine of its own
 	if a.by, refused = v.signer(ctx, a.parsed, keys); refused != nil {
 		return refused
 	}
-	if _, err := through.Verify(context.WithValue(ctx, attemptKey{}, a), a.raw); err != nil {
+	if _, err := a.through.Verify(context.WithValue(ctx, attemptKey{}, a), a.raw); err != nil {
 		return refusedClaims // go-oidc's text quotes claims, so it stays here
 	}
-	c.key = a.by
+	a.claims.key = a.by
 	return nil
 }
 
@@ -44,12 +44,14 @@ func (v *verifier) signer(ctx context.Context, parsed *jws.Token, keys []*keyset
 	return nil, refusedSignature
 }
 
-// An attempt carries a token that is taken apart already through go-oidc to
-// vouchedFor.
+// An attempt is a token that is taken apart and not verified yet. It travels in a
+// context through go-oidc to vouchedFor.
 type attempt struct {
-	raw    string
-	parsed *jws.Token
-	by     *keyset.Key // whose signature it is; nil: it is not known to be anybody's
+	raw     string
+	parsed  *jws.Token
+	claims  *claims
+	through *oidc.IDTokenVerifier // for its issuer and audience
+	by      *keyset.Key           // whose signature it is; nil: it is not known to be anybody's
 }
 
 type attemptKey struct{}

@@ -92,7 +92,7 @@ func (v *verifier) glance(raw string, listed bool) (*claims, *refusal) {
 			return nil, nil
 		}
 	}
-	_, _, _, refused := v.read(raw, now)
+	_, refused := v.read(raw, now)
 	return nil, refused
 }
 

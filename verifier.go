@@ -157,52 +157,56 @@ func (v *verifier) recheck(ctx context.Context, now time.Time, known *claims) (s
 // so that garbage reaches neither the network nor the public key, and then the
 // signature. What it reads before that serves to refuse and for nothing else.
 func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string) (*claims, *refusal) {
-	parsed, c, through, refused := v.read(raw, now)
+	a, refused := v.read(raw, now)
 	if refused != nil {
 		return nil, refused
 	}
 	// A made-up kid ends here: before the token is hashed, and at most with one
 	// fetch in a while.
-	keys, err := c.from.keys.Keys(ctx, parsed.Header.KeyID, parsed.Header.Algorithm)
+	keys, err := a.claims.from.keys.Keys(ctx, a.parsed.Header.KeyID, a.parsed.Header.Algorithm)
 	if err != nil {
 		return nil, withoutKey(err)
 	}
-	prove := func() (*claims, error) {
-		if refused := v.checkSignature(ctx, through, c, &attempt{raw: raw, parsed: parsed}, keys); refused != nil {
+	if v.cache == nil {
+		return a.claims, v.checkSignature(ctx, a, keys)
+	}
+	return v.verifyOnce(ctx, a, keys)
+}
+
+// verifyOnce makes concurrent first uses of one token one public-key operation.
+func (v *verifier) verifyOnce(ctx context.Context, a *attempt, keys []*keyset.Key) (*claims, *refusal) {
+	verified, err := v.cache.Verify(ctx, a.raw, func() (*claims, error) {
+		if refused := v.checkSignature(ctx, a, keys); refused != nil {
 			return nil, refused
 		}
-		return c, nil
-	}
-	if v.cache == nil {
-		c, err = prove()
-	} else {
-		c, err = v.cache.Verify(ctx, raw, prove)
-	}
+		return a.claims, nil
+	})
+	var refused *refusal
 	if err != nil && !errors.As(err, &refused) {
 		refused = contextEnded(err)
 	}
-	return c, refused
+	return verified, refused
 }
 
 // read takes a token apart and makes every check that needs neither a key nor
 // I/O. It verifies nothing.
-func (v *verifier) read(raw string, now time.Time) (*jws.Token, *claims, *oidc.IDTokenVerifier, *refusal) {
+func (v *verifier) read(raw string, now time.Time) (*attempt, *refusal) {
 	parsed, err := jws.Parse(raw)
 	if err != nil {
-		return nil, nil, nil, malformed(raw, err)
+		return nil, malformed(raw, err)
 	}
 	if refused := v.checkHeader(&parsed.Header); refused != nil {
-		return nil, nil, nil, refused
+		return nil, refused
 	}
 	c, refused := parseClaims(parsed.Payload)
 	if refused != nil {
-		return nil, nil, nil, refused
+		return nil, refused
 	}
 	through, refused := v.checkClaims(c, now)
 	if refused != nil {
-		return nil, nil, nil, refused
+		return nil, refused
 	}
-	return parsed, c, through, nil
+	return &attempt{raw: raw, parsed: parsed, claims: c, through: through}, nil
 }
 
 func malformed(raw string, err error) *refusal {
@@ -267,10 +271,11 @@ func (v *verifier) checkClaims(c *claims, now time.Time) (*oidc.IDTokenVerifier,
 
 // withoutKey tells a token that is at fault from keys that are.
 func withoutKey(err error) *refusal {
+	if errors.Is(err, keyset.ErrUnknownKey) {
+		return refusedKey
+	}
 	var unavailable *keyset.UnavailableError
 	switch {
-	case errors.Is(err, keyset.ErrUnknownKey):
-		return refusedKey
 	case errors.As(err, &unavailable):
 		return keysUnavailable(unavailable.RetryAfter, err)
 	case errors.Is(err, context.Canceled):
