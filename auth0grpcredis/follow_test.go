@@ -3,6 +3,7 @@ package auth0grpcredis
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"strings"
 	"sync"
@@ -413,7 +414,7 @@ func TestFollowEnds(t *testing.T) {
 
 func TestBackoff(t *testing.T) {
 	for failures, most := range map[int]time.Duration{
-		1: leastWait, 2: 2 * leastWait, 3: 4 * leastWait, 6: mostWait, 1000: mostWait, 1 << 62: mostWait,
+		1: leastWait, 2: 2 * leastWait, 3: 4 * leastWait, 6: mostWait, 1000: mostWait, math.MaxInt: mostWait,
 	} {
 		for range 100 {
 			if wait := backoff(failures); wait <= most/2-1 || wait > most {

@@ -20,7 +20,7 @@ import (
 // claimsFor returns claims that go-oidc accepts.
 func claimsFor(tenant *auth0grpctest.Tenant) map[string]any {
 	return map[string]any{
-		"iss": tenant.Issuer(), "sub": "auth0|1", "aud": auth0grpctest.Audience, "exp": 4_000_000_000,
+		"iss": tenant.Issuer(), "sub": "auth0|1", "aud": auth0grpctest.Audience, "exp": int64(4_000_000_000),
 	}
 }
 

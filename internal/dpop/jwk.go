@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"math"
 	"math/big"
 	"slices"
 	"strings"
@@ -130,7 +131,7 @@ func (k *jwk) rsa() (*rsa.PublicKey, bool) {
 	}
 	public := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
 	bits := public.N.BitLen()
-	return public, bits >= minRSA && bits <= maxRSA && public.E >= 3 && public.E&1 == 1 && public.E < 1<<31
+	return public, bits >= minRSA && bits <= maxRSA && public.E >= 3 && public.E&1 == 1 && public.E <= math.MaxInt32
 }
 
 // okp reads RFC 8037, section 2, for the one curve that signs as EdDSA here.
