@@ -143,6 +143,7 @@ const maxClockSkew = 5 * time.Minute
 // (see ConfigError). It does no I/O and starts no goroutine: keys are fetched on
 // first use, or by Ready.
 func New(config Config) (*Interceptor, error) {
+	wallClock := config.Now == nil
 	config = config.withDefaults()
 	methods, faults := newTable(config.Methods)
 	faults = slices.Concat(faults, config.issuerFaults(), config.audienceFaults(), config.algorithmFaults(),
@@ -171,6 +172,7 @@ func New(config Config) (*Interceptor, error) {
 		streams:           streams{policy: config.Streams, timer: realTimer},
 		feed:              config.RevocationFeed,
 	}
+	i.verifier.wallClock = wallClock
 	i.table.Store(methods)
 	if i.reportOnly || len(methods.reportOnlyRows()) > 0 {
 		i.remind(context.Background(), config.Now())

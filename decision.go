@@ -92,11 +92,15 @@ func (v *verdict) end(fullMethod string, open time.Duration) Decision {
 var epoch = time.Now()
 
 // start returns the time if the hook will want to know how long something took.
-// The wall clock does not matter for that, and to read the monotonic one alone,
-// as time.Since does, is half of what time.Now costs.
+// Where the Config has no clock of its own, verifier.at takes it for its own and
+// saves a reading. Where it has one, only the monotonic clock is read, as
+// time.Since does, at half the cost.
 func (i *Interceptor) start() time.Time {
-	if i.onDecision == nil {
+	switch {
+	case i.onDecision == nil:
 		return time.Time{}
+	case i.verifier.wallClock:
+		return time.Now()
 	}
 	return epoch.Add(time.Since(epoch))
 }

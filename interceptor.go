@@ -33,7 +33,7 @@ type Interceptor struct {
 // fullMethod comes from gRPC and never from what the client says in metadata.
 func (i *Interceptor) authorize(ctx context.Context, fullMethod string) (context.Context, verdict) {
 	start := i.start()
-	v := i.decide(ctx, fullMethod)
+	v := i.decide(ctx, fullMethod, start)
 	if v.refused != nil {
 		if v.reported = i.reports(&v); v.reported {
 			i.remind(ctx, i.verifier.now())
@@ -60,8 +60,9 @@ func (v *verdict) err() error {
 	return v.refused
 }
 
-// decide makes the verdict by the table of this moment.
-func (i *Interceptor) decide(ctx context.Context, fullMethod string) verdict {
+// decide makes the verdict by the table of this moment. start is what Interceptor.start
+// returned.
+func (i *Interceptor) decide(ctx context.Context, fullMethod string, start time.Time) verdict {
 	methods := i.table.Load()
 	if methods == nil { // the zero Interceptor
 		return verdict{refused: refusedUnlisted}
@@ -79,7 +80,7 @@ func (i *Interceptor) decide(ctx context.Context, fullMethod string) verdict {
 		refused = i.verifier.binding.demands(v.row, by.scheme)
 	}
 	if refused == nil {
-		v.claims, v.hit, refused = i.verifier.verify(ctx, by.token)
+		v.claims, v.hit, refused = i.verifier.verify(ctx, start, by.token)
 	}
 	if refused == nil && i.verifier.binding != nil {
 		if refused = i.checkBinding(ctx, fullMethod, &v, by); refused != nil {

@@ -30,6 +30,7 @@ type verifier struct {
 	algorithms   []string
 	skew         time.Duration
 	now          func() time.Time
+	wallClock    bool                       // now is time.Now
 	cache        *tokencache.Cache[*claims] // nil: off
 	binding      *binder                    // nil: bound tokens are refused
 	revoked      revocation.List
@@ -95,11 +96,20 @@ func observer(config *Config) func(keyset.Refresh) {
 	}
 }
 
+// at returns the time of a decision that began at start, which is zero where
+// nobody looked at a clock.
+func (v *verifier) at(start time.Time) time.Time {
+	if v.wallClock && !start.IsZero() {
+		return start
+	}
+	return v.now()
+}
+
 // verify returns what a token says once it is known to be genuine: from the
 // cache, or by verifying it.
-func (v *verifier) verify(ctx context.Context, raw string) (c *claims, hit bool, refused *refusal) {
+func (v *verifier) verify(ctx context.Context, start time.Time, raw string) (c *claims, hit bool, refused *refusal) {
 	defer contain(&refused)
-	now := v.now()
+	now := v.at(start)
 	if v.cache != nil {
 		if known, ok := v.cache.Find(raw); ok {
 			again, refused := v.recheck(ctx, now, known)
