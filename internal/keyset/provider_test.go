@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -211,12 +212,14 @@ func (b *bench) landed() {
 	<-f.done
 }
 
-// observed returns the refreshes that were reported so far.
+// observed returns the refreshes that were reported so far, by their time: each is
+// reported on the goroutine of its flight, which two that follow each other at
+// once may do in either order.
 func (b *bench) observed() []Refresh {
 	b.settle()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]Refresh(nil), b.refreshes...)
+	return slices.SortedStableFunc(slices.Values(b.refreshes), func(x, y Refresh) int { return x.At.Compare(y.At) })
 }
 
 // key returns the one key with the id kid, which it asserts to be there.

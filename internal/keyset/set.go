@@ -70,8 +70,8 @@ type Config struct {
 	// Now is the clock; nil means time.Now. It must not use the Set.
 	Now func() time.Time
 	// Observe, if not nil, is called after each attempt, outside all locks and
-	// after the callers that waited for it were let go. A panic in it is
-	// contained.
+	// after the callers that waited for it were let go, so of two that follow
+	// each other at once it may hear in either order. A panic in it is contained.
 	Observe func(Refresh)
 }
 
