@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,5 +122,67 @@ func BenchmarkParse5000(b *testing.B) {
 		if _, err := policy.Parse(document); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkParseNames parses one rule with a growing number of names. The figures
+// ns/name stay level if Parse is linear.
+func BenchmarkParseNames(b *testing.B) {
+	for _, size := range []int{1000, 10_000, 100_000} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			document := []byte(`{"methods": {"/a.B/C": {"scopes": [` + list(size, `"read:stock%d"`) + `]}}}`)
+			for b.Loop() {
+				if _, err := policy.Parse(document); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed())/float64(b.N*size), "ns/name")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// list formats the numbers below size, with commas between them.
+func list(size int, format string) string {
+	elements := make([]string, size)
+	for i := range elements {
+		elements[i] = fmt.Sprintf(format, i)
+	}
+	return strings.Join(elements, ",")
+}
+
+// TestParseIsLinear compares two sizes of each document. Eight times the size may
+// take 30 times as long; a quadratic reader takes 64 times as long.
+func TestParseIsLinear(t *testing.T) {
+	const factor, bound = 8, 30
+	documents := map[string]func(size int) string{
+		"names beside a fault": func(size int) string {
+			return `{"methods": {"/a.B/C": {"scopes": ["",` + list(size, `"read:stock%d"`) + `]}}}`
+		},
+		"faults on one line": func(size int) string {
+			return `{"methods": {"/a.B/C": {"scopes": [` + list(size, `%d`) + `]}}}`
+		},
+		"equal members": func(size int) string {
+			return "{\n" + list(size, `"methods": {"/a.B/C%d": {"public": true}}`) + `}`
+		},
+		"rows": func(size int) string {
+			return `{"methods": {` + list(size, `"/a.B/C%d": {"public": true}`) + `}}`
+		},
+	}
+	for name, document := range documents {
+		t.Run(name, func(t *testing.T) {
+			small, large := []byte(document(2000)), []byte(document(2000*factor))
+			best := [2]time.Duration{time.Hour, time.Hour}
+			for range 3 {
+				for i, data := range [][]byte{small, large} {
+					start := time.Now()
+					policy.Parse(data)
+					best[i] = min(best[i], time.Since(start))
+				}
+			}
+			if ratio := float64(best[1]) / float64(best[0]); ratio > bound {
+				t.Errorf("%v for %d, %v for %d: ratio %.0f, want at most %d", best[0], 2000, best[1], 2000*factor, ratio, bound)
+			}
+		})
 	}
 }

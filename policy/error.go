@@ -48,25 +48,27 @@ func (f *faults) add(at int, path, format string, args ...any) {
 	f.all = append(f.all, fault{at, Error{Path: path, Reason: fmt.Sprintf(format, args...)}})
 }
 
-// err returns everything that was added, in the order of the document, or nil.
+// err joins the errors in the order of the document. It returns nil if there are none.
 func (f *faults) err() error {
 	slices.SortStableFunc(f.all, func(a, b fault) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.Path, b.Path))
 	})
-	all := make([]error, len(f.all))
-	line, start, from := 1, 0, 0 // of the place so far: its line, where that begins, and the place
+	errs := make([]error, len(f.all))
+	// One pass over the document gives all positions, even if a single line holds many faults.
+	line, column, offset := 1, 1, 0
 	for i := range f.all {
-		one := &f.all[i]
+		fault := &f.all[i]
 		if f.doc != nil {
-			passed := f.doc[from:one.at]
-			line += bytes.Count(passed, []byte{'\n'})
+			passed := f.doc[offset:fault.at]
 			if last := bytes.LastIndexByte(passed, '\n'); last >= 0 {
-				start = from + last + 1
+				line += bytes.Count(passed, []byte{'\n'})
+				column, passed = 1, passed[last+1:]
 			}
-			from = one.at
-			one.Line, one.Column = line, 1+utf8.RuneCount(f.doc[start:one.at])
+			column += utf8.RuneCount(passed)
+			offset = fault.at
+			fault.Line, fault.Column = line, column
 		}
-		all[i] = &one.Error
+		errs[i] = &fault.Error
 	}
-	return errors.Join(all...)
+	return errors.Join(errs...)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -68,9 +69,22 @@ func invalidUTF8(doc []byte) int {
 
 // A builder makes nodes of a document that is known to be JSON.
 type builder struct {
-	doc     []byte
-	decoder *json.Decoder
-	found   *faults
+	doc      []byte
+	decoder  *json.Decoder
+	found    *faults
+	newlines []int // the offsets of the line breaks passed so far
+	scanned  int   // the part of doc that newlines covers
+}
+
+// line returns the number of the line at an offset that the decoder has passed.
+func (b *builder) line(offset int) int {
+	for ; b.scanned < int(b.decoder.InputOffset()); b.scanned++ {
+		if b.doc[b.scanned] == '\n' {
+			b.newlines = append(b.newlines, b.scanned)
+		}
+	}
+	i, _ := slices.BinarySearch(b.newlines, offset)
+	return 1 + i
 }
 
 // next returns a token and where it begins.
@@ -105,8 +119,7 @@ func (b *builder) object(path string) object {
 		name := token.(string)
 		m := member{name: name, label: name, at: at, value: b.value(path + step(name))}
 		if first, ok := seen[name]; ok {
-			line := 1 + bytes.Count(b.doc[:first], []byte{'\n'})
-			b.found.add(at, path+step(name), "is there twice, first in line %d", line)
+			b.found.add(at, path+step(name), "is there twice, first in line %d", b.line(first))
 			continue
 		}
 		seen[name] = at

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/auth0grpc/auth0grpc"
@@ -129,6 +128,7 @@ func (f *faults) names(path string, n node) []string {
 		f.add(n.at, path, "is empty; to ask for no scope, use authenticated")
 	}
 	names := make([]string, 0, len(elements))
+	seen := make(map[string]bool, len(elements))
 	for i, e := range elements {
 		name, ok := e.value.(string)
 		switch here := element(path, i); {
@@ -138,9 +138,10 @@ func (f *faults) names(path string, n node) []string {
 			f.add(e.at, here, "is empty")
 		case strings.ContainsFunc(name, notNameRune):
 			f.add(e.at, here, "%q has characters that no scope can have; give each name as an element of its own", name)
-		case slices.Contains(names, name):
+		case seen[name]:
 			f.add(e.at, here, "%q is named twice", name)
 		}
+		seen[name] = true
 		names = append(names, name)
 	}
 	return names
