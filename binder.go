@@ -45,13 +45,13 @@ func newBinder(c *Config) *binder {
 		b.authorities = append(b.authorities, normalAuthority(authority))
 	}
 	b.algorithms = strings.Join(c.DPoP.Algorithms, " ")
-	b.proofs = dpop.NewVerifier(dpop.Config{Algorithms: c.DPoP.Algorithms, MaxAge: c.DPoP.MaxAge, MaxAhead: c.DPoP.MaxAhead})
-	b.replay = c.DPoP.Replay
+	b.proofs = dpop.NewVerifier(dpop.Config{Algorithms: c.DPoP.Algorithms, MaxAge: c.DPoP.MaxProofAge, MaxAhead: c.DPoP.MaxProofSkew})
+	b.replay = c.DPoP.ReplayStore
 	if b.replay == nil {
 		b.replay = NewReplayStore(defaultReplayCapacity, c.Now)
 	}
 	if len(c.DPoP.NonceKeys) > 0 {
-		b.nonces, _ = dpop.NewNonces(c.DPoP.NonceKeys, c.DPoP.NonceLife)
+		b.nonces, _ = dpop.NewNonces(c.DPoP.NonceKeys, c.DPoP.NonceLifetime)
 	}
 	return b
 }

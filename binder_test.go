@@ -229,7 +229,7 @@ func TestProofWindow(t *testing.T) {
 		{"configured", 10 * time.Second, time.Second, -10 * time.Second, time.Second},
 	} {
 		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
-			config.DPoP.MaxAge, config.DPoP.MaxAhead = test.age, test.ahead
+			config.DPoP.MaxProofAge, config.DPoP.MaxProofSkew = test.age, test.ahead
 		})
 		for offset, want := range map[time.Duration]challenged{
 			test.oldest - time.Second: byDPoP(badProof), test.oldest: passed, 0: passed,
@@ -285,7 +285,7 @@ func TestReplay(t *testing.T) {
 func TestReplayStoreSeesGoodProofsAlone(t *testing.T) {
 	store := &countingStore{ReplayStore: auth0grpc.NewReplayStore(1000, func() time.Time { return today })}
 	f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
-		config.DPoP.Replay = store
+		config.DPoP.ReplayStore = store
 		config.DPoP.NonceKeys = [][]byte{bytes.Repeat([]byte{1}, 32)}
 	})
 	for _, row := range matrixRows() {
@@ -313,7 +313,7 @@ func TestProofIsVerifiedOnEveryCall(t *testing.T) {
 	store := &countingStore{ReplayStore: auth0grpc.NewReplayStore(1000, func() time.Time { return today })}
 	var hits, allowed atomic.Int64
 	f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
-		config.DPoP.Replay = store
+		config.DPoP.ReplayStore = store
 		config.OnDecision = func(_ context.Context, d auth0grpc.Decision) {
 			if d.Outcome == auth0grpc.OutcomeAllowed {
 				allowed.Add(1)
@@ -388,7 +388,7 @@ func TestReplayStoreFails(t *testing.T) {
 		{"never first", func(context.Context, string, time.Time) (bool, error) { return false, nil }, byDPoP(replayed)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.Replay = test.store })
+			f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.ReplayStore = test.store })
 			f.inEveryShape(t, test.want, f.good, everyTransport...)
 			if got := f.present(t, "bufconn", shapes[0], f.good(unaryCall)); strings.HasPrefix(test.name, "error") && !errors.Is(got.outer, why) {
 				t.Errorf("outside of us: %v, want it to wrap the cause", got.outer)
@@ -400,7 +400,7 @@ func TestReplayStoreFails(t *testing.T) {
 // A full memory refuses, and says so, until there is room again.
 func TestReplayStoreIsFull(t *testing.T) {
 	f := newDPoPFixture(t, func(f *fixture, config *auth0grpc.Config) {
-		config.DPoP.Replay = auth0grpc.NewReplayStore(1, f.clock.Now)
+		config.DPoP.ReplayStore = auth0grpc.NewReplayStore(1, f.clock.Now)
 	})
 	used := f.good(unaryCall)
 	passed.check(t, f.present(t, "bufconn", shapes[0], used), used)
@@ -427,8 +427,8 @@ func TestBindingAfterTheCallerLeft(t *testing.T) {
 			return fmt.Errorf("waiting: %w", ctx.Err())
 		}
 		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
-			config.DPoP.Replay = storeFunc(func(ctx context.Context, _ string, _ time.Time) (bool, error) { return false, wait(ctx) })
-			config.MTLS = auth0grpc.MTLS{Mode: auth0grpc.BindingAllowed, Certificate: func(ctx context.Context) (*x509.Certificate, error) { return nil, wait(ctx) }}
+			config.DPoP.ReplayStore = storeFunc(func(ctx context.Context, _ string, _ time.Time) (bool, error) { return false, wait(ctx) })
+			config.MTLS = auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed, Certificate: func(ctx context.Context) (*x509.Certificate, error) { return nil, wait(ctx) }}
 		})
 		for name, p := range map[string]presented{
 			"store": f.good(unaryCall), "certificate": bearing(f.token(claims{"cnf": claims{"x5t#S256": "x"}})),
@@ -572,7 +572,7 @@ func newTLSFixture(tb testing.TB, change func(*fixture, *auth0grpc.Config)) *tls
 	f.right = f.authority.Client("right")
 	f.fixture = newFixture(tb, func(base *fixture, config *auth0grpc.Config) {
 		config.MTLS.Mode = auth0grpc.BindingAllowed
-		config.DPoP = auth0grpc.DPoP{Mode: auth0grpc.BindingAllowed, Authorities: []string{authority}}
+		config.DPoP = auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{authority}}
 		if change != nil {
 			change(base, config)
 		}
@@ -712,7 +712,7 @@ func TestMTLSMatrix(t *testing.T) {
 // A server that checks certificates alone takes no token that is bound to a key,
 // not even with a proof.
 func TestKeyWhereCertificatesAreChecked(t *testing.T) {
-	f := newTLSFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.DPoP = auth0grpc.DPoP{} })
+	f := newTLSFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.DPoP = auth0grpc.DPoPConfig{} })
 	d := &dpopFixture{fixture: f.fixture, key: f.dpopKey}
 	for _, cnf := range []claims{
 		{"jkt": d.key.Thumbprint()},

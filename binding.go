@@ -26,10 +26,10 @@ const (
 	BindingRequired                    // every token must have the binding
 )
 
-// DPoP says how tokens bound to a key of the client (cnf.jkt) are handled: RFC
+// DPoPConfig says how tokens bound to a key of the client (cnf.jkt) are handled: RFC
 // 9449. A call then carries "authorization: DPoP <token>" and one "dpop" value
 // with a proof made for this call.
-type DPoP struct {
+type DPoPConfig struct {
 	// Mode is BindingDisabled by default. Rule.RequireDPoP asks for it on one row.
 	Mode BindingMode
 
@@ -42,14 +42,14 @@ type DPoP struct {
 	// Algorithms are those that proofs may be signed with. Default ES256.
 	Algorithms []string
 
-	// MaxAge and MaxAhead are how old a proof may be and how far ahead its clock.
+	// MaxProofAge and MaxProofSkew are how old a proof may be and how far ahead its clock.
 	// Defaults 300 s and 30 s, those of Auth0's own middleware.
-	MaxAge, MaxAhead time.Duration
+	MaxProofAge, MaxProofSkew time.Duration
 
-	// Replay remembers the proofs that were used. Default: NewReplayStore with room
+	// ReplayStore remembers the proofs that were used. Default: NewReplayStore with room
 	// for 1,000,000. Several replicas need one that they share, or a proof can be
 	// used once at each.
-	Replay ReplayStore
+	ReplayStore ReplayStore
 
 	// NonceKeys switches on nonces that proofs must contain (RFC 9449, section 9);
 	// they limit how long in advance a proof can be made. The first key issues, all
@@ -57,13 +57,13 @@ type DPoP struct {
 	// nonces.
 	NonceKeys [][]byte
 
-	// NonceLife is how long a nonce is good. Default 5 minutes.
-	NonceLife time.Duration
+	// NonceLifetime is how long a nonce is good. Default 5 minutes.
+	NonceLifetime time.Duration
 }
 
-// MTLS says how tokens bound to a client certificate (cnf x5t#S256) are handled:
+// MTLSConfig says how tokens bound to a client certificate (cnf x5t#S256) are handled:
 // RFC 8705. Auth0 documents both schemes for them, so both are accepted.
-type MTLS struct {
+type MTLSConfig struct {
 	// Mode is BindingDisabled by default. Rule.RequireMTLS asks for it on one row.
 	Mode BindingMode
 
@@ -139,16 +139,16 @@ func (c *Config) bindingFaults() []*ConfigError {
 	return append(faults, c.DPoP.timeAndNonceFaults()...)
 }
 
-func (d *DPoP) timeAndNonceFaults() []*ConfigError {
+func (d *DPoPConfig) timeAndNonceFaults() []*ConfigError {
 	var faults []*ConfigError
-	if d.MaxAge < 0 {
-		faults = append(faults, &ConfigError{"DPoP.MaxAge", d.MaxAge.String(), "want a positive time, or 0 for 5m0s"})
+	if d.MaxProofAge < 0 {
+		faults = append(faults, &ConfigError{"DPoP.MaxProofAge", d.MaxProofAge.String(), "want a positive time, or 0 for 5m0s"})
 	}
-	if d.MaxAhead < 0 {
-		faults = append(faults, &ConfigError{"DPoP.MaxAhead", d.MaxAhead.String(), "want a positive time, or 0 for 30s"})
+	if d.MaxProofSkew < 0 {
+		faults = append(faults, &ConfigError{"DPoP.MaxProofSkew", d.MaxProofSkew.String(), "want a positive time, or 0 for 30s"})
 	}
-	if d.NonceLife < time.Second {
-		faults = append(faults, &ConfigError{"DPoP.NonceLife", d.NonceLife.String(), "want at least 1s, or 0 for 5m0s"})
+	if d.NonceLifetime < time.Second {
+		faults = append(faults, &ConfigError{"DPoP.NonceLifetime", d.NonceLifetime.String(), "want at least 1s, or 0 for 5m0s"})
 	}
 	for i, key := range d.NonceKeys {
 		// A key at a time, so that the fault is that of the key.

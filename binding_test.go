@@ -42,7 +42,7 @@ func newDPoPFixture(tb testing.TB, change func(*fixture, *auth0grpc.Config)) *dp
 	tb.Helper()
 	f := &dpopFixture{key: auth0grpctest.NewDPoPKey()}
 	f.fixture = newFixture(tb, func(base *fixture, config *auth0grpc.Config) {
-		config.DPoP = auth0grpc.DPoP{Mode: auth0grpc.BindingAllowed, Authorities: []string{authority}}
+		config.DPoP = auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{authority}}
 		if change != nil {
 			change(base, config)
 		}
@@ -254,7 +254,7 @@ func TestDPoPMatrix(t *testing.T) {
 		change func(*fixture, *auth0grpc.Config)
 		want   func(matrixRow) challenged
 	}{
-		{"disabled", func(_ *fixture, config *auth0grpc.Config) { config.DPoP = auth0grpc.DPoP{} }, func(r matrixRow) challenged { return r.disabled }},
+		{"disabled", func(_ *fixture, config *auth0grpc.Config) { config.DPoP = auth0grpc.DPoPConfig{} }, func(r matrixRow) challenged { return r.disabled }},
 		{"allowed", nil, func(r matrixRow) challenged { return r.allowed }},
 		{"required", required, func(r matrixRow) challenged { return r.required }},
 		{"required by the row", func(_ *fixture, config *auth0grpc.Config) {
@@ -358,7 +358,7 @@ func TestBindingChallenges(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			tenant, now := newTenant(t)
 			config := configFor(tenant, now)
-			config.DPoP = auth0grpc.DPoP{Mode: test.mode, Authorities: []string{authority}, Algorithms: []string{"ES256", "EdDSA"}}
+			config.DPoP = auth0grpc.DPoPConfig{Mode: test.mode, Authorities: []string{authority}, Algorithms: []string{"ES256", "EdDSA"}}
 			var md metadata.MD
 			if test.value != "" {
 				token := tenant.BoundToken(claims{"scope": "read:orders"}, auth0grpctest.NewDPoPKey())
@@ -523,7 +523,7 @@ func TestTapRefusesBeforeTheMessage(t *testing.T) {
 	} {
 		tenant, now := newTenant(t)
 		config := configFor(tenant, now)
-		config.DPoP = auth0grpc.DPoP{Mode: test.mode, Authorities: []string{authority}}
+		config.DPoP = auth0grpc.DPoPConfig{Mode: test.mode, Authorities: []string{authority}}
 		config.Methods[allMethods] = test.rule
 		info := &tap.Info{FullMethodName: unaryCall, Header: metadata.Pairs("authorization", test.value+tenant.Token(nil))}
 		_, err := mustNew(t, config).TapHandle()(t.Context(), info)
@@ -560,7 +560,7 @@ func TestBindingFaults(t *testing.T) {
 		disabled  = "asks for a binding whose Config.DPoP.Mode or Config.MTLS.Mode is BindingDisabled"
 		good      = "https://a.example"
 	)
-	allowed := func(dpop auth0grpc.DPoP) func(*auth0grpc.Config) {
+	allowed := func(dpop auth0grpc.DPoPConfig) func(*auth0grpc.Config) {
 		return func(c *auth0grpc.Config) {
 			c.DPoP = dpop
 			if c.DPoP.Mode == 0 {
@@ -573,14 +573,14 @@ func TestBindingFaults(t *testing.T) {
 		change func(*auth0grpc.Config)
 		want   []*auth0grpc.ConfigError
 	}{
-		{"sound", allowed(auth0grpc.DPoP{
+		{"sound", allowed(auth0grpc.DPoPConfig{
 			Authorities: []string{good, "https://b.example:8443", "http://[::1]:50051", "https://c.example/", "HTTPS://D.example"},
-			Algorithms:  []string{"ES256", "EdDSA", "RS256"}, MaxAge: time.Second, MaxAhead: time.Second, NonceKeys: [][]byte{key}, NonceLife: time.Second,
+			Algorithms:  []string{"ES256", "EdDSA", "RS256"}, MaxProofAge: time.Second, MaxProofSkew: time.Second, NonceKeys: [][]byte{key}, NonceLifetime: time.Second,
 		}), nil},
-		{"no authority", allowed(auth0grpc.DPoP{}), []*auth0grpc.ConfigError{
+		{"no authority", allowed(auth0grpc.DPoPConfig{}), []*auth0grpc.ConfigError{
 			fault("DPoP.Authorities", "", `is required: the address that clients call, "https://api.example.com"`),
 		}},
-		{"authorities", allowed(auth0grpc.DPoP{Authorities: []string{
+		{"authorities", allowed(auth0grpc.DPoPConfig{Authorities: []string{
 			"", "a.example", "https://a.example/x", "https://a.example?x", "https://a.example#x", "ftp://a.example", "https://a.example//",
 			"https://a.example/./", "https://user:leak@a.example", good, good, "https://A.example:443/", "https://a.example/?", "https://a.example/%2e",
 		}}), []*auth0grpc.ConfigError{
@@ -598,23 +598,23 @@ func TestBindingFaults(t *testing.T) {
 			fault("DPoP.Authorities[7]", "https://a.example/./", authority),
 			fault("DPoP.Authorities[8]", "https://user:xxxxx@a.example", authority),
 		}},
-		{"algorithms", allowed(auth0grpc.DPoP{Authorities: []string{good}, Algorithms: []string{"HS256", "none", "", "ES256", "ES256"}}), []*auth0grpc.ConfigError{
+		{"algorithms", allowed(auth0grpc.DPoPConfig{Authorities: []string{good}, Algorithms: []string{"HS256", "none", "", "ES256", "ES256"}}), []*auth0grpc.ConfigError{
 			fault("DPoP.Algorithms[0]", "HS256", algorithm),
 			fault("DPoP.Algorithms[1]", "none", algorithm),
 			fault("DPoP.Algorithms[2]", "", algorithm),
 			fault("DPoP.Algorithms[4]", "ES256", "is listed twice"),
 		}},
-		{"times", allowed(auth0grpc.DPoP{Authorities: []string{good}, MaxAge: -1, MaxAhead: -2, NonceKeys: [][]byte{key}, NonceLife: time.Second - 1}), []*auth0grpc.ConfigError{
-			fault("DPoP.MaxAge", "-1ns", "want a positive time, or 0 for 5m0s"),
-			fault("DPoP.MaxAhead", "-2ns", "want a positive time, or 0 for 30s"),
-			fault("DPoP.NonceLife", "999.999999ms", "want at least 1s, or 0 for 5m0s"),
+		{"times", allowed(auth0grpc.DPoPConfig{Authorities: []string{good}, MaxProofAge: -1, MaxProofSkew: -2, NonceKeys: [][]byte{key}, NonceLifetime: time.Second - 1}), []*auth0grpc.ConfigError{
+			fault("DPoP.MaxProofAge", "-1ns", "want a positive time, or 0 for 5m0s"),
+			fault("DPoP.MaxProofSkew", "-2ns", "want a positive time, or 0 for 30s"),
+			fault("DPoP.NonceLifetime", "999.999999ms", "want at least 1s, or 0 for 5m0s"),
 		}},
-		{"nonce keys", allowed(auth0grpc.DPoP{Authorities: []string{good}, NonceKeys: [][]byte{key[:31], key, nil}}), []*auth0grpc.ConfigError{
+		{"nonce keys", allowed(auth0grpc.DPoPConfig{Authorities: []string{good}, NonceKeys: [][]byte{key[:31], key, nil}}), []*auth0grpc.ConfigError{
 			fault("DPoP.NonceKeys[0]", "", "has 31 bytes; want at least 32, random ones"),
 			fault("DPoP.NonceKeys[2]", "", "has 0 bytes; want at least 32, random ones"),
 		}},
 		{"modes", func(c *auth0grpc.Config) {
-			c.DPoP, c.MTLS.Mode = auth0grpc.DPoP{Mode: 3, Authorities: []string{good}}, -1
+			c.DPoP, c.MTLS.Mode = auth0grpc.DPoPConfig{Mode: 3, Authorities: []string{good}}, -1
 		}, []*auth0grpc.ConfigError{fault("DPoP.Mode", "3", mode), fault("MTLS.Mode", "-1", mode)}},
 		{"rows, together with the rest", func(c *auth0grpc.Config) {
 			c.Issuers = nil
@@ -633,7 +633,7 @@ func TestBindingFaults(t *testing.T) {
 			c.Methods = map[string]auth0grpc.Rule{"/a.B/C": auth0grpc.Authenticated().RequireDPoP(), "/a.B/D": auth0grpc.Authenticated().RequireMTLS()}
 		}, []*auth0grpc.ConfigError{fault(`Methods["/a.B/C"]`, "authenticated, DPoP required", disabled)}},
 		{"part of a rule", func(c *auth0grpc.Config) {
-			allowed(auth0grpc.DPoP{Authorities: []string{good}})(c)
+			allowed(auth0grpc.DPoPConfig{Authorities: []string{good}})(c)
 			c.Methods = map[string]auth0grpc.Rule{
 				"/a.B/C": auth0grpc.AllOf(auth0grpc.Authenticated().RequireDPoP()), "/a.B/D": auth0grpc.Public().RequireDPoP(),
 			}
@@ -691,7 +691,7 @@ func TestSetMethodsChecksBindings(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			config := configFor(tenant, now)
-			config.DPoP = auth0grpc.DPoP{Mode: test.dpop, Authorities: []string{authority}}
+			config.DPoP = auth0grpc.DPoPConfig{Mode: test.dpop, Authorities: []string{authority}}
 			config.MTLS.Mode = test.mtls
 			guard := mustNew(t, config)
 			before := guard.String()

@@ -70,8 +70,8 @@ type Config struct {
 
 	// DPoP and MTLS say how tokens bound to their sender are handled. Default: both
 	// disabled, and such tokens are refused.
-	DPoP DPoP
-	MTLS MTLS
+	DPoP DPoPConfig
+	MTLS MTLSConfig
 
 	// ReportOnly lets calls pass that would have been refused, and reports them:
 	// to OnDecision, and to Logger when it begins and every hour in which it happens.
@@ -196,8 +196,8 @@ func (c Config) withDefaults() Config {
 	if len(c.DPoP.Algorithms) == 0 {
 		c.DPoP.Algorithms = []string{"ES256"}
 	}
-	if c.DPoP.NonceLife == 0 {
-		c.DPoP.NonceLife = defaultNonceLife
+	if c.DPoP.NonceLifetime == 0 {
+		c.DPoP.NonceLifetime = defaultNonceLife
 	}
 	if c.MaxTokenLife == 0 {
 		c.MaxTokenLife = defaultMaxTokenLife

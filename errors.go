@@ -34,7 +34,7 @@ var (
 	// ErrKeysUnavailable reports that the issuer's keys could not be had, so
 	// that a token could be neither accepted nor refused.
 	ErrKeysUnavailable = errors.New("auth0grpc: signing keys unavailable")
-	// ErrReplayStoreUnavailable reports that Config.DPoP.Replay failed, so that a
+	// ErrReplayStoreUnavailable reports that Config.DPoP.ReplayStore failed, so that a
 	// proof could be neither accepted nor refused.
 	ErrReplayStoreUnavailable = errors.New("auth0grpc: replay store unavailable")
 )

@@ -212,15 +212,15 @@ func ExampleRule_Streams() {
 }
 
 // Tokens bound to a key of the client, with a memory of used proofs and nonces.
-func ExampleDPoP() {
+func ExampleDPoPConfig() {
 	_, err := auth0grpc.New(auth0grpc.Config{
 		Issuers:   []string{"https://example.eu.auth0.com/"},
 		Audiences: []string{"https://api.example.com"},
 		Methods:   map[string]auth0grpc.Rule{"/orders.v1.Orders/*": auth0grpc.Scopes("read:orders").RequireDPoP()},
-		DPoP: auth0grpc.DPoP{
+		DPoP: auth0grpc.DPoPConfig{
 			Mode:        auth0grpc.BindingAllowed,
 			Authorities: []string{"https://orders.example.com"},
-			Replay:      auth0grpc.NewReplayStore(100_000, nil),
+			ReplayStore: auth0grpc.NewReplayStore(100_000, nil),
 		},
 	})
 	fmt.Println(err)

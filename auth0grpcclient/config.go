@@ -66,7 +66,7 @@ type Config struct {
 
 	// Authority is the server's address in proofs, "https://api.example.com", where
 	// that is not the one that calls are addressed to: one of the server's
-	// auth0grpc.DPoP.Authorities. Default: https and each call's own authority,
+	// auth0grpc.DPoPConfig.Authorities. Default: https and each call's own authority,
 	// also over plaintext, as in gRPC's own URIs. Only with DPoP.
 	Authority string
 

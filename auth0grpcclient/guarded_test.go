@@ -32,12 +32,12 @@ func TestBoundCallsReachAGuardedServer(t *testing.T) {
 		Audiences:  []string{auth0grpctest.Audience},
 		HTTPClient: tenant.HTTPClient(),
 		Methods:    map[string]auth0grpc.Rule{"/grpc.testing.TestService/*": auth0grpc.Scopes("read:msg")},
-		DPoP: auth0grpc.DPoP{
+		DPoP: auth0grpc.DPoPConfig{
 			Mode:        auth0grpc.BindingAllowed,
 			Authorities: []string{"https://" + listener.Addr().String()},
 			NonceKeys:   [][]byte{nonceKey},
 		},
-		MTLS: auth0grpc.MTLS{Mode: auth0grpc.BindingAllowed},
+		MTLS: auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@
 //	go guard.FollowRevocations(ctx)
 //	err = feed.Ready(ctx) // before the server takes calls
 //
-// The store is Config.DPoP.Replay.
+// The store is Config.DPoP.ReplayStore.
 //
 // # What Redis is trusted with
 //

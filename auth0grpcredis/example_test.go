@@ -37,10 +37,10 @@ func Example() {
 		Audiences:      []string{"https://api.example.com"},
 		Methods:        map[string]auth0grpc.Rule{"/orders.v1.Orders/*": auth0grpc.Scopes("read:orders")},
 		RevocationFeed: feed,
-		DPoP: auth0grpc.DPoP{
+		DPoP: auth0grpc.DPoPConfig{
 			Mode:        auth0grpc.BindingAllowed,
 			Authorities: []string{"https://api.example.com"},
-			Replay:      store,
+			ReplayStore: store,
 		},
 	})
 	if err != nil {
@@ -83,5 +83,5 @@ func ExampleNewReplayStore_failOpen() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	_ = auth0grpc.DPoP{Mode: auth0grpc.BindingRequired, Authorities: []string{"https://api.example.com"}, Replay: store}
+	_ = auth0grpc.DPoPConfig{Mode: auth0grpc.BindingRequired, Authorities: []string{"https://api.example.com"}, ReplayStore: store}
 }

@@ -103,7 +103,7 @@ func newGuard(config replicaConfig, feed auth0grpc.RevocationFeed, store auth0gr
 		Methods:        map[string]auth0grpc.Rule{"/grpc.testing.TestService/*": auth0grpc.Scopes("read:orders")},
 		HTTPClient:     &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}},
 		RevocationFeed: feed,
-		DPoP:           auth0grpc.DPoP{Mode: auth0grpc.BindingAllowed, Authorities: []string{authority}, Replay: store},
+		DPoP:           auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{authority}, ReplayStore: store},
 		Logger:         slog.New(slog.DiscardHandler),
 	})
 }

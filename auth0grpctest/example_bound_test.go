@@ -28,7 +28,7 @@ const exampleURL = "https://api.example.com/grpc.testing.TestService/UnaryCall"
 // algorithm.
 func exampleBound(tenant *auth0grpctest.Tenant, algorithm string) (call func(authorization, proof string) string, stop func()) {
 	address, stop := exampleServer(exampleGuard(tenant, func(config *auth0grpc.Config) {
-		config.DPoP = auth0grpc.DPoP{
+		config.DPoP = auth0grpc.DPoPConfig{
 			Mode:        auth0grpc.BindingRequired,
 			Authorities: []string{"https://api.example.com"},
 			Algorithms:  []string{algorithm},

@@ -196,8 +196,8 @@ func TestSweepOfBoundRows(t *testing.T) {
 		auth0grpc.HealthService:         auth0grpc.Public(),
 	}
 	config := sweepConfig(tenant, methods)
-	config.DPoP = auth0grpc.DPoP{Mode: auth0grpc.BindingAllowed, Authorities: []string{"https://api.example.com"}}
-	config.MTLS = auth0grpc.MTLS{Mode: auth0grpc.BindingAllowed}
+	config.DPoP = auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{"https://api.example.com"}}
+	config.MTLS = auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed}
 	guard := newSweepGuard(t, config)
 	auth0grpctest.Sweep(t, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, guard.ServerOptions()...), guard, tenant, nil)
 

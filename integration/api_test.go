@@ -133,8 +133,8 @@ func newGuard(t testing.TB, a *authority, address string, issuers []string, chan
 		Audiences:  []string{tenant.Audience, tenant.RFC9068Audience},
 		Methods:    methods(),
 		HTTPClient: a.httpClient(),
-		DPoP:       auth0grpc.DPoP{Mode: auth0grpc.BindingAllowed, Authorities: []string{"https://" + address}},
-		MTLS:       auth0grpc.MTLS{Mode: auth0grpc.BindingAllowed},
+		DPoP:       auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{"https://" + address}},
+		MTLS:       auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed},
 	}
 	if change != nil {
 		change(&config)

@@ -80,7 +80,7 @@ func newStage(t *testing.T) *stage {
 
 // bearerOnly leaves the bindings out, and with them the second challenge.
 func bearerOnly(config *auth0grpc.Config) {
-	config.DPoP, config.MTLS = auth0grpc.DPoP{}, auth0grpc.MTLS{}
+	config.DPoP, config.MTLS = auth0grpc.DPoPConfig{}, auth0grpc.MTLSConfig{}
 }
 
 // writeDescriptors writes what clients without generated code need: the API and

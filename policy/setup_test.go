@@ -23,8 +23,8 @@ func newGuard(tb testing.TB, methods map[string]auth0grpc.Rule) *auth0grpc.Inter
 		Issuers:   []string{"https://tenant.example/"},
 		Audiences: []string{auth0grpctest.Audience},
 		Methods:   methods,
-		DPoP:      auth0grpc.DPoP{Mode: auth0grpc.BindingAllowed, Authorities: []string{"https://api.example"}},
-		MTLS:      auth0grpc.MTLS{Mode: auth0grpc.BindingAllowed},
+		DPoP:      auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{"https://api.example"}},
+		MTLS:      auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed},
 		Logger:    slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -57,11 +57,11 @@ func (s *Suite) BoundCases() ([]Case, error) {
 	if err != nil {
 		return nil, err
 	}
-	mtls := auth0grpc.MTLS{Mode: auth0grpc.BindingAllowed}
-	dpop := auth0grpc.DPoP{Mode: auth0grpc.BindingAllowed, Authorities: []string{boundAuthority}, MaxAge: time.Hour, Replay: newEndless()}
+	mtls := auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed}
+	dpop := auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{boundAuthority}, MaxProofAge: time.Hour, ReplayStore: newEndless()}
 	nonces := dpop
 	nonces.NonceKeys = [][]byte{make([]byte, 32)}
-	nonces.NonceLife = time.Hour
+	nonces.NonceLifetime = time.Hour
 
 	all := []Case{{Bound, ProofFloor, "RS256", Small, func(b *testing.B) { inParallel(b, verify) }}}
 	for _, one := range []struct {

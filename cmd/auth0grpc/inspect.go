@@ -35,8 +35,8 @@ func inspect(in *input) (*result, error) {
 		Issuers:   []string{"https://tenant.invalid/"},
 		Audiences: []string{"https://api.invalid"},
 		Methods:   methods,
-		DPoP:      auth0grpc.DPoP{Mode: auth0grpc.BindingAllowed, Authorities: []string{"https://api.invalid"}},
-		MTLS:      auth0grpc.MTLS{Mode: auth0grpc.BindingAllowed},
+		DPoP:      auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{"https://api.invalid"}},
+		MTLS:      auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed},
 		Logger:    slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

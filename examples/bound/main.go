@@ -89,12 +89,12 @@ func bindings(authority string) (auth0grpc.Config, error) {
 			"/orders.v1.Orders/DeleteOrder": auth0grpc.Scopes("admin").RequireMTLS(),
 			"/orders.v1.Orders/*":           auth0grpc.Scopes("read:orders"),
 		},
-		DPoP: auth0grpc.DPoP{
+		DPoP: auth0grpc.DPoPConfig{
 			Mode:        auth0grpc.BindingAllowed,
 			Authorities: []string{authority}, // what clients call: "https://api.example.com"
 			NonceKeys:   [][]byte{nonceKey},
 		},
-		MTLS: auth0grpc.MTLS{
+		MTLS: auth0grpc.MTLSConfig{
 			Mode:        auth0grpc.BindingAllowed,
 			Certificate: certificateBehind("envoy"),
 		},
