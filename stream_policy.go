@@ -1,0 +1,47 @@
+package auth0grpc
+
+import "time"
+
+// A StreamPolicy says what becomes of an open stream when the token that it was
+// opened with expires. The zero StreamPolicy is EndAtExpiry in a Config, and
+// "as Config.Streams says" in a Rule.
+type StreamPolicy struct {
+	kind  streamKind
+	grace time.Duration
+}
+
+type streamKind int
+
+const (
+	endAtExpiry streamKind = iota + 1
+	endAfter
+	runOn
+)
+
+// EndAtExpiry ends the stream when its token expires, plus Config.ClockSkew.
+func EndAtExpiry() StreamPolicy { return StreamPolicy{kind: endAtExpiry} }
+
+// EndAfter ends the stream a while after its token has expired, so that a client
+// can finish what it is at and reopen. grace must be positive.
+func EndAfter(grace time.Duration) StreamPolicy { return StreamPolicy{kind: endAfter, grace: grace} }
+
+// RunOn lets the stream go on for as long as it likes. Revoke still ends it.
+func RunOn() StreamPolicy { return StreamPolicy{kind: runOn} }
+
+// String returns the policy as it reads in the printed table.
+func (p StreamPolicy) String() string {
+	switch p.kind {
+	case endAfter:
+		return "streams end " + p.grace.String() + " after expiry"
+	case runOn:
+		return "streams run on"
+	}
+	return "streams end at expiry"
+}
+
+func (p StreamPolicy) fault() string {
+	if p.kind == endAfter && p.grace <= 0 {
+		return "want a positive grace; EndAtExpiry has none"
+	}
+	return ""
+}
