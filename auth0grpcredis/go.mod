@@ -5,7 +5,7 @@ go 1.26.0
 replace github.com/auth0grpc/auth0grpc => ../
 
 require (
-	github.com/auth0grpc/auth0grpc v0.0.0
+	github.com/auth0grpc/auth0grpc v0.1.0
 	github.com/redis/go-redis/v9 v9.23.0
 	google.golang.org/grpc v1.85.0
 )

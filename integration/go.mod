@@ -5,7 +5,7 @@ go 1.26.0
 replace github.com/auth0grpc/auth0grpc => ../
 
 require (
-	github.com/auth0grpc/auth0grpc v0.0.0
+	github.com/auth0grpc/auth0grpc v0.1.0
 	github.com/go-jose/go-jose/v4 v4.1.9
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0
 	golang.org/x/net v0.61.0

@@ -51,6 +51,7 @@ type options struct {
 	audience    string
 	defined     string
 	hasDefined  bool
+	version     bool
 }
 
 // tokenVariable names what a token for reflection is read from. It is no flag:
@@ -70,8 +71,12 @@ func parseFlags(args []string, getenv func(string) string, stderr io.Writer) (*o
 	flags.StringVar(&o.format, "format", "table", "what to print: table, or the scopes as terraform, auth0-cli or json")
 	flags.StringVar(&o.audience, "audience", "", "`identifier` of the API in Auth0, for terraform and auth0-cli")
 	flags.StringVar(&o.defined, "defined", "", "`scopes` that the API has in Auth0, to compare with; separated by commas or spaces")
+	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
+	}
+	if o.version {
+		return o, nil
 	}
 	flags.Visit(func(f *flag.Flag) { o.hasDefined = o.hasDefined || f.Name == "defined" })
 	err := o.check(flags.Args())
@@ -107,6 +112,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	if err != nil {
 		return exitUsage
+	}
+	if o.version {
+		fmt.Fprintln(stdout, "auth0grpc", version())
+		return exitOK
 	}
 	in, err := load(ctx, o)
 	if err != nil {

@@ -3,7 +3,7 @@ module github.com/auth0grpc/auth0grpc/policy/schematest
 go 1.26.0
 
 require (
-	github.com/auth0grpc/auth0grpc v0.0.0
+	github.com/auth0grpc/auth0grpc v0.1.0
 	github.com/google/go-cmp v0.7.0
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2
 )
