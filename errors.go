@@ -79,6 +79,31 @@ const (
 	ReasonKeysUnavailable         Reason = "KEYS_UNAVAILABLE"         // Unavailable: try again after the RetryInfo
 )
 
+// BeforeHandlerKey is the metadata key by which a google.rpc.ErrorInfo of
+// [ErrorDomain] states that no handler ran for the call. Its value is "true".
+//
+// A refusal at the opening of a call has it, on every transport and from the tap.
+// The end of a stream whose handler runs does not have it. The interceptors remove
+// it from an error that a handler returns, such as the status of another server.
+// Only an answer with this key proves that repeating the call is safe.
+const BeforeHandlerKey = "beforeHandler"
+
+// RefusedBeforeHandler reports whether err proves that the server refused the
+// call before any handler ran. err must be, or wrap, a status error with a
+// google.rpc.ErrorInfo of [ErrorDomain] that has [BeforeHandlerKey]. A client that
+// repeats refused calls repeats those alone.
+//
+// It cannot see servers in between: a gateway that does not use the interceptors
+// of this package may hand on the status of a server behind it unchanged.
+func RefusedBeforeHandler(err error) bool {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && isMarked(info) {
+			return true
+		}
+	}
+	return false
+}
+
 // ReasonFromError returns the Reason that a refused call carries, and reports
 // whether there is one: err must be, or wrap, a status error with a
 // google.rpc.ErrorInfo of ErrorDomain. It serves clients and servers alike.
@@ -127,6 +152,15 @@ func (r *refusal) because(cause error) *refusal {
 	return &with
 }
 
+// underHandler returns r without the mark, for a call whose handler has started.
+func (r *refusal) underHandler() *refusal {
+	clone := *r
+	if unmarked := withoutMark(r.status); unmarked != nil {
+		clone.status = unmarked
+	}
+	return &clone
+}
+
 // send puts the challenge where clients look for it. It goes out both as header
 // and as trailer: HTTP gateways turn headers into HTTP headers, while the errors
 // of most client libraries (grpc-js, grpcio) carry trailers alone. Behind
@@ -159,8 +193,13 @@ func infoOf(reason Reason) *errdetails.ErrorInfo {
 	return &errdetails.ErrorInfo{Reason: string(reason), Domain: ErrorDomain}
 }
 
-// newRefusal makes the status: a fixed text and an ErrorInfo.
+// newRefusal makes the status: a fixed text and an ErrorInfo, which is marked with
+// [BeforeHandlerKey]. See [refusal.underHandler] for a refusal that comes later.
 func newRefusal(kind error, code codes.Code, info *errdetails.ErrorInfo, text string, parameters *string) *refusal {
+	if info.Metadata == nil {
+		info.Metadata = make(map[string]string, 1)
+	}
+	info.Metadata[BeforeHandlerKey] = "true"
 	r := &refusal{kind: kind, reason: Reason(info.Reason), parameters: parameters}
 	r.status = mustDetail(status.New(code, "auth0grpc: "+text), info)
 	if parameters != nil {

@@ -130,7 +130,8 @@ func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 		if err := v.err(); err != nil {
 			return nil, err
 		}
-		return handler(ctx, req)
+		response, err := handler(ctx, req)
+		return response, fromHandler(err)
 	}
 }
 
@@ -143,7 +144,7 @@ func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
 			return err
 		}
 		if v.claims == nil { // nobody whose token could expire
-			return handler(srv, stream)
+			return fromHandler(handler(srv, stream))
 		}
 		v.refused, v.reported = nil, false // what was reported has been told
 		if i.onDecision != nil {
@@ -172,6 +173,11 @@ func (i *Interceptor) ServerOptions() []grpc.ServerOption {
 // A service that implements that package's ServiceAuthFuncOverride is never
 // brought before this function: its method decides alone. Prefer ServerOptions,
 // which no service can bypass.
+//
+// What it returns is marked as made before any handler ran (see
+// [BeforeHandlerKey]), so call it before the handler. It does not see the errors
+// of handlers: a handler that returns the status of another server unchanged hands
+// on that server's mark, and the client may repeat the call.
 func (i *Interceptor) AuthFunc() auth.AuthFunc {
 	return func(ctx context.Context) (context.Context, error) {
 		fullMethod, _ := grpc.Method(ctx)

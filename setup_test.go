@@ -338,6 +338,7 @@ type outcome struct {
 	retry     bool   // RetryInfo is there
 	kind      error  // the sentinel; nil for a call that passes
 	subject   string // of a call that passes; "" for the default
+	late      bool   // the call ends under its handler
 }
 
 var sentinels = []error{
@@ -379,6 +380,9 @@ func (want outcome) check(t *testing.T, got result, sent ...string) {
 	for _, err := range []error{got.err, got.outer} {
 		if reason, _ := auth0grpc.ReasonFromError(err); reason != want.reason {
 			t.Errorf("ReasonFromError(%v) = %q, want %q", err, reason, want.reason)
+		}
+		if early := auth0grpc.RefusedBeforeHandler(err); early == want.late {
+			t.Errorf("RefusedBeforeHandler(%v) = %t, want %t", err, early, !want.late)
 		}
 	}
 	for _, sentinel := range sentinels {

@@ -74,7 +74,7 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, srv any, stre
 	if g.ended != nil {
 		serve = i.serveApart
 	}
-	err := serve(g, srv, handler)
+	err := fromHandler(serve(g, srv, handler))
 	v.refused = g.why
 	return err
 }
@@ -95,6 +95,7 @@ func (i *Interceptor) endStream(g *guardedStream, why *refusal) {
 	if g.over() || i.letBe(g.ctx, g.verdict(), why) {
 		return
 	}
+	why = why.underHandler()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.gone || g.why != nil {

@@ -27,11 +27,16 @@
 //
 // The interceptors in [Credentials.DialOptions] repeat a call once with a new
 // token when the server answers Unauthenticated with the reason TOKEN_EXPIRED or
-// TOKEN_REVOKED, and once with the server's nonce for USE_DPOP_NONCE; the server
-// gives these answers before any handler runs. A stream is opened again only
-// while no more than one message was sent on it and none received: that covers
-// every server-streaming call, and the others up to their second message. Later
-// refusals are returned as they are, and the next call has the new token.
+// TOKEN_REVOKED, and once with the server's nonce for USE_DPOP_NONCE. They do so
+// only if the answer proves that no handler ran: its google.rpc.ErrorInfo has the
+// metadata beforeHandler=true (auth0grpc.BeforeHandlerKey). The end of a running
+// stream does not have it, nor does an error that a handler returned. Servers of
+// releases before this key do not send it; their refusals are returned as they are.
+//
+// A stream is opened again only while no more than one message was sent on it and
+// none received: that covers every server-streaming call, and the others up to
+// their second message. Later refusals are returned as they are, and the next call
+// has the new token.
 //
 // A new token on a server's word is asked for at most every 10 seconds, so that
 // one broken server does not eat up the tenant's token quota.

@@ -15,6 +15,7 @@ import (
 // that package, and without all that a server needs.
 const (
 	errorDomain        = "auth0grpc"
+	beforeHandlerKey   = "beforeHandler"
 	reasonTokenExpired = "TOKEN_EXPIRED"
 	reasonTokenRevoked = "TOKEN_REVOKED"
 	reasonUseDPoPNonce = "USE_DPOP_NONCE"
@@ -95,13 +96,17 @@ func (c *call) again(err error) bool {
 }
 
 // reason returns why package auth0grpc refused a call as unauthenticated, or "".
+// It is "" unless the answer proves that no handler ran: the end of a running
+// stream, or the status of a server behind the one that was called, has the same
+// reasons, and repeating such a call would run its handler twice.
 func reason(err error) string {
 	s, ok := status.FromError(err)
 	if !ok || s.Code() != codes.Unauthenticated {
 		return ""
 	}
 	for _, detail := range s.Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == errorDomain {
+		info, ok := detail.(*errdetails.ErrorInfo)
+		if ok && info.GetDomain() == errorDomain && info.GetMetadata()[beforeHandlerKey] == "true" {
 			return info.GetReason()
 		}
 	}

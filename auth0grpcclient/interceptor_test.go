@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
@@ -62,6 +63,14 @@ func TestRefusedTokens(t *testing.T) {
 		{name: "revoked", decide: func() func(context.Context, metadata.MD, string) error { return refuseFirst("TOKEN_REVOKED") }, wantCalls: 2, wantRequests: 2},
 		{name: "expired always", decide: func() func(context.Context, metadata.MD, string) error { return always(refuse("TOKEN_EXPIRED")) }, wantCode: codes.Unauthenticated, wantCalls: 2, wantRequests: 2},
 		{name: "another reason", decide: func() func(context.Context, metadata.MD, string) error { return always(refuse("BAD_SIGNATURE")) }, wantCode: codes.Unauthenticated, wantCalls: 1, wantRequests: 1},
+		{name: "expired, a handler ran", decide: func() func(context.Context, metadata.MD, string) error { return always(end("TOKEN_EXPIRED")) }, wantCode: codes.Unauthenticated, wantCalls: 1, wantRequests: 1},
+		{name: "revoked, a handler ran", decide: func() func(context.Context, metadata.MD, string) error { return always(end("TOKEN_REVOKED")) }, wantCode: codes.Unauthenticated, wantCalls: 1, wantRequests: 1},
+		{name: "a mark that is not true", decide: func() func(context.Context, metadata.MD, string) error {
+			return always(refuseWith(&errdetails.ErrorInfo{Reason: "TOKEN_REVOKED", Domain: "auth0grpc", Metadata: map[string]string{"beforeHandler": "false"}}))
+		}, wantCode: codes.Unauthenticated, wantCalls: 1, wantRequests: 1},
+		{name: "a mark of another domain", decide: func() func(context.Context, metadata.MD, string) error {
+			return always(refuseWith(&errdetails.ErrorInfo{Reason: "TOKEN_REVOKED", Domain: "other", Metadata: map[string]string{"beforeHandler": "true"}}))
+		}, wantCode: codes.Unauthenticated, wantCalls: 1, wantRequests: 1},
 		{name: "no reason", decide: func() func(context.Context, metadata.MD, string) error {
 			return always(status.Error(codes.Unauthenticated, "no"))
 		}, wantCode: codes.Unauthenticated, wantCalls: 1, wantRequests: 1},

@@ -112,10 +112,18 @@ func (g *gate) options() []grpc.ServerOption {
 	}
 }
 
-// refuse is a refusal as package auth0grpc sends it.
+// refuse is a refusal as package auth0grpc sends it at the opening of a call.
 func refuse(reason string) error {
-	s, err := status.New(codes.Unauthenticated, "auth0grpc: refused").
-		WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: "auth0grpc"})
+	return refuseWith(&errdetails.ErrorInfo{Reason: reason, Domain: "auth0grpc", Metadata: map[string]string{"beforeHandler": "true"}})
+}
+
+// end is the end of a call whose handler runs.
+func end(reason string) error {
+	return refuseWith(&errdetails.ErrorInfo{Reason: reason, Domain: "auth0grpc"})
+}
+
+func refuseWith(info *errdetails.ErrorInfo) error {
+	s, err := status.New(codes.Unauthenticated, "auth0grpc: refused").WithDetails(info)
 	if err != nil {
 		panic(err)
 	}
@@ -162,7 +170,7 @@ func (service) FullDuplexCall(s grpc.BidiStreamingServer[testgrpc.StreamingOutpu
 			return err
 		}
 		if string(r.GetPayload().GetBody()) == "end" { // as a server whose token watch has run out
-			return refuse("TOKEN_EXPIRED")
+			return end("TOKEN_EXPIRED")
 		}
 	}
 }
@@ -328,3 +336,23 @@ func authorization(ctx context.Context, c *auth0grpcclient.Credentials) (string,
 }
 
 const timeout = 30 * time.Second
+
+// listen serves and returns the address.
+func listen(tb testing.TB, server *grpc.Server) string {
+	tb.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	go func() { _ = server.Serve(listener) }()
+	tb.Cleanup(server.Stop)
+	return listener.Addr().String()
+}
+
+func serverCreds(authority *auth0grpctest.CertificateAuthority) credentials.TransportCredentials {
+	return credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{authority.Server("127.0.0.1")}})
+}
+
+func clientTLS(authority *auth0grpctest.CertificateAuthority) *tls.Config {
+	return &tls.Config{RootCAs: authority.Pool()}
+}

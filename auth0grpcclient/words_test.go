@@ -11,8 +11,11 @@ import (
 // TestWords keeps the words of this package in step with the server's.
 func TestWords(t *testing.T) {
 	t.Parallel()
-	client := []string{errorDomain, reasonTokenExpired, reasonTokenRevoked}
-	server := []string{auth0grpc.ErrorDomain, string(auth0grpc.ReasonTokenExpired), string(auth0grpc.ReasonTokenRevoked)}
+	client := []string{errorDomain, beforeHandlerKey, reasonTokenExpired, reasonTokenRevoked, reasonUseDPoPNonce}
+	server := []string{
+		auth0grpc.ErrorDomain, auth0grpc.BeforeHandlerKey,
+		string(auth0grpc.ReasonTokenExpired), string(auth0grpc.ReasonTokenRevoked), string(auth0grpc.ReasonUseNonce),
+	}
 	if diff := cmp.Diff(server, client); diff != "" {
 		t.Errorf("words (-server +client):\n%s", diff)
 	}
