@@ -556,7 +556,7 @@ func TestBindingFaults(t *testing.T) {
 	const (
 		mode      = "want BindingDisabled, BindingAllowed or BindingRequired"
 		authority = `want scheme and authority alone, "https://api.example.com"`
-		algorithm = "want one of ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512"
+		algorithm = "want one of ES256, ES384, ES512, Ed25519, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512"
 		disabled  = "asks for a binding whose Config.DPoP.Mode or Config.MTLS.Mode is BindingDisabled"
 		good      = "https://a.example"
 	)

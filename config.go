@@ -40,7 +40,8 @@ type Config struct {
 	Methods map[string]Rule
 
 	// Algorithms are the JWS algorithms that tokens may be signed with: RS256,
-	// RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA. Default: RS256,
+	// RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA and Ed25519,
+	// the name that RFC 9864 gives to EdDSA with an Ed25519 key. Default: RS256,
 	// which is Auth0's. Symmetric algorithms and "none" are refused: whoever can
 	// verify with a shared secret can sign with it.
 	Algorithms []string

@@ -82,7 +82,7 @@ func TestNewReportsEveryFaultAtOnce(t *testing.T) {
 	})
 	want := []string{
 		`auth0grpc: Config.Algorithms[0]: "HS256": is symmetric: whoever verifies could sign; let the API sign with RS256`,
-		`auth0grpc: Config.Algorithms[1]: "none": want one of ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512`,
+		`auth0grpc: Config.Algorithms[1]: "none": want one of ES256, ES384, ES512, Ed25519, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512`,
 		`auth0grpc: Config.Audiences[0] is empty; want the API's identifier in Auth0`,
 		`auth0grpc: Config.ClockSkew: "-1s": want 0 to 5m0s`,
 		`auth0grpc: Config.Issuers[0]: "example.eu.auth0.com": is not a URL; did you mean "https://example.eu.auth0.com/"?`,

@@ -44,6 +44,8 @@ var algorithms = map[string]algorithm{
 	"ES384": {family: ec, hash: crypto.SHA384, fieldSize: 384},
 	"ES512": {family: ec, hash: crypto.SHA512, fieldSize: 521},
 	"EdDSA": {family: ed},
+	// RFC 9864, section 2.2: EdDSA with an Ed25519 key, under its own name.
+	"Ed25519": {family: ed},
 }
 
 // Algorithms returns the names that Verify knows, sorted.
@@ -58,7 +60,7 @@ func Algorithms() []string {
 
 // KeyFits reports whether public is the kind of key that alg verifies with: an
 // RSA key for RS and PS, a key on the algorithm's own curve for ES (RFC 7518,
-// section 3.4), an Ed25519 key for EdDSA.
+// section 3.4), an Ed25519 key for EdDSA and Ed25519.
 func KeyFits(alg string, public crypto.PublicKey) bool {
 	a := algorithms[alg]
 	switch key := public.(type) {
