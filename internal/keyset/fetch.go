@@ -37,8 +37,9 @@ func newSource(issuer string, client *http.Client, now func() time.Time) *source
 	return s
 }
 
-// fetch returns the issuer's usable keys.
-func (s *source) fetch(ctx context.Context) ([]*Key, error) {
+// fetch returns the issuer's keys. An error after which the set was read comes
+// with its unused keys.
+func (s *source) fetch(ctx context.Context) (keyList, error) {
 	if s.own {
 		// Connections would idle for minutes until the next refresh, with two
 		// goroutines each.
@@ -51,19 +52,18 @@ func (s *source) fetch(ctx context.Context) ([]*Key, error) {
 	if uri == "" {
 		var err error
 		if uri, err = s.discover(ctx); err != nil {
-			return nil, err
+			return keyList{}, err
 		}
 	}
 	body, err := s.get(ctx, "jwks", uri)
 	if err != nil {
-		return nil, err
+		return keyList{}, err
 	}
-	keys, err := parseSet(body)
-	if err != nil {
-		return nil, err
+	list, err := parseSet(body)
+	if err == nil {
+		s.jwksURI = uri
 	}
-	s.jwksURI = uri
-	return keys, nil
+	return list, err
 }
 
 // discover returns the issuer's jwks_uri (OpenID Connect Discovery 1.0

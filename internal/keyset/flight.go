@@ -16,15 +16,18 @@ type flight struct {
 	done chan struct{} // closed when it has landed
 	err  error         // why it failed; read after done
 
-	// wanted holds key ids that callers wait for, guarded by Set.mu. One more
-	// than a set can have is enough: then some of them are missing for sure,
-	// and which ones does not matter. So a flood cannot make it grow.
+	// wanted holds key ids that callers wait for, at most maxWanted of them,
+	// so that a flood cannot make it grow. It is guarded by Set.mu.
 	wanted map[string]struct{}
 }
 
+// maxWanted is more ids than good callers want of one flight: Auth0 publishes
+// two or three keys, and up to ten more that a customer brings.
+const maxWanted = 64
+
 // want notes that a caller waits for the key id kid. The caller holds Set.mu.
 func (f *flight) want(kid string) {
-	if kid == "" || len(f.wanted) > maxKeys {
+	if kid == "" || len(f.wanted) == maxWanted {
 		return
 	}
 	if f.wanted == nil {
@@ -33,9 +36,13 @@ func (f *flight) want(kid string) {
 	f.wanted[kid] = struct{}{}
 }
 
-// missed reports whether a wanted key id is not in snap. The caller holds
-// Set.mu.
+// missed reports whether a wanted key id is not in snap. It assumes so if there
+// was no room for all ids: this is a flood, or the cool-down that follows costs
+// little. The caller holds Set.mu.
 func (f *flight) missed(snap *snapshot) bool {
+	if len(f.wanted) == maxWanted {
+		return true
+	}
 	for kid := range f.wanted {
 		if !snap.has(kid) {
 			return true
@@ -79,11 +86,12 @@ func halfTime(ctx context.Context) <-chan time.Time {
 	return time.After(time.Until(deadline) / 2)
 }
 
-// launch starts a flight. The caller holds mu and has seen that there is none.
-func (s *Set) launch() *flight {
+// launch starts a flight. It calls release, if not nil, when the fetch has
+// ended. The caller holds mu and has seen that there is no flight.
+func (s *Set) launch(release func()) *flight {
 	f := &flight{done: make(chan struct{})}
 	s.flight = f
-	go s.fly(f)
+	go s.fly(f, release)
 	return f
 }
 
@@ -92,21 +100,24 @@ func (s *Set) launch() *flight {
 //
 // It has no context of a caller: that one's leaving must not fail the others.
 // Each request has its own time limit instead.
-func (s *Set) fly(f *flight) {
-	var keys []*Key
+func (s *Set) fly(f *flight, release func()) {
+	var list keyList
 	err := errUnfinished
 	defer func() {
 		if recover() != nil {
-			keys, err = nil, errUnfinished
+			list, err = keyList{}, errUnfinished
 		}
-		s.land(f, keys, err)
+		if release != nil {
+			release()
+		}
+		s.land(f, list, err)
 	}()
-	keys, err = s.source.fetch(context.Background())
+	list, err = s.source.fetch(context.Background())
 }
 
 // land records the outcome of f, lets its waiters go and tells the observer.
-func (s *Set) land(f *flight, keys []*Key, err error) {
-	report := s.settle(f, keys, err)
+func (s *Set) land(f *flight, list keyList, err error) {
+	report := s.settle(f, list, err)
 	close(f.done)
 	if s.observe == nil {
 		return
@@ -118,7 +129,7 @@ func (s *Set) land(f *flight, keys []*Key, err error) {
 }
 
 // settle records the outcome of f.
-func (s *Set) settle(f *flight, keys []*Key, err error) Refresh {
+func (s *Set) settle(f *flight, list keyList, err error) Refresh {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now().Round(0) // without its monotonic reading, see the package documentation
@@ -127,7 +138,7 @@ func (s *Set) settle(f *flight, keys []*Key, err error) Refresh {
 	if err != nil {
 		s.failedAt, s.hold = now, holdAfter(err)
 	} else {
-		next := newSnapshot(s.snap.Load(), keys, now)
+		next := newSnapshot(s.snap.Load(), list.keys, now)
 		// In the same critical section in which the set appears: a caller with
 		// a made-up id that comes a moment after a flood of them must find the
 		// cool-down running.
@@ -136,9 +147,9 @@ func (s *Set) settle(f *flight, keys []*Key, err error) Refresh {
 		}
 		s.snap.Store(next)
 	}
-	report := Refresh{Issuer: s.issuer, At: now, Err: err}
+	report := Refresh{Issuer: s.issuer, At: now, Unused: list.unused, Omitted: list.omitted, Err: err}
 	if snap := s.snap.Load(); snap.stage(now) != absent {
-		report.Keys = len(snap.keys)
+		report.Keys = snap.size
 	}
 	return report
 }

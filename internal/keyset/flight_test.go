@@ -180,11 +180,17 @@ func TestWanted(t *testing.T) {
 	if f.missed(&snapshot{}) {
 		t.Error("an empty id counts as wanted")
 	}
-	for i := range 10 * maxKeys {
-		f.want(fmt.Sprint(i))
+	all := newSnapshot(nil, nil, epoch)
+	for i := range 10 * maxWanted {
+		id := fmt.Sprint(i)
+		all.byID[id] = []*Key{{ID: id}}
+		f.want(id)
+		if got, want := f.missed(all), i+1 >= maxWanted; got != want {
+			t.Errorf("missed after %d ids, all of them in the set: %v, want %v", i+1, got, want)
+		}
 	}
-	if got, limit := len(f.wanted), maxKeys+1; got != limit {
-		t.Errorf("%d ids are kept, want %d", got, limit)
+	if got := len(f.wanted); got != maxWanted {
+		t.Errorf("%d ids are kept, want %d", got, maxWanted)
 	}
 }
 

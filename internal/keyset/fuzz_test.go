@@ -5,9 +5,12 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4/json"
+
+	"github.com/auth0grpc/auth0grpc/internal/jwk"
 )
 
 // FuzzJWKS states what holds for any document: no panic, only sound public
@@ -20,14 +23,23 @@ func FuzzJWKS(f *testing.F) {
 		`{"keys":[` + ec + `,{"kty":"oct","k":"AAAA"},` + ec + `]} x`,
 		`{"keys":[` + edit(f, rs, map[string]any{"n": modulus(1024), "key_ops": []string{"sign"}}) + `]}`,
 		`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"o","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`,
-		`{"keys":[` + edit(f, rs, map[string]any{"x5c": []string{certificate(f, rsaKey())}}) + `]}`,
+		`{"keys":[` + edit(f, rs, map[string]any{"x5c": []string{certificate(f, rsaKey(), 1)}}) + `]}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		keys, err := parseSet(body)
-		if (err == nil) != (len(keys) > 0) || len(keys) > maxKeys {
+		list, err := parseSet(body)
+		keys := list.keys
+		if (err == nil) != (len(keys) > 0) {
 			t.Fatalf("%d keys and error %v", len(keys), err)
+		}
+		if len(list.unused) > maxUnused || list.omitted > 0 && len(list.unused) < maxUnused {
+			t.Errorf("%d unused keys are listed and %d are not", len(list.unused), list.omitted)
+		}
+		for _, unused := range list.unused {
+			if len(unused.KeyID) > maxShownID+3 || strings.ContainsFunc(unused.KeyID, func(r rune) bool { return r < ' ' || r > '~' }) {
+				t.Errorf("kid %q of an unused key", unused.KeyID)
+			}
 		}
 		sameID := map[string]int{}
 		for _, k := range keys {
@@ -47,7 +59,7 @@ func wantSound(t *testing.T, k *Key) {
 	}
 	switch pub := k.Public.(type) {
 	case *rsa.PublicKey:
-		if bits := pub.N.BitLen(); bits < minRSABits || bits > maxRSABits || pub.E < 3 || pub.E%2 == 0 {
+		if bits := pub.N.BitLen(); bits < jwk.MinRSABits || bits > jwk.MaxRSABits || pub.E < 3 || pub.E%2 == 0 {
 			t.Errorf("RSA key of %d bits, exponent %d", bits, pub.E)
 		}
 	case *ecdsa.PublicKey:

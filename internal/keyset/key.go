@@ -2,39 +2,38 @@ package keyset
 
 import (
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
 	"errors"
-	"math"
 	"slices"
 
-	jose "github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json" // exact-case names, no duplicates (hashicorp/cap#191)
+
+	"github.com/auth0grpc/auth0grpc/internal/jwk"
+	"github.com/auth0grpc/auth0grpc/internal/jws"
 )
 
 const (
-	// maxKeys is how many entries of a JWK Set are looked at. Auth0 publishes
-	// two or three, and up to ten more that a customer brings.
-	maxKeys = 64
-	// maxSameID is how many keys of one id are kept. RFC 7517 section 4.5
-	// wants ids to be distinct; each duplicate costs another signature check.
+	// maxSameID bounds the keys of one id. RFC 7517, section 4.5, wants ids to
+	// be distinct; each duplicate costs another signature check.
 	maxSameID = 3
-
-	minRSABits = 2048 // RFC 7518 sections 3.3 and 3.5
-	// maxRSABits bounds what one signature check can cost. go-jose draws its
-	// own line before it, at 4096 bits unless the program moves it.
-	maxRSABits = 8192
+	// maxUnused bounds the unused keys that a refresh lists.
+	maxUnused = 32
+	// minKeySize is below the size of any usable key, in bytes: an Ed25519 key
+	// with a kid of one letter takes 88.
+	minKeySize = 80
+	// maxShownID bounds the kid of an unused key, in bytes.
+	maxShownID = 64
 )
 
 var (
 	errNotASet  = errors.New("keyset: jwks is not a JSON Web Key Set")
 	errNoKeys   = errors.New("keyset: jwks has no usable key")
-	errBadKey   = errors.New("keyset: not a sound public signature key")
-	errNoKeyID  = errors.New("keyset: key without an id")
-	errSecret   = errors.New("keyset: key with private or symmetric material")
-	errKeyUsage = errors.New("keyset: key is not for verifying signatures")
+	errBadKey   = errors.New("keyset: key is not a JSON object with well-typed members")
+	errNoKeyID  = errors.New("keyset: key has no kid")
+	errSecret   = errors.New("keyset: key has private or symmetric material")
+	errKeyUse   = errors.New("keyset: key is not for verifying signatures")
+	errKeyAlg   = errors.New("keyset: key's alg is not a signature algorithm of its type")
+	errManyKeys = errors.New("keyset: kid has 3 other keys already") // maxSameID
 )
 
 // Key is one public key of an issuer. It is immutable.
@@ -45,23 +44,37 @@ type Key struct {
 	alg string // the JWK's alg, or ""
 }
 
-// Fits reports whether a signature of the JWS algorithm alg can be one of this
-// key: whether the key's type is that of the algorithm (RFC 7518 section 3.1,
-// RFC 8037 section 3.1), and the JWK's own alg, if it has one, allows it. It
-// says nothing about which algorithms are acceptable at all.
+// UnusedKey names a key of a JWK Set that is not used, and why.
+type UnusedKey struct {
+	// KeyID is the kid, or "" if there is none. It is cut after 64 bytes, and
+	// "?" replaces every byte other than printable ASCII.
+	KeyID string
+	// Reason is one of this package's fixed texts, or of internal/jwk's.
+	Reason string
+}
+
+// Fits reports whether k can verify signatures of the JWS algorithm alg: the
+// key's type must be the algorithm's (RFC 7518, section 3.1, RFC 8037, section
+// 3.1), and the JWK's own alg, if it has one, must allow it. It does not decide
+// which algorithms are acceptable.
 func (k *Key) Fits(alg string) bool {
-	if !slices.Contains(algorithms(k.Public), alg) {
+	if !jws.KeyFits(alg, k.Public) {
 		return false
 	}
 	if k.alg == "" || k.alg == alg {
 		return true
 	}
-	// Auth0 labels its RSA keys RS256 for the whole tenant, also where an API
-	// signs with PS256 by the same key, so RS256 does not exclude PS256, nor
-	// its siblings theirs. This is no algorithm confusion (RFC 8725 section
-	// 3.1): the algorithm has to be on the verifier's list before a key is
-	// asked for, the key is of the right type, the hash is the same, and PSS
-	// is the stronger padding. The other way round it would be a downgrade.
+	// EdDSA and Ed25519 name the same signature of an Ed25519 key (RFC 9864,
+	// section 2.2).
+	if _, ok := k.Public.(ed25519.PublicKey); ok {
+		return true
+	}
+	// Auth0 labels its RSA keys RS256 for the whole tenant, also if an API
+	// signs with PS256 by the same key. So RS256 does not exclude PS256. This
+	// is no algorithm confusion (RFC 8725, section 3.1): the verifier's list
+	// must contain the algorithm, the key is of the right type, the hash is
+	// the same, and PSS is the stronger padding. The reverse would be a
+	// downgrade.
 	return k.alg[:2] == "RS" && alg == "PS"+k.alg[2:]
 }
 
@@ -71,62 +84,99 @@ func (k *Key) same(other *Key) bool {
 	return ok && k.ID == other.ID && k.alg == other.alg && pub.Equal(other.Public)
 }
 
-// algorithms returns the JWS algorithms that a key of this type can serve.
-func algorithms(pub crypto.PublicKey) []string {
-	switch pub := pub.(type) {
-	case *rsa.PublicKey:
-		return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
-	case *ecdsa.PublicKey:
-		switch pub.Curve {
-		case elliptic.P256():
-			return []string{"ES256"}
-		case elliptic.P384():
-			return []string{"ES384"}
-		case elliptic.P521():
-			return []string{"ES512"}
-		}
-	case ed25519.PublicKey:
-		return []string{"EdDSA"}
-	}
-	return nil
+// keyList holds the keys of a JWK Set.
+type keyList struct {
+	keys    []*Key      // the usable ones, in the order of the document
+	unused  []UnusedKey // the first of the others
+	omitted int         // the others that unused does not list
 }
 
-// parseSet returns the usable keys of a JWK Set, in its order. Keys that are
-// not usable are left out one by one, as RFC 7517 section 5 advises, so that
-// one bad key spoils only itself; a set without any usable key is an error.
-func parseSet(body []byte) ([]*Key, error) {
+// addUnused records that the key raw is not used because of err.
+func (l *keyList) addUnused(raw []byte, err error) {
+	if len(l.unused) == maxUnused {
+		l.omitted++
+		return
+	}
+	l.unused = append(l.unused, UnusedKey{KeyID: shownID(raw), Reason: err.Error()})
+}
+
+// parseSet returns the keys of a JWK Set. RFC 7517, section 5, advises to
+// ignore keys that cannot be used, so one bad key spoils only itself. A set
+// without a usable key is an error, and comes with its unused keys.
+//
+// The bound on the document bounds the number of keys. A document of the largest
+// size can have 500,000 entries that are no keys; once enough of them are
+// listed, they are only counted.
+func parseSet(body []byte) (list keyList, err error) {
 	var doc struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(body, &doc); err != nil {
-		return nil, errNotASet
+		return keyList{}, errNotASet
 	}
-	var keys []*Key
-	for _, raw := range doc.Keys[:min(len(doc.Keys), maxKeys)] {
-		k, err := parseKey(raw)
-		if err != nil || surplus(keys, k) {
+	byID := make(map[string][]*Key)
+	for _, raw := range doc.Keys {
+		if len(raw) < minKeySize && len(list.unused) == maxUnused {
+			list.omitted++
 			continue
 		}
-		keys = append(keys, k)
+		k, err := parseKey(raw)
+		if err != nil {
+			list.addUnused(raw, err)
+			continue
+		}
+		others := byID[k.ID]
+		if slices.ContainsFunc(others, k.same) {
+			continue // published twice
+		}
+		if len(others) == maxSameID {
+			list.addUnused(raw, errManyKeys)
+			continue
+		}
+		byID[k.ID] = append(others, k)
+		list.keys = append(list.keys, k)
 	}
-	if len(keys) == 0 {
-		return nil, errNoKeys
+	if len(list.keys) == 0 {
+		return list, errNoKeys
 	}
-	return keys, nil
+	return list, nil
 }
 
-// surplus reports whether keys has k already, or enough keys of its id.
-func surplus(keys []*Key, k *Key) bool {
-	n := 0
-	for _, other := range keys {
-		if other.same(k) {
-			return true
-		}
-		if other.ID == k.ID {
-			n++
-		}
+// jwkMembers holds the members of a JWK that are used. A fault in any other
+// member does not cost the key.
+type jwkMembers struct {
+	key          jwk.Key
+	id, use, alg string
+	hasOps       bool
+	ops          []string
+}
+
+// set decodes the member name, if it is used.
+func (m *jwkMembers) set(name string, text json.RawMessage) error {
+	switch name {
+	case "kty":
+		return json.Unmarshal(text, &m.key.Type)
+	case "crv":
+		return json.Unmarshal(text, &m.key.Curve)
+	case "x":
+		return json.Unmarshal(text, &m.key.X)
+	case "y":
+		return json.Unmarshal(text, &m.key.Y)
+	case "n":
+		return json.Unmarshal(text, &m.key.N)
+	case "e":
+		return json.Unmarshal(text, &m.key.E)
+	case "kid":
+		return json.Unmarshal(text, &m.id)
+	case "use":
+		return json.Unmarshal(text, &m.use)
+	case "alg":
+		return json.Unmarshal(text, &m.alg)
+	case "key_ops":
+		m.hasOps = true
+		return json.Unmarshal(text, &m.ops)
 	}
-	return n >= maxSameID
+	return nil
 }
 
 // parseKey returns the key that a JWK describes, if it is usable here.
@@ -135,50 +185,52 @@ func parseKey(raw []byte) (*Key, error) {
 	if err := json.Unmarshal(raw, &members); err != nil {
 		return nil, errBadKey
 	}
-	// Before go-jose sees the key: parsing private material is costly, and an
-	// issuer that publishes it has lost the key.
-	for _, secret := range []string{"k", "d", "p", "q", "dp", "dq", "qi", "oth", "priv"} {
+	// An issuer that publishes private material has lost the key.
+	for _, secret := range jwk.SecretMembers {
 		if _, ok := members[secret]; ok {
 			return nil, errSecret
 		}
 	}
-	if ops, ok := members["key_ops"]; ok && !canVerify(ops) {
-		return nil, errKeyUsage
+	var m jwkMembers
+	for name, text := range members {
+		if m.set(name, text) != nil {
+			return nil, errBadKey
+		}
 	}
-	var jwk jose.JSONWebKey
-	if err := jwk.UnmarshalJSON(raw); err != nil {
-		return nil, errBadKey // including an x5c that is another key's
+	if m.id == "" {
+		return nil, errNoKeyID // a token could not select it
 	}
-	// use is optional (RFC 7517 section 4.2).
-	if jwk.Use != "" && jwk.Use != "sig" {
-		return nil, errKeyUsage
+	// Both are optional: RFC 7517, sections 4.2 and 4.3.
+	if m.use != "" && m.use != "sig" || m.hasOps && !slices.Contains(m.ops, "verify") {
+		return nil, errKeyUse
 	}
-	if jwk.KeyID == "" {
-		return nil, errNoKeyID // nothing could ever select it
+	public, err := m.key.Public()
+	if err != nil {
+		return nil, err
 	}
-	if pub, ok := jwk.Key.(*rsa.PublicKey); ok && !soundRSA(pub) {
-		return nil, errBadKey
+	if m.alg != "" && !jws.KeyFits(m.alg, public) {
+		return nil, errKeyAlg // a key for encryption, or for an unknown algorithm
 	}
-	algs := algorithms(jwk.Key)
-	if len(algs) == 0 || jwk.Algorithm != "" && !slices.Contains(algs, jwk.Algorithm) {
-		return nil, errKeyUsage // a key for encryption, or for an unknown algorithm
-	}
-	return &Key{ID: jwk.KeyID, Public: jwk.Key, alg: jwk.Algorithm}, nil
+	return &Key{ID: m.id, Public: public, alg: m.alg}, nil
 }
 
-// canVerify reports whether a key_ops member (RFC 7517 section 4.3) names
-// verification.
-func canVerify(raw []byte) bool {
-	var ops []string
-	return json.Unmarshal(raw, &ops) == nil && slices.Contains(ops, "verify")
-}
-
-// soundRSA reports whether signatures of pub can be trusted and checked at a
-// bounded cost. It does not, and cannot, tell how the modulus was made.
-func soundRSA(pub *rsa.PublicKey) bool {
-	bits := pub.N.BitLen()
-	return bits >= minRSABits && bits <= maxRSABits && pub.N.Bit(0) == 1 &&
-		// crypto/rsa refuses an exponent past 31 bits too; with 1 or an even
-		// one RSA is not a signature.
-		pub.E >= 3 && pub.E <= math.MaxInt32 && pub.E%2 == 1
+// shownID returns the kid of a JWK in a form that is safe in logs.
+func shownID(raw []byte) string {
+	var m struct {
+		ID string `json:"kid"`
+	}
+	if json.Unmarshal(raw, &m) != nil {
+		return ""
+	}
+	id, cut := m.ID, ""
+	if len(id) > maxShownID {
+		id, cut = id[:maxShownID], "..."
+	}
+	shown := []byte(id)
+	for i, c := range shown {
+		if c < ' ' || c > '~' {
+			shown[i] = '?'
+		}
+	}
+	return string(shown) + cut
 }

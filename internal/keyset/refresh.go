@@ -134,10 +134,16 @@ func (s *Set) begin(now time.Time) *flight {
 	if s.flight != nil {
 		return s.flight
 	}
-	if s.failure != nil && remaining(now, s.failedAt, s.hold) > 0 {
+	if s.coolingDown(now) {
 		return nil
 	}
-	return s.launch()
+	return s.launch(nil)
+}
+
+// coolingDown reports whether the last attempt failed and its cool-down is not
+// over. The caller holds mu.
+func (s *Set) coolingDown(now time.Time) bool {
+	return s.failure != nil && remaining(now, s.failedAt, s.hold) > 0
 }
 
 // unavailable is the answer to a caller whose flight failed with err.

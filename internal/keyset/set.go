@@ -30,8 +30,8 @@ package keyset
 
 import (
 	"context"
+	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +73,13 @@ type Config struct {
 	// after the callers that waited for it were let go, so of two that follow
 	// each other at once it may hear in either order. A panic in it is contained.
 	Observe func(Refresh)
+	// Loads bounds the fetches that [Set.Load] and [Set.TryLoad] start: each
+	// occupies one place of the channel until it has ended. Several Sets may
+	// share a channel. Nil means no bound.
+	//
+	// Fetches that calls start are not bounded by it. Otherwise issuers that
+	// hang would delay the calls of healthy ones.
+	Loads chan struct{}
 }
 
 // Refresh tells how one attempt to fetch the keys went.
@@ -80,7 +87,11 @@ type Refresh struct {
 	Issuer string
 	At     time.Time // when the attempt ended
 	Keys   int       // usable keys after it, which a failure leaves as they were
-	Err    error     // nil if it succeeded; its text is safe to log
+	// Unused lists the keys of the fetched JWK Set that are not used, at most
+	// 32 of them; Omitted counts the rest.
+	Unused  []UnusedKey
+	Omitted int
+	Err     error // nil if it succeeded; its text is safe to log
 }
 
 // Set keeps the keys of one issuer. It is safe for concurrent use.
@@ -89,6 +100,7 @@ type Set struct {
 	now     func() time.Time
 	observe func(Refresh)
 	source  *source
+	loads   chan struct{}
 
 	snap atomic.Pointer[snapshot] // the last good set; stored under mu
 
@@ -113,6 +125,7 @@ func New(cfg Config) *Set {
 		now:     now,
 		observe: cfg.Observe,
 		source:  newSource(cfg.Issuer, cfg.Client, now),
+		loads:   cfg.Loads,
 	}
 }
 
@@ -122,12 +135,12 @@ func New(cfg Config) *Set {
 // documentation says. The error is ErrUnknownKey if no such key is published,
 // an *UnavailableError if that cannot be told, or ctx's own.
 func (s *Set) Keys(ctx context.Context, kid, alg string) ([]*Key, error) {
+	if kid == "" {
+		return nil, ErrUnknownKey
+	}
 	snap, err := s.current(ctx, s.now(), kid)
 	if err != nil {
 		return nil, err
-	}
-	if kid == "" {
-		return nil, ErrUnknownKey
 	}
 	if !snap.has(kid) {
 		if snap, err = s.search(ctx, kid); err != nil {
@@ -152,7 +165,7 @@ func (s *Set) Check(ctx context.Context, now time.Time, k *Key) error {
 	if err != nil {
 		return err
 	}
-	if k == nil || !slices.Contains(snap.keys, k) {
+	if k == nil || !snap.contains(k) {
 		return ErrUnknownKey
 	}
 	return nil
@@ -178,23 +191,28 @@ func (s *Set) Age(now time.Time) (age time.Duration, ok bool) {
 	return now.Sub(snap.at), true
 }
 
+// Loaded reports whether usable keys are at hand. It causes no fetch.
+func (s *Set) Loaded() bool { return s.snap.Load().stage(s.now()) != absent }
+
 // Load returns nil if usable keys are at hand. Otherwise it waits for the fetch
-// that is under way or for one that it starts, and returns an
-// *UnavailableError if that fails, or ctx's own error.
-func (s *Set) Load(ctx context.Context) error {
-	if s.snap.Load().stage(s.now()) != absent {
+// in progress or for one that it starts, and returns an *UnavailableError if
+// that fails, or ctx's own error. Config.Loads can make it wait as well.
+//
+// No cool-down holds it back: it is for the operator, at start-up.
+func (s *Set) Load(ctx context.Context) error { return s.load(ctx, true) }
+
+// TryLoad is Load for callers that repeat it, such as a readiness probe: during
+// the cool-down after a failed fetch it returns that failure and starts none.
+func (s *Set) TryLoad(ctx context.Context) error { return s.load(ctx, false) }
+
+func (s *Set) load(ctx context.Context, force bool) error {
+	if s.Loaded() {
 		return nil
 	}
-	// No cool-down holds this back: it is the operator who asks, at start-up
-	// or from a readiness probe at a pace of their own, and not a caller, who
-	// could ask without end.
-	s.mu.Lock()
-	f := s.flight
-	if f == nil {
-		f = s.launch()
+	f, err := s.joinOrLaunch(ctx, force)
+	if err != nil || f == nil {
+		return err
 	}
-	s.mu.Unlock()
-
 	if _, err := f.wait(ctx, nil); err != nil {
 		return err
 	}
@@ -202,4 +220,40 @@ func (s *Set) Load(ctx context.Context) error {
 		return s.unavailable(f.err)
 	}
 	return nil
+}
+
+// joinOrLaunch returns the flight to wait for, or nil if the keys are loaded.
+func (s *Set) joinOrLaunch(ctx context.Context, force bool) (*flight, error) {
+	release, err := s.occupy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	switch {
+	case s.snap.Load().stage(now) != absent: // loaded while this call waited for a place
+		release()
+		return nil, nil
+	case s.flight != nil:
+		release()
+		return s.flight, nil
+	case !force && s.coolingDown(now):
+		release()
+		return nil, &UnavailableError{RetryAfter: s.retryAfter(now), Err: s.failure}
+	}
+	return s.launch(release), nil
+}
+
+// occupy takes a place for a fetch and returns the function that frees it.
+func (s *Set) occupy(ctx context.Context) (release func(), err error) {
+	if s.loads == nil {
+		return func() {}, nil
+	}
+	select {
+	case s.loads <- struct{}{}:
+		return func() { <-s.loads }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("keyset: waiting to fetch keys: %w", ctx.Err())
+	}
 }

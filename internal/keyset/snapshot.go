@@ -1,11 +1,15 @@
 package keyset
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// snapshot is the outcome of one good fetch. It is immutable; a nil snapshot is
-// one that has no keys.
+// snapshot is the result of one successful fetch. It is immutable; a nil
+// snapshot has no keys.
 type snapshot struct {
-	keys []*Key // in the order of the document
+	byID map[string][]*Key // in the order of the document
+	size int               // the number of keys
 	at   time.Time
 }
 
@@ -19,24 +23,20 @@ const (
 	stale               // to be used only if a refresh fails
 )
 
-// newSnapshot returns the set of keys fetched at the time at. Keys that prev
-// has as well are taken from there.
+// newSnapshot returns the set of keys fetched at the time at. A key that prev
+// has as well keeps the pointer that it has there.
 //
-// It takes over nothing else: what the issuer no longer publishes is gone
-// (CVE-2025-22149 was a set that kept it).
+// Nothing else is carried over: a key that the issuer no longer publishes is
+// dropped (CVE-2025-22149 was a set that kept it).
 func newSnapshot(prev *snapshot, keys []*Key, at time.Time) *snapshot {
-	next := &snapshot{keys: make([]*Key, len(keys)), at: at}
-	for i, k := range keys {
-		next.keys[i] = k
-		if prev == nil {
-			continue
-		}
-		for _, old := range prev.keys {
-			if old.same(k) {
-				next.keys[i] = old
-				break
+	next := &snapshot{byID: make(map[string][]*Key, len(keys)), size: len(keys), at: at}
+	for _, k := range keys {
+		if prev != nil {
+			if i := slices.IndexFunc(prev.byID[k.ID], k.same); i >= 0 {
+				k = prev.byID[k.ID][i]
 			}
 		}
+		next.byID[k.ID] = append(next.byID[k.ID], k)
 	}
 	return next
 }
@@ -60,20 +60,16 @@ func (sn *snapshot) stage(now time.Time) stage {
 }
 
 // has reports whether a key with the id kid is in the set.
-func (sn *snapshot) has(kid string) bool {
-	for _, k := range sn.keys {
-		if k.ID == kid {
-			return true
-		}
-	}
-	return false
-}
+func (sn *snapshot) has(kid string) bool { return len(sn.byID[kid]) > 0 }
+
+// contains reports whether k itself is in the set.
+func (sn *snapshot) contains(k *Key) bool { return slices.Contains(sn.byID[k.ID], k) }
 
 // find returns the keys with the id kid that fit alg.
 func (sn *snapshot) find(kid, alg string) []*Key {
 	var keys []*Key
-	for _, k := range sn.keys {
-		if k.ID == kid && k.Fits(alg) {
+	for _, k := range sn.byID[kid] {
+		if k.Fits(alg) {
 			keys = append(keys, k)
 		}
 	}
