@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -394,6 +395,31 @@ func TestKeyRefresh(t *testing.T) {
 	}
 	if r := <-told; r.Issuer != tenant.Issuer() || !r.At.Equal(today) || r.Keys == 0 || r.Err != nil {
 		t.Errorf("%+v, want keys", r)
+	}
+}
+
+// Published keys that are not used are reported, also if no key is left.
+func TestKeyRefreshReportsUnusedKeys(t *testing.T) {
+	f := newFaulty(t)
+	told := make(chan auth0grpc.KeyRefresh, 1)
+	config := configFor(f.tenant, f.clock)
+	config.HTTPClient = &http.Client{Transport: f.provider}
+	config.OnKeyRefresh = func(r auth0grpc.KeyRefresh) { told <- r }
+	want := []auth0grpc.UnusedKey{{KeyID: "broken?", Reason: "jwk: key has a missing or malformed value"}}
+	broken := map[string]any{"kty": "RSA", "kid": "broken\n", "n": "!", "e": "AQAB"}
+	f.provider.set(f.addKey(func() any { return broken }))
+	if err := mustNew(t, config).Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-told; r.Keys == 0 || r.Err != nil || !slices.Equal(r.Unused, want) {
+		t.Errorf("%+v, want keys and %v", r, want)
+	}
+	f.provider.set(onKeys(answer(200, `{"keys":[{"kty":"RSA","kid":"broken\n","n":"!","e":"AQAB"}]}`)))
+	if err := mustNew(t, config).Ready(t.Context()); !errors.Is(err, auth0grpc.ErrKeysUnavailable) {
+		t.Errorf("Ready = %v, want ErrKeysUnavailable", err)
+	}
+	if r := <-told; r.Keys != 0 || r.Err == nil || !slices.Equal(r.Unused, want) {
+		t.Errorf("%+v, want an error and %v", r, want)
 	}
 }
 

@@ -28,6 +28,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,15 +118,36 @@ func (l *Log) OnDecision(ctx context.Context, d auth0grpc.Decision) {
 }
 
 // OnKeyRefresh is a value for Config.OnKeyRefresh. It is not sampled: attempts to
-// fetch keys are far between.
+// fetch keys are far between. A failure is a warning. A success is a debug record,
+// or an info record if keys of the issuer are not used, which it lists.
 func (l *Log) OnKeyRefresh(r auth0grpc.KeyRefresh) {
-	if r.Err != nil {
-		l.logger.LogAttrs(context.Background(), slog.LevelWarn, "auth0grpc: keys could not be fetched",
-			slog.String("auth.issuer", r.Issuer), slog.Int("keys", r.Keys), slog.String("error", r.Err.Error()))
-		return
+	level, message := slog.LevelDebug, "auth0grpc: keys fetched"
+	attrs := []slog.Attr{slog.String("auth.issuer", r.Issuer), slog.Int("keys", r.Keys)}
+	if len(r.Unused) > 0 {
+		level, message = slog.LevelInfo, "auth0grpc: keys fetched, some are not used"
+		attrs = append(attrs, slog.Any("unused", unusedKeys(r)))
 	}
-	l.logger.LogAttrs(context.Background(), slog.LevelDebug, "auth0grpc: keys fetched",
-		slog.String("auth.issuer", r.Issuer), slog.Int("keys", r.Keys))
+	if r.Err != nil {
+		level, message = slog.LevelWarn, "auth0grpc: keys could not be fetched"
+		attrs = append(attrs, slog.String("error", r.Err.Error()))
+	}
+	l.logger.LogAttrs(context.Background(), level, message, attrs...)
+}
+
+// unusedKeys returns one text for each unused key.
+func unusedKeys(r auth0grpc.KeyRefresh) []string {
+	var texts []string
+	for _, key := range r.Unused {
+		id := "without kid"
+		if key.KeyID != "" {
+			id = strconv.Quote(key.KeyID)
+		}
+		texts = append(texts, "key "+id+": "+key.Reason)
+	}
+	if r.Omitted > 0 {
+		texts = append(texts, "and "+strconv.Itoa(r.Omitted)+" more")
+	}
+	return texts
 }
 
 // Flush writes the numbers of what was not written so far. Call it when the

@@ -162,9 +162,14 @@ func TestKeyRefresh(t *testing.T) {
 	j := newJournal(slog.LevelDebug, auth0grpclog.Config{})
 	j.OnKeyRefresh(auth0grpc.KeyRefresh{Issuer: "https://t.example.com/", Keys: 2})
 	j.OnKeyRefresh(auth0grpc.KeyRefresh{Issuer: "https://t.example.com/", Keys: 2, Err: errors.New("keyset: status 503")})
+	j.OnKeyRefresh(auth0grpc.KeyRefresh{Issuer: "https://t.example.com/", Keys: 2, Omitted: 7, Unused: []auth0grpc.UnusedKey{
+		{KeyID: "k\"1", Reason: "for encryption"}, {Reason: "no kid"},
+	}})
 	j.check(t,
 		record{"level": "DEBUG", "msg": "auth0grpc: keys fetched", "auth.issuer": "https://t.example.com/", "keys": 2.0},
-		record{"level": "WARN", "msg": "auth0grpc: keys could not be fetched", "auth.issuer": "https://t.example.com/", "keys": 2.0, "error": "keyset: status 503"})
+		record{"level": "WARN", "msg": "auth0grpc: keys could not be fetched", "auth.issuer": "https://t.example.com/", "keys": 2.0, "error": "keyset: status 503"},
+		record{"level": "INFO", "msg": "auth0grpc: keys fetched, some are not used", "auth.issuer": "https://t.example.com/", "keys": 2.0,
+			"unused": []any{`key "k\"1": for encryption`, "key without kid: no kid", "and 7 more"}})
 }
 
 // written are the levels and reasons of the records, and the dropped of summaries.
