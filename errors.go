@@ -232,6 +232,7 @@ var (
 	refusedNotYet             = invalidToken(ReasonTokenNotYetValid, "the access token is not valid yet")
 	refusedBound              = invalidToken(ReasonBoundToken, "the access token is sender-constrained, which is not accepted here")
 	refusedKey                = invalidToken(ReasonUnknownKey, "the access token is signed with an unknown key")
+	refusedNoKeyID            = invalidToken(ReasonUnknownKey, "the access token does not name its key: its header has no kid")
 	refusedSignature          = invalidToken(ReasonBadSignature, "the signature of the access token is wrong")
 	refusedRevoked            = invalidToken(ReasonTokenRevoked, "the access token has been revoked")
 	refusedVerificationFailed = invalidToken(ReasonVerificationFailed, "the access token could not be verified")

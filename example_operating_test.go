@@ -81,7 +81,7 @@ func ExampleInterceptor_TapHandle() {
 	// Unauthenticated
 }
 
-// Ready says whether the keys of every issuer are there.
+// Ready loads the keys of every issuer.
 func ExampleInterceptor_Ready() {
 	tenant, guard, call, stop := embedded(nil)
 	defer stop()
@@ -96,6 +96,38 @@ func ExampleInterceptor_Ready() {
 	// true
 	// 1 0 0
 	// OK, error <nil> 1
+}
+
+// A readiness probe asks for the keys of one issuer, whichever it is. It does not
+// ask a tenant again that failed within the last 30 seconds.
+func ExampleInterceptor_ReadyAny() {
+	now := time.Now()
+	tenant, guard, call, stop := embedded(func(config *auth0grpc.Config) {
+		config.Now = func() time.Time { return now }
+	})
+	defer stop()
+	probe := func(w http.ResponseWriter, r *http.Request) {
+		if err := guard.ReadyAny(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	}
+	ask := func() int {
+		recorder := httptest.NewRecorder()
+		probe(recorder, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		return recorder.Code
+	}
+	tenant.SetDown(true)
+	fmt.Println(ask())
+	tenant.SetDown(false)
+	fmt.Println(ask(), tenant.KeyFetches())
+	now = now.Add(30 * time.Second)
+	fmt.Println(ask(), tenant.KeyFetches())
+	fmt.Println(call(tenant.Token(map[string]any{"scope": "greet"})))
+	// Output:
+	// 503
+	// 503 0
+	// 200 1
+	// OK, error <nil>
 }
 
 // Tokens of a user are refused from now on; whoever logs in again is let in.

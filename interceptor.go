@@ -186,18 +186,6 @@ func (i *Interceptor) AuthFunc() auth.AuthFunc {
 	}
 }
 
-// Ready reports whether the keys of every issuer are loaded, and loads those
-// that are not; the error names each issuer that failed and wraps
-// ErrKeysUnavailable. Call it before serving, and from a readiness probe: keys
-// that are loaded are not fetched again. A server need not wait for it: keys are
-// also fetched when the first token arrives.
-func (i *Interceptor) Ready(ctx context.Context) error {
-	if i.verifier == nil {
-		return ErrKeysUnavailable
-	}
-	return i.verifier.ready(ctx)
-}
-
 // SetMethods replaces the table while serving. The new one is checked as New
 // does, and if it has faults they are all returned and the old table stays. A
 // call that is being decided keeps the table that it began with; open streams go

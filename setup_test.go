@@ -507,6 +507,7 @@ var (
 	notYet            = invalid("TOKEN_NOT_YET_VALID", "the access token is not valid yet")
 	bound             = invalid("BOUND_TOKEN", "the access token is sender-constrained, which is not accepted here")
 	unknownKey        = invalid("UNKNOWN_KEY", "the access token is signed with an unknown key")
+	noKeyID           = invalid("UNKNOWN_KEY", "the access token does not name its key: its header has no kid")
 	badSignature      = invalid("BAD_SIGNATURE", "the signature of the access token is wrong")
 	brokenOff         = invalid("VERIFICATION_FAILED", "the access token could not be verified")
 	scopeText         = "the access token lacks a scope that the method needs"

@@ -3,7 +3,6 @@ package auth0grpc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -62,9 +61,12 @@ func newVerifier(config *Config) *verifier {
 		// there are no such calls, and nothing to hold back for.
 		v.cold = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	}
+	loads := make(chan struct{}, maxLoads)
 	for _, name := range config.Issuers {
 		one := &issuer{
-			keys:       keyset.New(keyset.Config{Issuer: name, Client: config.HTTPClient, Now: config.Now, Observe: observer(config)}),
+			keys: keyset.New(keyset.Config{
+				Issuer: name, Client: config.HTTPClient, Now: config.Now, Observe: observer(config), Loads: loads,
+			}),
 			byAudience: make(map[string]*oidc.IDTokenVerifier, len(config.Audiences)),
 		}
 		for _, audience := range config.Audiences {
@@ -92,7 +94,7 @@ func observer(config *Config) func(keyset.Refresh) {
 				config.Logger.Error("auth0grpc: Config.OnKeyRefresh panicked", "panic", p)
 			}
 		}()
-		config.OnKeyRefresh(KeyRefresh(r))
+		config.OnKeyRefresh(newKeyRefresh(r))
 	}
 }
 
@@ -216,6 +218,9 @@ func (v *verifier) read(raw string, now time.Time) (*attempt, *refusal) {
 	if refused != nil {
 		return nil, refused
 	}
+	if parsed.Header.KeyID == "" { // optional in RFC 7515, section 4.1.4; required here
+		return nil, refusedNoKeyID
+	}
 	return &attempt{raw: raw, parsed: parsed, claims: c, through: through}, nil
 }
 
@@ -294,26 +299,4 @@ func withoutKey(err error) *refusal {
 		return contextEnded(context.DeadlineExceeded)
 	}
 	return refusedVerificationFailed.because(err)
-}
-
-// ready loads the keys of every issuer at once and reports those that failed.
-func (v *verifier) ready(ctx context.Context) error {
-	failures := make(chan error, len(v.issuers))
-	for name, one := range v.issuers {
-		go func() {
-			if err := one.keys.Load(ctx); err != nil {
-				failures <- fmt.Errorf("%w: issuer %s: %w", ErrKeysUnavailable, name, err)
-				return
-			}
-			failures <- nil
-		}()
-	}
-	all := make([]error, 0, len(v.issuers))
-	for range v.issuers {
-		if err := <-failures; err != nil {
-			all = append(all, err)
-		}
-	}
-	slices.SortFunc(all, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return errors.Join(all...)
 }
