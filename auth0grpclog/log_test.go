@@ -241,6 +241,93 @@ func TestDroppedIsTold(t *testing.T) {
 	}
 }
 
+// A decision of the zero Config goes to the default logger of the time of New. The
+// first ten of a kind are written in each minute.
+func TestDefaults(t *testing.T) {
+	var lines bytes.Buffer
+	before := slog.Default()
+	t.Cleanup(func() { slog.SetDefault(before) })
+	slog.SetDefault(slog.New(slog.NewJSONHandler(&lines, nil)))
+	now := start
+	log := auth0grpclog.New(auth0grpclog.Config{Interval: -1, Now: func() time.Time { return now }})
+	slog.SetDefault(before)
+	check := func(want int) {
+		t.Helper()
+		if got := bytes.Count(lines.Bytes(), []byte("\n")); got != want {
+			t.Errorf("%d records, want %d", got, want)
+		}
+	}
+	for range 12 {
+		log.OnDecision(t.Context(), refused(auth0grpc.ReasonMissingToken))
+	}
+	check(10)
+	now = start.Add(time.Minute - 1)
+	log.OnDecision(t.Context(), refused(auth0grpc.ReasonMissingToken))
+	check(10)
+	now = start.Add(time.Minute)
+	log.OnDecision(t.Context(), refused(auth0grpc.ReasonMissingToken))
+	check(12) // a summary of three, and the first of the next interval
+}
+
+func TestIntervalIsAsConfigured(t *testing.T) {
+	for _, interval := range []time.Duration{time.Second, time.Hour} {
+		j := newJournal(slog.LevelInfo, auth0grpclog.Config{First: 1, Interval: interval})
+		j.OnDecision(t.Context(), refused(auth0grpc.ReasonMissingToken))
+		j.checkWritten(t, method+" MISSING_TOKEN")
+		j.now = start.Add(interval - 1)
+		j.OnDecision(t.Context(), refused(auth0grpc.ReasonMissingToken))
+		j.checkWritten(t)
+		j.now = start.Add(interval)
+		j.OnDecision(t.Context(), refused(auth0grpc.ReasonMissingToken))
+		j.checkWritten(t, method+" MISSING_TOKEN and 1 more since 2031-03-14T15:09:26Z", method+" MISSING_TOKEN")
+	}
+}
+
+// Records of level Debug are all written: a logger of that level wants each call.
+func TestDebugIsNotSampled(t *testing.T) {
+	j := newJournal(slog.LevelDebug, auth0grpclog.Config{First: -1})
+	for range 3 {
+		j.OnDecision(t.Context(), auth0grpc.Decision{Row: method, Outcome: auth0grpc.OutcomeAllowed})
+	}
+	j.Flush(t.Context())
+	j.checkWritten(t, method+" <nil>", method+" <nil>", method+" <nil>")
+}
+
+// Each summary has the level and the message of the decisions that it counts, and
+// decisions that differ in row, outcome, reason or code are counted apart. The
+// order is by row, outcome, reason and code.
+func TestSummaries(t *testing.T) {
+	j := newJournal(slog.LevelInfo, auth0grpclog.Config{First: -1})
+	const row, otherRow = "/a.B/C", "/a.B/D"
+	decisions := []auth0grpc.Decision{
+		{Row: otherRow, Outcome: auth0grpc.OutcomeRefused, Reason: auth0grpc.ReasonMissingToken, Code: codes.Unauthenticated},
+		{Row: row, Outcome: auth0grpc.OutcomeRefused, Reason: auth0grpc.ReasonTokenExpired, Code: codes.Unauthenticated},
+		{Row: row, Outcome: auth0grpc.OutcomeRefused, Reason: auth0grpc.ReasonTokenExpired, Code: codes.PermissionDenied},
+		{Row: row, Outcome: auth0grpc.OutcomeRefused, Reason: auth0grpc.ReasonMissingToken, Code: codes.Unauthenticated},
+		{Row: row, Outcome: auth0grpc.OutcomeReported, Reason: auth0grpc.ReasonTokenExpired, Code: codes.Unauthenticated},
+		{Row: row, Outcome: auth0grpc.OutcomeEnded, Reason: auth0grpc.ReasonTokenExpired, Code: codes.Unauthenticated},
+	}
+	for n, d := range decisions {
+		for range n + 1 {
+			j.OnDecision(t.Context(), d)
+		}
+	}
+	j.Flush(t.Context())
+	summary := func(level, message, method, reason, code string, dropped float64) record {
+		return record{
+			"level": level, "msg": "auth0grpc: " + message + ", more of the same", "method": method, "reason": reason,
+			"code": code, "dropped": dropped, "since": "2031-03-14T15:09:26Z",
+		}
+	}
+	j.check(t,
+		summary("INFO", "stream ended", row, "TOKEN_EXPIRED", "Unauthenticated", 6),
+		summary("INFO", "call refused", row, "MISSING_TOKEN", "Unauthenticated", 4),
+		summary("INFO", "call refused", row, "TOKEN_EXPIRED", "PermissionDenied", 3),
+		summary("INFO", "call refused", row, "TOKEN_EXPIRED", "Unauthenticated", 2),
+		summary("WARN", "call let through by report-only", row, "TOKEN_EXPIRED", "Unauthenticated", 5),
+		summary("INFO", "call refused", otherRow, "MISSING_TOKEN", "Unauthenticated", 1))
+}
+
 // What the logger does not want is neither written nor counted.
 func TestLevelIsOff(t *testing.T) {
 	j := newJournal(slog.LevelWarn, auth0grpclog.Config{First: -1})
