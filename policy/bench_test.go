@@ -173,15 +173,16 @@ func TestParseIsLinear(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			small, large := []byte(document(2000)), []byte(document(2000*factor))
 			best := [2]time.Duration{time.Hour, time.Hour}
-			for range 3 {
+			ratio := func() float64 { return float64(best[1]) / float64(best[0]) }
+			for round := 0; round < 8 && (round == 0 || ratio() > bound); round++ { // other processes disturb a round
 				for i, data := range [][]byte{small, large} {
 					start := time.Now()
-					policy.Parse(data)
+					_, _ = policy.Parse(data)
 					best[i] = min(best[i], time.Since(start))
 				}
 			}
-			if ratio := float64(best[1]) / float64(best[0]); ratio > bound {
-				t.Errorf("%v for %d, %v for %d: ratio %.0f, want at most %d", best[0], 2000, best[1], 2000*factor, ratio, bound)
+			if ratio() > bound {
+				t.Errorf("%v for %d, %v for %d: ratio %.0f, want at most %d", best[0], 2000, best[1], 2000*factor, ratio(), bound)
 			}
 		})
 	}

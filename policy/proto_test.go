@@ -174,3 +174,58 @@ func TestFromServicesOfDynamicFiles(t *testing.T) {
 		t.Errorf("table %v, want the default of the service", got)
 	}
 }
+
+// Other options of a method may be incomplete, or malformed for a type that the
+// program links in. They are not read, so they cannot fail.
+func TestFromServicesLeavesOtherOptions(t *testing.T) {
+	other := otherOption(t)
+	for name, change := range map[string]func(*descriptorpb.MethodOptions){
+		"required field missing": func(options *descriptorpb.MethodOptions) {
+			options.UninterpretedOption = []*descriptorpb.UninterpretedOption{{Name: []*descriptorpb.UninterpretedOption_NamePart{{}}}}
+		},
+		"malformed": func(options *descriptorpb.MethodOptions) {
+			malformed := protowire.AppendTag(nil, other, protowire.BytesType)
+			options.ProtoReflect().SetUnknown(protowire.AppendString(malformed, "\xff"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := shopSet(t, new(protoregistry.Types))
+			options := method(t, set, "Get")
+			proto.Reset(options)
+			proto.SetExtension(options, auth0grpcv1.E_Rule, &auth0grpcv1.Rule{Scopes: []string{"read:shop"}})
+			change(options)
+			files := filesOf(t, set)
+			methods, err := policy.FromServices(servicesIn(files, "shop.v1"), files)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := methods["/shop.v1.ShopService/Get"].String(); got != "read:shop" {
+				t.Errorf("rule %q, want read:shop", got)
+			}
+		})
+	}
+}
+
+// otherOption registers a method option whose value is a message, for the whole
+// test binary, and returns its number.
+func otherOption(t *testing.T) protowire.Number {
+	t.Helper()
+	const number = 59999
+	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
+		Name: proto.String("policy_test/other.proto"), Package: proto.String("policytest.other"),
+		Dependency:  []string{"google/protobuf/descriptor.proto"},
+		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("M")}},
+		Extension: []*descriptorpb.FieldDescriptorProto{{
+			Name: proto.String("other"), Number: proto.Int32(number), Extendee: proto.String(".google.protobuf.MethodOptions"),
+			Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), TypeName: proto.String(".policytest.other.M"),
+			Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
+		}},
+	}, protoregistry.GlobalFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := protoregistry.GlobalTypes.RegisterExtension(dynamicpb.NewExtensionType(file.Extensions().Get(0))); err != nil {
+		t.Fatal(err)
+	}
+	return number
+}
