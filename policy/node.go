@@ -37,7 +37,7 @@ type member struct {
 // the first of them stays; a document that is not JSON has one fault and no value.
 func parseNode(doc []byte, found *faults) (node, bool) {
 	if at := invalidUTF8(doc); at >= 0 {
-		found.add(at, "$", "is not UTF-8")
+		found.add(at, "$", "is not UTF-8; save the document as UTF-8")
 		return node{}, false
 	}
 	var all json.RawMessage
@@ -47,7 +47,11 @@ func parseNode(doc []byte, found *faults) (node, bool) {
 		if errors.As(err, &syntax) && syntax.Offset > 0 && !strings.HasPrefix(syntax.Error(), "unexpected end") {
 			at = int(syntax.Offset) - 1
 		}
-		found.add(at, "$", "is not JSON: %s", strings.TrimPrefix(err.Error(), "json: "))
+		advice := ""
+		if start := bytes.TrimLeft(doc, " \t\r\n"); len(start) > 0 && start[0] != '{' {
+			advice = "; convert YAML by a strict reader first, see the documentation of package policy"
+		}
+		found.add(at, "$", "is not JSON: %s%s", strings.TrimPrefix(err.Error(), "json: "), advice)
 		return node{}, false
 	}
 	decoder := json.NewDecoder(bytes.NewReader(doc))

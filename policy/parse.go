@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"regexp"
 
 	"github.com/auth0grpc/auth0grpc"
@@ -19,6 +20,8 @@ var fullMethod = regexp.MustCompile(`^/([A-Za-z_][A-Za-z0-9_]*\.)*[A-Za-z_][A-Za
 //
 // What Parse accepts, auth0grpc.New accepts as well, but for a table without rows.
 func Parse(data []byte) (map[string]auth0grpc.Rule, error) {
+	// RFC 8259, section 8.1, lets a reader ignore a byte order mark. Some editors write one.
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	found := &faults{doc: data}
 	methods := map[string]auth0grpc.Rule{}
 	if root, ok := parseNode(data, found); ok {
