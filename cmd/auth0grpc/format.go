@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// formats write the scopes to define on the API in the forms of Auth0's tools.
-// audience is "" if it was not given.
+// formats maps each value of -format to a function that writes the scopes for a tool
+// of Auth0. audience is "" without -audience.
 var formats = map[string]func(scopes []string, audience string) (string, error){
 	"terraform": terraform,
 	"auth0-cli": auth0CLI,
@@ -19,10 +19,10 @@ var errNoScopes = errors.New("the policy names no scopes")
 
 // terraform writes the resource that manages all scopes of an API
 // (https://registry.terraform.io/providers/auth0/auth0/latest/docs/resources/resource_server_scopes).
-// Descriptions, which users see when they consent, are for people to add.
+// Add the descriptions by hand: users see them when they consent.
 func terraform(scopes []string, audience string) (string, error) {
 	if len(scopes) == 0 {
-		return "", errNoScopes // the provider wants at least one
+		return "", errNoScopes // the provider requires at least one
 	}
 	identifier := "auth0_resource_server.api.identifier"
 	if audience != "" {
@@ -37,7 +37,7 @@ func terraform(scopes []string, audience string) (string, error) {
 	return b.String(), nil
 }
 
-// hclString quotes a text in which ${ and %{ are not to begin templates.
+// hclString quotes a text and escapes ${ and %{, which begin templates.
 func hclString(text string) string {
 	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(fmt.Sprintf("%q", text))
 }
@@ -71,8 +71,8 @@ func managementJSON(scopes []string, _ string) (string, error) {
 	body := struct {
 		Scopes []scope `json:"scopes"`
 	}{Scopes: []scope{}}
-	for _, one := range scopes {
-		body.Scopes = append(body.Scopes, scope{one})
+	for _, name := range scopes {
+		body.Scopes = append(body.Scopes, scope{name})
 	}
 	text, err := json.MarshalIndent(body, "", "  ")
 	return string(text) + "\n", err

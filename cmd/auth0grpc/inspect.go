@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,22 +14,22 @@ import (
 	"github.com/auth0grpc/auth0grpc/policy"
 )
 
-// A result is what there is to say about an input.
+// A result holds the findings about an input.
 type result struct {
 	table  string
 	scopes []string // to define on the API in Auth0
-	faults []string // what makes the gate fail
-	notes  []string // what does not
+	faults []string // make the command fail
+	notes  []string // do not
 }
 
-// inspect judges the policy and compares it with the services. The error is of
-// the policy.
+// inspect checks the policy and compares it with the services. It returns an error if
+// the policy itself is wrong.
 func inspect(in *input) (*result, error) {
-	methods, err := methodsOf(in)
+	methods, err := mergedMethods(in)
 	if err != nil {
 		return nil, err
 	}
-	// Tenant and address are of no concern here, and New asks neither.
+	// The table needs no tenant: New does no I/O.
 	guard, err := auth0grpc.New(auth0grpc.Config{
 		Issuers:   []string{"https://tenant.invalid/"},
 		Audiences: []string{"https://api.invalid"},
@@ -42,16 +41,13 @@ func inspect(in *input) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &result{table: guard.String()}
-	if r.scopes, err = scopesOf(methods); err != nil {
-		return nil, err
-	}
+	r := &result{table: guard.String(), scopes: slices.DeleteFunc(guard.Scopes(), isOpenIDScope)}
 	if in.services == nil {
 		return r, nil
 	}
 	services := maps.Clone(in.services)
 	if !in.reflected {
-		assumeOwn(services, methods)
+		addBuiltinServices(services, methods)
 	}
 	if err := guard.CheckServices(services); err != nil {
 		for _, line := range strings.Split(err.Error(), "\n") {
@@ -61,14 +57,15 @@ func inspect(in *input) (*result, error) {
 	return r, nil
 }
 
-// methodsOf returns the table of the file and of the options together.
-func methodsOf(in *input) (map[string]auth0grpc.Rule, error) {
+// mergedMethods returns the rows of the policy file and of the options in descriptors.
+func mergedMethods(in *input) (map[string]auth0grpc.Rule, error) {
 	var tables []map[string]auth0grpc.Rule
 	if in.policy != nil {
 		table, err := policy.Parse(in.policy)
 		if err != nil {
 			return nil, err
 		}
+		in.addImported(table)
 		tables = append(tables, table)
 	}
 	if in.services != nil {
@@ -81,13 +78,24 @@ func methodsOf(in *input) (map[string]auth0grpc.Rule, error) {
 	return policy.Merge(tables...)
 }
 
-// assumeOwn adds the services that gRPC itself brings and the table has rows for:
-// the descriptor sets of one's own files do not have them.
-func assumeOwn(services map[string]grpc.ServiceInfo, methods map[string]auth0grpc.Rule) {
-	own := []string{
+// addImported adds the imported services that the policy file has rows for: a server
+// may serve the service of another module.
+func (in *input) addImported(table map[string]auth0grpc.Rule) {
+	for key := range table {
+		service, _, _ := strings.Cut(strings.TrimPrefix(key, "/"), "/")
+		if info, ok := in.imported[service]; ok {
+			in.services[service] = info
+		}
+	}
+}
+
+// addBuiltinServices adds the services of gRPC itself that the table has rows for.
+// Descriptor sets seldom contain them.
+func addBuiltinServices(services map[string]grpc.ServiceInfo, methods map[string]auth0grpc.Rule) {
+	builtin := []string{
 		auth0grpc.HealthService, auth0grpc.ReflectionService, auth0grpc.ReflectionAlphaService, auth0grpc.ChannelzService,
 	}
-	for _, wildcard := range own {
+	for _, wildcard := range builtin {
 		prefix := strings.TrimSuffix(wildcard, "*")
 		service := strings.Trim(prefix, "/")
 		if _, ok := services[service]; ok {
@@ -105,55 +113,12 @@ func assumeOwn(services map[string]grpc.ServiceInfo, methods map[string]auth0grp
 	}
 }
 
-// openID are the scopes that are everywhere in Auth0 and cannot be defined on an
-// API.
-var openID = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
+// openIDScopes exist in every Auth0 tenant and cannot be defined on an API.
+var openIDScopes = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
 
-// scopesOf returns what the API has to have in Auth0 for the table to be met:
-// scopes, and permissions, which there are the same thing.
-func scopesOf(methods map[string]auth0grpc.Rule) ([]string, error) {
-	var all []string
-	for _, rule := range methods {
-		text, err := rule.MarshalJSON()
-		if err != nil {
-			return nil, err
-		}
-		var value any
-		if err := json.Unmarshal(text, &value); err != nil {
-			return nil, err
-		}
-		all = collect(all, value)
-	}
-	all = slices.DeleteFunc(all, func(scope string) bool { return slices.Contains(openID, scope) })
-	slices.Sort(all)
-	return slices.Compact(all), nil
-}
+func isOpenIDScope(name string) bool { return slices.Contains(openIDScopes, name) }
 
-func collect(all []string, value any) []string {
-	switch value := value.(type) {
-	case []any:
-		for _, element := range value {
-			all = collect(all, element)
-		}
-	case map[string]any:
-		for name, member := range value {
-			names, ok := member.([]any)
-			switch name {
-			case "scopes", "anyScope", "permissions", "anyPermission":
-				for _, one := range names {
-					all = append(all, fmt.Sprint(one))
-				}
-			default:
-				if ok {
-					all = collect(all, names)
-				}
-			}
-		}
-	}
-	return all
-}
-
-// compare notes the differences between what is used and what the API has.
+// compare adds the differences between the scopes of the table and those of the API.
 func (r *result) compare(defined []string) {
 	for _, scope := range r.scopes {
 		if !slices.Contains(defined, scope) {
@@ -167,7 +132,7 @@ func (r *result) compare(defined []string) {
 	}
 }
 
-// print writes faults and notes, and returns the exit status.
+// print writes faults and notes and returns the exit status.
 func (r *result) print(w io.Writer) int {
 	if len(r.faults)+len(r.notes) > 0 {
 		fmt.Fprintln(w)

@@ -1,16 +1,23 @@
-// Command auth0grpc prints the table of a policy, compares it with the methods
-// that a server has, and writes down the scopes that are to be defined in Auth0.
+// Command auth0grpc prints the table of a policy, compares it with the methods of a
+// server, and writes the scopes to define in Auth0.
 //
 //	go run github.com/auth0grpc/auth0grpc/cmd/auth0grpc -policy policy.json -reflect localhost:50051 -insecure-plaintext
 //	go run github.com/auth0grpc/auth0grpc/cmd/auth0grpc -policy policy.json -descriptors set.binpb -format terraform
 //
-// The policy is a JSON file (see package policy), or the options in the .proto
-// files of the methods, or both. Run it with -h for the flags.
+// The policy is a JSON file (see package policy), the options in the .proto files of
+// the methods, or both. The flag -h prints the flags.
 //
-// The exit status is 0 if nothing is wrong. It is 1 if the policy has faults,
-// methods are without a row, rows match no method, or scopes are used that -defined
-// does not have. It is 2 if nothing could be checked: wrong flags, a file that
-// cannot be read, a server that does not answer.
+// Each service of a descriptor set counts as served. In a buf image ("buf build -o
+// image.binpb") a service of an imported file counts only if the policy file has a row
+// for it. Other descriptor sets do not mark imports: name such services with -ignore.
+//
+// The exit status is 0 if the check succeeds. It is 1 if the policy has faults,
+// methods have no row, rows match no method, or -defined lacks scopes that the table
+// uses. It is 2 if the check could not run: wrong flags, an unreadable file, a server
+// that does not answer.
+//
+// "go run" itself exits with 1 if the command fails in any way. Scripts that tell 1
+// from 2 call the installed command, or "go tool auth0grpc".
 package main
 
 import (
@@ -23,6 +30,7 @@ import (
 	"os/signal"
 	"strings"
 	"time"
+	"unicode"
 )
 
 const (
@@ -38,7 +46,7 @@ func main() {
 	os.Exit(status)
 }
 
-// options are the flags.
+// options holds the flags.
 type options struct {
 	policy      string
 	descriptors string
@@ -51,26 +59,28 @@ type options struct {
 	audience    string
 	defined     string
 	hasDefined  bool
+	ignored     string
 	version     bool
 }
 
-// tokenVariable names what a token for reflection is read from. It is no flag:
-// other users of the machine see those.
-const tokenVariable = "AUTH0GRPC_TOKEN"
+// tokenEnv names the environment variable with the token for reflection. A flag would
+// be visible to other users of the machine.
+const tokenEnv = "AUTH0GRPC_TOKEN"
 
 func parseFlags(args []string, getenv func(string) string, stderr io.Writer) (*options, error) {
-	o := &options{token: getenv(tokenVariable)}
+	o := &options{token: strings.TrimSpace(getenv(tokenEnv))}
 	flags := flag.NewFlagSet("auth0grpc", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.policy, "policy", "", "JSON `file` with the policy; merged with the options in the descriptors")
 	flags.StringVar(&o.descriptors, "descriptors", "", "`file` with a descriptor set of all services (buf build -o, protoc --descriptor_set_out)")
-	flags.StringVar(&o.reflect, "reflect", "", "`host:port` of a server with reflection; "+tokenVariable+" in the environment is sent to it, over TLS alone")
-	flags.BoolVar(&o.plaintext, "insecure-plaintext", false, "reach that server without TLS")
-	flags.StringVar(&o.ca, "ca", "", "`file` with the certificates to trust, in place of the system's")
-	flags.DurationVar(&o.timeout, "timeout", 30*time.Second, "`limit` on the time with that server")
+	flags.StringVar(&o.reflect, "reflect", "", "`host:port` of a server with reflection; sends the token in "+tokenEnv+" over TLS")
+	flags.BoolVar(&o.plaintext, "insecure-plaintext", false, "connect to that server without TLS, and without a token")
+	flags.StringVar(&o.ca, "ca", "", "`file` with the PEM certificates to trust instead of the system's")
+	flags.DurationVar(&o.timeout, "timeout", 30*time.Second, "`limit` for all requests to that server")
 	flags.StringVar(&o.format, "format", "table", "what to print: table, or the scopes as terraform, auth0-cli or json")
 	flags.StringVar(&o.audience, "audience", "", "`identifier` of the API in Auth0, for terraform and auth0-cli")
-	flags.StringVar(&o.defined, "defined", "", "`scopes` that the API has in Auth0, to compare with; separated by commas or spaces")
+	flags.StringVar(&o.ignored, "ignore", "", "`services` to leave out of the comparison, as in pkg.Service; separated by commas or spaces")
+	flags.StringVar(&o.defined, "defined", "", "`scopes` defined on the API in Auth0, to compare; separated by commas or spaces")
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
@@ -95,16 +105,22 @@ func (o *options) check(args []string) error {
 	case o.descriptors != "" && o.reflect != "":
 		return errors.New("want one of -descriptors and -reflect")
 	case o.reflect == "" && (o.plaintext || o.ca != ""):
-		return errors.New("-insecure-plaintext and -ca are for -reflect")
+		return errors.New("-insecure-plaintext and -ca need -reflect")
+	case o.reflect == "" && o.descriptors == "" && o.ignored != "":
+		return errors.New("-ignore needs -descriptors or -reflect")
 	case o.plaintext && o.ca != "":
 		return errors.New("want one of -insecure-plaintext and -ca")
+	case o.plaintext && o.token != "":
+		return errors.New("with -insecure-plaintext the token in " + tokenEnv + " would not be sent; unset it, or connect by TLS")
+	case o.reflect != "" && strings.ContainsFunc(o.token, isNotTokenRune):
+		return errors.New(tokenEnv + ": want the token alone, without \"Bearer\"")
 	case o.format != "table" && formats[o.format] == nil:
 		return fmt.Errorf("-format %q: want table, terraform, auth0-cli or json", o.format)
 	}
 	return nil
 }
 
-// run is the command. It returns the exit status.
+// run executes the command and returns the exit status.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	o, err := parseFlags(args, getenv, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -140,12 +156,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		fmt.Fprint(stdout, text)
 	}
 	if o.hasDefined {
-		result.compare(fields(o.defined))
+		result.compare(splitList(o.defined))
 	}
 	return result.print(findings)
 }
 
-// fields splits a list at commas and white space.
-func fields(list string) []string {
-	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' || r == '\r' })
+// splitList splits a list at commas and white space.
+func splitList(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 }
+
+// isNotTokenRune reports whether r is outside the characters of a token and of HTTP
+// header values without spaces.
+func isNotTokenRune(r rune) bool { return r <= ' ' || r > '~' }

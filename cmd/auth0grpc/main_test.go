@@ -241,11 +241,11 @@ func TestReflectionOfAProtectedServer(t *testing.T) {
 		t.Errorf("without a token: status %d\n%s\n%s", status, stdout, stderr)
 	}
 	token := tenant.Token(map[string]any{"scope": "reflect"})
-	if status, stdout, stderr := command(t, map[string]string{tokenVariable: token}, args...); status != 0 {
+	if status, stdout, stderr := command(t, map[string]string{tokenEnv: token}, args...); status != 0 {
 		t.Errorf("with a token: status %d\n%s\n%s", status, stdout, stderr)
 	}
 	args = append(args, "-timeout", "1ns")
-	if status, _, stderr := command(t, map[string]string{tokenVariable: token}, args...); status != 2 || strings.Contains(stderr, token) {
+	if status, _, stderr := command(t, map[string]string{tokenEnv: token}, args...); status != 2 || strings.Contains(stderr, token) {
 		t.Errorf("out of time: status %d, stderr %q", status, stderr)
 	}
 }

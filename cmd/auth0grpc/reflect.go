@@ -2,19 +2,28 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// loadReflection asks a server for its services and their files (server
-// reflection, grpc.reflection.v1).
+// reflectionMethods are the methods of server reflection, newest first. Their messages
+// have the same fields in both versions.
+var reflectionMethods = []string{
+	"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+}
+
+// loadReflection asks a server for its services and their files, by either version of
+// server reflection.
 func (in *input) loadReflection(ctx context.Context, o *options) error {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
@@ -23,23 +32,43 @@ func (in *input) loadReflection(ctx context.Context, o *options) error {
 		return err
 	}
 	defer conn.Close()
-	stream, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(ctx)
-	if err != nil {
-		return fmt.Errorf("reflection: %w", err)
+	var errs []error
+	for _, method := range reflectionMethods {
+		if err = in.reflectBy(ctx, conn, method); err == nil {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("reflection: %s: %w", method, err))
+		// A server may refuse methods that it does not list before it knows that they
+		// are not implemented.
+		if code := status.Code(err); code != codes.Unimplemented && code != codes.PermissionDenied {
+			break
+		}
 	}
-	r := &reflector{stream: stream, files: map[string]*descriptorpb.FileDescriptorProto{}}
+	return errors.Join(errs...)
+}
+
+// reflectBy loads the services by one version of server reflection.
+func (in *input) reflectBy(ctx context.Context, conn *grpc.ClientConn, method string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method)
+	if err != nil {
+		return err
+	}
+	r := &reflector{
+		stream: &grpc.GenericClientStream[reflectionv1.ServerReflectionRequest, reflectionv1.ServerReflectionResponse]{ClientStream: stream},
+		files:  map[string]*descriptorpb.FileDescriptorProto{},
+	}
 	names, err := r.services()
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if err := r.fetch(&reflectionv1.ServerReflectionRequest{
-			MessageRequest: &reflectionv1.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: name},
-		}); err != nil {
+		if err := r.fetch(name); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return in.reflectedFiles(names, r)
+	return in.addReflected(names, r)
 }
 
 func dial(o *options) (*grpc.ClientConn, error) {
@@ -60,7 +89,7 @@ func dial(o *options) (*grpc.ClientConn, error) {
 	return grpc.NewClient(o.reflect, options...)
 }
 
-// bearer is a token as per-RPC credentials.
+// bearer sends a token as per-RPC credentials.
 type bearer string
 
 func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
@@ -69,21 +98,21 @@ func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]strin
 
 func (bearer) RequireTransportSecurity() bool { return true }
 
-// A reflector asks one question after the other.
+// A reflector sends one request after the other and collects the files.
 type reflector struct {
 	stream grpc.BidiStreamingClient[reflectionv1.ServerReflectionRequest, reflectionv1.ServerReflectionResponse]
 	files  map[string]*descriptorpb.FileDescriptorProto // by name
 }
 
 func (r *reflector) ask(request *reflectionv1.ServerReflectionRequest) (*reflectionv1.ServerReflectionResponse, error) {
-	// If the stream is over, Recv has the reason.
+	// If the stream has ended, Recv returns the reason.
 	_ = r.stream.Send(request)
 	response, err := r.stream.Recv()
 	if err != nil {
-		return nil, fmt.Errorf("reflection: %w", err)
+		return nil, err
 	}
-	if fault := response.GetErrorResponse(); fault != nil {
-		return nil, fmt.Errorf("reflection: the server answers %d %q", fault.GetErrorCode(), fault.GetErrorMessage())
+	if answer := response.GetErrorResponse(); answer != nil {
+		return nil, fmt.Errorf("the server answers %d %q", answer.GetErrorCode(), answer.GetErrorMessage())
 	}
 	return response, nil
 }
@@ -102,41 +131,46 @@ func (r *reflector) services() ([]string, error) {
 	return names, nil
 }
 
-// fetch keeps the files of an answer. Servers send those that are imported along
-// or leave them out, and either will do.
-func (r *reflector) fetch(request *reflectionv1.ServerReflectionRequest) error {
-	response, err := r.ask(request)
+// fetch stores the files that declare a service. Servers may leave out imported files.
+func (r *reflector) fetch(service string) error {
+	response, err := r.ask(&reflectionv1.ServerReflectionRequest{
+		MessageRequest: &reflectionv1.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: service},
+	})
 	if err != nil {
 		return err
 	}
 	for _, data := range response.GetFileDescriptorResponse().GetFileDescriptorProto() {
 		file := new(descriptorpb.FileDescriptorProto)
-		if err := proto.Unmarshal(data, file); err != nil {
-			return fmt.Errorf("reflection: not a file descriptor: %w", err)
+		if err := rawOptions.Unmarshal(data, file); err != nil {
+			return fmt.Errorf("not a file descriptor: %w", err)
 		}
 		r.files[file.GetName()] = file
 	}
 	return nil
 }
 
-// reflectedFiles takes what the server said over into the input.
-func (in *input) reflectedFiles(names []string, r *reflector) error {
+// addReflected adds the services to the input.
+func (in *input) addReflected(names []string, r *reflector) error {
 	set := new(descriptorpb.FileDescriptorSet)
 	for _, file := range r.files {
 		set.File = append(set.File, file)
 	}
 	files, err := unresolvable.NewFiles(set)
 	if err != nil {
-		return fmt.Errorf("reflection: %w", err)
+		return err
 	}
-	in.files, in.services, in.reflected = files, map[string]grpc.ServiceInfo{}, true
+	services := map[string]grpc.ServiceInfo{}
 	for _, name := range names {
 		descriptor, err := files.FindDescriptorByName(protoreflect.FullName(name))
+		if err != nil {
+			return fmt.Errorf("%s has no descriptor: %w", name, err)
+		}
 		service, ok := descriptor.(protoreflect.ServiceDescriptor)
 		if !ok {
-			return fmt.Errorf("reflection: %s has no descriptor: %v", name, err)
+			return fmt.Errorf("%s is not a service", name)
 		}
-		in.services[name] = infoOf(service)
+		services[name] = serviceInfo(service)
 	}
+	in.files, in.services, in.reflected = files, services, true
 	return nil
 }
