@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -41,7 +42,8 @@ func FromServer(server interface {
 //
 // Every fault in the options is reported at once, as [*Error] joined by
 // errors.Join; the table is then nil. Options that were written with a newer
-// policy.proto, which ask for what this version does not know, are a fault.
+// policy.proto, which ask for what this version does not know, are a fault. So is an
+// option of another name with one of our numbers, and a value of another type.
 func FromServices(services map[string]grpc.ServiceInfo, files protodesc.Resolver) (map[string]auth0grpc.Rule, error) {
 	if files == nil {
 		files = protoregistry.GlobalFiles
@@ -80,24 +82,117 @@ func (f *faults) service(service protoreflect.ServiceDescriptor, methods map[str
 	}
 }
 
-// option returns the rule that an option of a descriptor states, and reports
-// whether there is one.
-func (f *faults) option(of protoreflect.Descriptor, options proto.Message, extension protoreflect.ExtensionType) (auth0grpc.Rule, bool) {
-	name := extension.TypeDescriptor().FullName()
-	path := fmt.Sprintf("%s(%s)", of.FullName(), name)
-	if err := reread(of.Options(), options); err != nil {
-		f.add(0, path, "cannot be read: %v", err)
+// option returns the rule that an option of a descriptor states, and reports whether
+// the option is set. It decodes the bytes of the options: their Go type may be a
+// dynamic one (dynamicpb), and our options may be in unknown fields.
+func (f *faults) option(desc protoreflect.Descriptor, options proto.Message, extension protoreflect.ExtensionType) (auth0grpc.Rule, bool) {
+	ours := extension.TypeDescriptor()
+	path := fmt.Sprintf("%s(%s)", desc.FullName(), ours.FullName())
+	fail := func(format string, args ...any) (auth0grpc.Rule, bool) {
+		f.add(0, path, format, args...)
 		return auth0grpc.Rule{}, false
 	}
-	if !proto.HasExtension(options, extension) {
+	data, err := proto.MarshalOptions{AllowPartial: true}.Marshal(desc.Options())
+	if err != nil {
+		return fail("cannot be read: %v", err)
+	}
+	if !hasField(data, ours.Number()) {
 		return auth0grpc.Rule{}, false
+	}
+	if other := declaredName(desc, ours); other != ours.FullName() {
+		return fail("is option %d, which the .proto file declares as %s; give one of the two another number", ours.Number(), other)
+	}
+	if err := (proto.UnmarshalOptions{AllowPartial: true, Resolver: optionTypes}).Unmarshal(data, options); err != nil {
+		return fail("cannot be read: %v", err)
+	}
+	if !proto.HasExtension(options, extension) { // the wire type differs
+		return fail("cannot be read: option %d is not a message of type %s", ours.Number(), ours.Message().FullName())
 	}
 	rule := proto.GetExtension(options, extension).(*auth0grpcv1.Rule)
-	return f.row(path, node{value: objectOf(rule.ProtoReflect())}), true
+	return f.row(path, node{value: encodeObject(rule.ProtoReflect())}), true
 }
 
-// optionTypes are the extensions that reread looks for. The other options of a
-// descriptor stay unread.
+// hasField reports whether a field occurs in the bytes of a message.
+func hasField(message []byte, number protowire.Number) bool {
+	for len(message) > 0 {
+		field, _, n := protowire.ConsumeField(message)
+		if n < 0 || field == number {
+			return n >= 0
+		}
+		message = message[n:]
+	}
+	return false
+}
+
+// declaredName returns the name under which the number of one of our options is
+// declared for a descriptor. Bytes of options have the number alone, so the name comes
+// from the files that the descriptor's file can use. Without a declaration, as in
+// descriptor sets that lack imports, declaredName returns our own name.
+func declaredName(desc protoreflect.Descriptor, ours protoreflect.ExtensionTypeDescriptor) protoreflect.FullName {
+	name := ours.FullName()
+	compare := func(field protoreflect.FieldDescriptor) {
+		if field.Number() == ours.Number() && field.ContainingMessage().FullName() == ours.ContainingMessage().FullName() &&
+			field.FullName() != ours.FullName() {
+			name = field.FullName()
+		}
+	}
+	desc.Options().ProtoReflect().Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		compare(field)
+		return true
+	})
+	for file := range visibleFiles(desc.ParentFile()) {
+		for extension := range extensions(file) {
+			compare(extension)
+		}
+	}
+	return name
+}
+
+// visibleFiles iterates over a file, its imports, and the public imports of those.
+func visibleFiles(file protoreflect.FileDescriptor) iter.Seq[protoreflect.FileDescriptor] {
+	return func(yield func(protoreflect.FileDescriptor) bool) {
+		seen := map[string]bool{file.Path(): true}
+		files := []protoreflect.FileDescriptor{file}
+		for len(files) > 0 {
+			current := files[0]
+			files = files[1:]
+			if !yield(current) {
+				return
+			}
+			for i := range current.Imports().Len() {
+				imported := current.Imports().Get(i)
+				if (current == file || imported.IsPublic) && !seen[imported.Path()] {
+					seen[imported.Path()] = true
+					files = append(files, imported.FileDescriptor)
+				}
+			}
+		}
+	}
+}
+
+// extensions iterates over the extensions that a file or a message declares.
+func extensions(scope interface {
+	Extensions() protoreflect.ExtensionDescriptors
+	Messages() protoreflect.MessageDescriptors
+}) iter.Seq[protoreflect.ExtensionDescriptor] {
+	return func(yield func(protoreflect.ExtensionDescriptor) bool) {
+		for i := range scope.Extensions().Len() {
+			if !yield(scope.Extensions().Get(i)) {
+				return
+			}
+		}
+		for i := range scope.Messages().Len() {
+			for extension := range extensions(scope.Messages().Get(i)) {
+				if !yield(extension) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// optionTypes holds the extensions to decode. The other options of a descriptor stay
+// unread.
 var optionTypes = func() *protoregistry.Types {
 	types := new(protoregistry.Types)
 	for _, extension := range []protoreflect.ExtensionType{auth0grpcv1.E_Rule, auth0grpcv1.E_DefaultRule} {
@@ -108,25 +203,14 @@ var optionTypes = func() *protoregistry.Types {
 	return types
 }()
 
-// reread copies options by way of their bytes. They may be of a type of somebody
-// else's making (dynamicpb), and hold our extensions as unknown fields or as
-// dynamic messages, depending on what was linked in where they were parsed.
-func reread(from, to proto.Message) error {
-	data, err := proto.MarshalOptions{AllowPartial: true}.Marshal(from)
-	if err != nil {
-		return err
-	}
-	return proto.UnmarshalOptions{AllowPartial: true, Resolver: optionTypes}.Unmarshal(data, to)
-}
-
-// objectOf brings a message into the form of a JSON document, so that one reader
+// encodeObject brings a message into the form of a JSON document, so that one reader
 // judges both.
-func objectOf(message protoreflect.Message) object {
+func encodeObject(message protoreflect.Message) object {
 	all := object{}
 	fields := message.Descriptor().Fields()
 	for i := range fields.Len() {
 		if field := fields.Get(i); message.Has(field) {
-			value := node{value: valueOf(field, message.Get(field))}
+			value := node{value: encodeValue(field, message.Get(field))}
 			all = append(all, member{name: field.JSONName(), label: string(field.Name()), value: value})
 		}
 	}
@@ -143,30 +227,30 @@ func objectOf(message protoreflect.Message) object {
 	return all
 }
 
-// singleOf brings a flag, a stream policy or a duration into its form in JSON.
-func singleOf(field protoreflect.FieldDescriptor, value protoreflect.Value) any {
+// encodeSingle brings a flag, a stream policy or a duration into its form in JSON.
+func encodeSingle(field protoreflect.FieldDescriptor, value protoreflect.Value) any {
 	if field.Kind() != protoreflect.MessageKind {
 		return value.Interface()
 	}
 	if duration, ok := value.Message().Interface().(*durationpb.Duration); ok {
 		return duration.AsDuration().String()
 	}
-	members := objectOf(value.Message())
+	members := encodeObject(value.Message())
 	if len(members) == 1 && members[0].value.value == true {
 		return members[0].name // {run_on: true} is "runOn"
 	}
 	return members
 }
 
-func valueOf(field protoreflect.FieldDescriptor, value protoreflect.Value) any {
+func encodeValue(field protoreflect.FieldDescriptor, value protoreflect.Value) any {
 	if !field.IsList() {
-		return singleOf(field, value)
+		return encodeSingle(field, value)
 	}
 	all := array{}
 	for i := range value.List().Len() {
 		element := value.List().Get(i)
 		if field.Kind() == protoreflect.MessageKind {
-			all = append(all, node{value: objectOf(element.Message())})
+			all = append(all, node{value: encodeObject(element.Message())})
 		} else {
 			all = append(all, node{value: element.Interface()})
 		}

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -228,4 +229,96 @@ func otherOption(t *testing.T) protowire.Number {
 		t.Fatal(err)
 	}
 	return number
+}
+
+// A number does not make an option ours: without a look at the name, the field 1 of
+// another message would be read as scopes.
+func TestFromServicesRefusesForeignOptions(t *testing.T) {
+	number := auth0grpcv1.E_Rule.TypeDescriptor().Number()
+	tag := func(wireType protowire.Type) []byte { return protowire.AppendTag(nil, number, wireType) }
+	roles := protowire.AppendBytes(tag(protowire.BytesType), protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "admin"))
+	for _, test := range []struct {
+		name   string
+		value  []byte
+		change func(set *descriptorpb.FileDescriptorSet)
+		want   string
+	}{
+		{"declared by an import", roles, declare(number, "acme.proto"), `is option 58977, which the .proto file declares as acme.roles; give one of the two another number`},
+		{"declared by a public import", roles, func(set *descriptorpb.FileDescriptorSet) {
+			declare(number, "acme.proto")(set)
+			relay := &descriptorpb.FileDescriptorProto{Name: proto.String("relay.proto"), Dependency: []string{"acme.proto"}, PublicDependency: []int32{0}}
+			last := len(set.File) - 1
+			set.File = append(set.File[:last:last], relay, set.File[last])
+			set.File[last+1].Dependency[len(set.File[last+1].Dependency)-1] = "relay.proto"
+		}, `declares as acme.roles`},
+		{"declared in the file", roles, func(set *descriptorpb.FileDescriptorSet) {
+			file := set.File[len(set.File)-1]
+			file.Dependency = append(file.Dependency, "google/protobuf/descriptor.proto")
+			file.Extension = append(file.Extension, extension(number))
+		}, `declares as shop.v1.roles`},
+		{"declared in a message", roles, func(set *descriptorpb.FileDescriptorSet) {
+			file := set.File[len(set.File)-1]
+			file.Dependency = append(file.Dependency, "google/protobuf/descriptor.proto")
+			file.MessageType[0].Extension = append(file.MessageType[0].Extension, extension(number))
+		}, `.roles`},
+		{"number", protowire.AppendVarint(tag(protowire.VarintType), 1), func(*descriptorpb.FileDescriptorSet) {}, `cannot be read: option 58977 is not a message of type auth0grpc.v1.Rule`},
+		{"text", protowire.AppendString(tag(protowire.BytesType), "\xff"), func(*descriptorpb.FileDescriptorSet) {}, `cannot be read: proto:`},
+		{"text of another option", protowire.AppendString(tag(protowire.BytesType), "admin"), declare(number, "acme.proto"), `declares as acme.roles`},
+		{"only a declaration", nil, declare(number, "acme.proto"), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			set := shopSet(t, new(protoregistry.Types))
+			for _, file := range set.File { // our declaration is not in a foreign program
+				for i, dependency := range file.Dependency {
+					if dependency == "auth0grpc/v1/policy.proto" {
+						file.Dependency = append(file.Dependency[:i:i], file.Dependency[i+1:]...)
+						break
+					}
+				}
+			}
+			file := set.File[len(set.File)-1]
+			for _, service := range file.Service {
+				service.Options = nil
+				for _, m := range service.Method {
+					m.Options = nil
+				}
+			}
+			get := file.Service[0].Method[0]
+			get.Options = new(descriptorpb.MethodOptions)
+			get.Options.ProtoReflect().SetUnknown(test.value)
+			test.change(set)
+			files := filesOf(t, set)
+			methods, err := policy.FromServices(servicesIn(files, "shop.v1"), files)
+			if test.want == "" {
+				if err != nil || len(methods) > 0 {
+					t.Errorf("table %v, error %v, want neither", methods, err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), "(auth0grpc.v1.rule): ") || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("table %v, error %v, want %q", methods, err, test.want)
+			}
+		})
+	}
+}
+
+// declare returns a change that adds a file with another option of the number, and
+// imports it.
+func declare(number protowire.Number, name string) func(*descriptorpb.FileDescriptorSet) {
+	return func(set *descriptorpb.FileDescriptorSet) {
+		file := &descriptorpb.FileDescriptorProto{
+			Name: proto.String(name), Package: proto.String("acme"), Dependency: []string{"google/protobuf/descriptor.proto"},
+			Extension: []*descriptorpb.FieldDescriptorProto{extension(number)},
+		}
+		last := len(set.File) - 1
+		set.File[last].Dependency = append(set.File[last].Dependency, name)
+		set.File = append(set.File[:last:last], file, set.File[last])
+	}
+}
+
+func extension(number protowire.Number) *descriptorpb.FieldDescriptorProto {
+	return &descriptorpb.FieldDescriptorProto{
+		Name: proto.String("roles"), Number: proto.Int32(int32(number)), Extendee: proto.String(".google.protobuf.MethodOptions"),
+		Type: descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
+	}
 }
