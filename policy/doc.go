@@ -14,8 +14,26 @@
 //	  }
 //	}
 //
-// Reading is strict. What is not understood is an error and never ignored, as a
-// policy of which a part is ignored protects less than it says (GO-2026-6061).
-// YAML can be had from any library that turns it into JSON first, at the price of
-// lines and columns that are those of the JSON.
+// Parse is strict. Each member that it does not know is an error: a policy of which a
+// part is ignored protects less than it says (GO-2026-6061).
+//
+// For YAML, convert the file to JSON by a reader that is strict as well. This one
+// rejects duplicate keys and a second document; lines and columns of errors are those
+// of the JSON. yaml is go.yaml.in/yaml/v3:
+//
+//	decoder := yaml.NewDecoder(bytes.NewReader(data))
+//	var document, second any
+//	if err := decoder.Decode(&document); err != nil { // rejects duplicate keys
+//		return nil, err
+//	}
+//	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+//		return nil, errors.New("policy: more than one YAML document")
+//	}
+//	text, err := json.Marshal(document) // rejects keys that are not strings
+//	if err != nil {
+//		return nil, err
+//	}
+//	return policy.Parse(text)
+//
+// yaml.Unmarshal does not suffice: it ignores all documents but the first.
 package policy

@@ -6,6 +6,7 @@ require (
 	github.com/auth0grpc/auth0grpc v0.1.0
 	github.com/google/go-cmp v0.7.0
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2
+	go.yaml.in/yaml/v3 v3.0.5
 )
 
 require (
