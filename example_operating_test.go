@@ -148,10 +148,12 @@ func ExampleInterceptor_Revoke() {
 // Interceptors that share a feed hear of each other's revocations.
 func ExampleNewRevocationFeed() {
 	feed := auth0grpc.NewRevocationFeed(24 * time.Hour)
-	share := func(config *auth0grpc.Config) { config.RevocationFeed = feed }
-	_, one, _, stop := embedded(share)
+	tenant, one, _, stop := embedded(func(config *auth0grpc.Config) { config.RevocationFeed = feed })
 	defer stop()
-	tenant, other, call, stopOther := embedded(share)
+	_, other, call, stopOther := embedded(func(config *auth0grpc.Config) {
+		config.RevocationFeed = feed
+		config.Issuers, config.HTTPClient = []string{tenant.Issuer()}, tenant.HTTPClient()
+	})
 	defer stopOther()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

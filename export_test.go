@@ -8,7 +8,7 @@ func (i *Interceptor) SetTimer(timer func(time.Duration, func()) interface{ Stop
 }
 
 // RevocationsRemembered returns how many revocations are held.
-func (i *Interceptor) RevocationsRemembered() int { return i.verifier.revoked.Size() }
+func (i *Interceptor) RevocationsRemembered() int { return i.verifier.revocations.Len() }
 
 // HoldLocks holds the lock that calls may have to wait for, until release.
 func (i *Interceptor) HoldLocks() (release func()) {

@@ -53,7 +53,7 @@ func (i *Interceptor) BackChannelLogout(clientIDs ...string) http.Handler {
 			return
 		}
 		// iat counts whole seconds; what was issued within that second goes as well.
-		err := i.Revoke(r.Context(), Revocation{Subject: token.Subject, IssuedBefore: token.IssuedAt.Add(time.Second)})
+		err := i.Revoke(r.Context(), Revocation{Issuer: token.Issuer, Subject: token.Subject, IssuedBefore: token.IssuedAt.Add(time.Second)})
 		if err != nil {
 			http.Error(w, "revoked on this replica alone", http.StatusServiceUnavailable)
 		}

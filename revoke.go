@@ -4,25 +4,42 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/auth0grpc/auth0grpc/internal/revocation"
 )
 
-// A Revocation says which tokens are not to be accepted any more: those that
-// agree in every field that is not empty. Auth0 cannot revoke an access token
-// that it has issued; this does, at the servers that hear of it.
+// A Revocation says which tokens are revoked: the tokens that agree in every
+// field that is not empty. Auth0 cannot revoke an access token that it has
+// issued. [Interceptor.Revoke] refuses such a token at the servers that know of
+// the Revocation.
 type Revocation struct {
+	// Issuer is the iss of the tokens, one of Config.Issuers, or [AnyIssuer]. The
+	// other fields have no meaning outside their issuer: two tenants can use one
+	// sub for two users. Empty means the only issuer of a Config that has one; with
+	// several issuers an empty Issuer is an error.
+	Issuer string
+
 	Subject        string // sub
 	ClientID       string // azp or client_id
 	OrganizationID string // org_id
 	TokenID        string // jti, which Auth0's RFC 9068 profile has
-	// IssuedBefore spares tokens issued at or after it, so that whoever logs in
-	// again is let in again. Zero means now, at Revoke. It alone, with no other
-	// field, means every token issued before it.
+
+	// IssuedBefore spares the tokens with this iat or a later one. A fraction of a
+	// second is rounded up, because iat has whole seconds. Zero means the end of
+	// the second in which Revoke is called, plus Config.ClockSkew. It is required
+	// if Subject, ClientID, OrganizationID and TokenID are all empty; the Revocation
+	// then covers every token of the Issuer that was issued earlier.
 	IssuedBefore time.Time
 }
+
+// AnyIssuer as Revocation.Issuer covers the tokens of every issuer that agree in
+// the other fields. Use it if all issuers of a Config share their users, such as
+// the canonical domain and the custom domains of one Auth0 tenant.
+const AnyIssuer = "*"
 
 // A RevocationFeed carries revocations between the replicas of a service. Its
 // methods are safe for concurrent use. NewRevocationFeed is one for a single
@@ -40,19 +57,23 @@ type RevocationFeed interface {
 // defaultMaxTokenLife is Auth0's default for an API's access tokens.
 const defaultMaxTokenLife = 24 * time.Hour
 
-var errEmptyRevocation = errors.New("auth0grpc: a revocation without any field would match every token; set IssuedBefore if that is meant")
+var (
+	errZeroInterceptor = errors.New("auth0grpc: the Interceptor was not created by New")
+	errEmptyRevocation = errors.New("auth0grpc: a Revocation without Subject, ClientID, OrganizationID and TokenID covers every token; set IssuedBefore if that is intended")
+	errRevocationTime  = errors.New("auth0grpc: Revocation.IssuedBefore lies before every token; leave it zero to revoke the tokens issued until now")
+)
 
-// Revoke refuses, from now on, every token that r matches, cached or new, with
-// the reason TOKEN_REVOKED, and ends the streams that were opened with one. It
-// then publishes r to Config.RevocationFeed; an error of that is returned, and
-// what was done here stays done. The revocation forgets itself when Config's
-// MaxTokenLife has passed.
+// Revoke refuses from now on every token that r covers, cached or new, with
+// [ReasonTokenRevoked], and ends the streams that were opened with one. It then
+// publishes r to Config.RevocationFeed. If publishing fails, Revoke returns the
+// error, and the revocation holds on this server only.
 func (i *Interceptor) Revoke(ctx context.Context, r Revocation) error {
-	if i.verifier == nil || r == (Revocation{}) {
-		return errEmptyRevocation
+	if i.verifier == nil {
+		return errZeroInterceptor
 	}
-	if r.IssuedBefore.IsZero() {
-		r.IssuedBefore = i.verifier.now()
+	r, err := i.verifier.completeRevocation(r)
+	if err != nil {
+		return err
 	}
 	i.applyRevocation(r)
 	if i.feed == nil {
@@ -64,42 +85,128 @@ func (i *Interceptor) Revoke(ctx context.Context, r Revocation) error {
 	return nil
 }
 
+// completeRevocation checks r and sets the fields that it leaves to us.
+func (v *verifier) completeRevocation(r Revocation) (Revocation, error) {
+	switch {
+	case r.coversEverything() && r.IssuedBefore.IsZero():
+		return r, errEmptyRevocation
+	case r.IssuedBefore.IsZero():
+		r.IssuedBefore = v.revokedUntil()
+	case r.IssuedBefore.Unix() <= 0:
+		return r, errRevocationTime
+	}
+	r.IssuedBefore = revocation.Cutoff(r.IssuedBefore)
+	if r.Issuer == "" && len(v.issuers) == 1 {
+		for r.Issuer = range v.issuers {
+		}
+	}
+	if r.Issuer != AnyIssuer && v.issuers[r.Issuer] == nil {
+		return r, fmt.Errorf("auth0grpc: Revocation.Issuer: %q: want AnyIssuer or one of Config.Issuers: %s", r.Issuer, v.issuerNames())
+	}
+	return r, nil
+}
+
+// coversEverything reports whether r covers every token of its issuer up to a
+// time.
+func (r *Revocation) coversEverything() bool {
+	return r.Subject == "" && r.ClientID == "" && r.OrganizationID == "" && r.TokenID == ""
+}
+
+// revokedUntil returns the IssuedBefore that covers every token that exists now.
+// The clock of the issuer may be ahead of ours by the clock skew, and a token of
+// the current second may exist already.
+func (v *verifier) revokedUntil() time.Time {
+	return v.now().Add(v.skew).Truncate(time.Second).Add(time.Second).UTC()
+}
+
+// issuerNames returns the accepted issuers for an error text.
+func (v *verifier) issuerNames() string {
+	const most = 8
+	names := slices.Sorted(maps.Keys(v.issuers))
+	if rest := len(names) - most; rest > 0 {
+		return fmt.Sprintf("%q and %d more", names[:most], rest)
+	}
+	return fmt.Sprintf("%q", names)
+}
+
 // FollowRevocations applies what Config.RevocationFeed brings, until ctx ends,
 // whose error it returns. Run it on a goroutine of its own for as long as the
 // server runs. While the feed is out of reach, what is known here goes on to be
 // refused, and Config.Logger hears of the gap.
 func (i *Interceptor) FollowRevocations(ctx context.Context) error {
+	if i.verifier == nil {
+		return errZeroInterceptor
+	}
 	if i.feed == nil {
 		return errors.New("auth0grpc: Config.RevocationFeed is not set")
 	}
-	return i.feed.Follow(ctx, i.applyRevocation, func(err error) {
+	return i.feed.Follow(ctx, i.applyFollowed, func(err error) {
 		i.logger.WarnContext(ctx, "auth0grpc: revocations of other replicas may be missing", "error", err)
 	})
 }
 
-func (i *Interceptor) applyRevocation(r Revocation) {
-	i.verifier.revoked.Add(revocation.Match(r), i.verifier.now(), r.IssuedBefore.Add(i.verifier.maxTokenLife+i.verifier.skew))
-	i.endRevoked()
+// applyFollowed applies a revocation from the feed. It does not trust the clock
+// of the publisher: a time ahead of ours would also refuse tokens that are issued
+// after the revocation, so it is limited to the tokens that exist now.
+//
+// Versions before AnyIssuer published no issuer. They meant every issuer.
+func (i *Interceptor) applyFollowed(r Revocation) {
+	v := i.verifier
+	if r.Issuer == "" {
+		r.Issuer = AnyIssuer
+	}
+	if r.Issuer != AnyIssuer && v.issuers[r.Issuer] == nil {
+		return // of a service with other tenants
+	}
+	if r.coversEverything() && r.IssuedBefore.IsZero() {
+		return
+	}
+	if until := v.revokedUntil(); r.IssuedBefore.IsZero() || r.IssuedBefore.After(until) {
+		r.IssuedBefore = until
+	}
+	i.applyRevocation(r)
 }
 
-// checkRevoked looks a token up in the list of revocations, once for each state
+// applyRevocation applies r to the tokens and streams of this server. A
+// revocation that is known, or that a known one covers, changes nothing.
+func (i *Interceptor) applyRevocation(r Revocation) {
+	c := r.criteria()
+	if i.verifier.revocations.Add(c, r.IssuedBefore, i.verifier.now()) {
+		i.endRevoked(c)
+	}
+}
+
+func (r *Revocation) criteria() revocation.Criteria {
+	c := revocation.Criteria{
+		Issuer: r.Issuer, Subject: r.Subject, ClientID: r.ClientID, OrganizationID: r.OrganizationID, TokenID: r.TokenID,
+	}
+	if c.Issuer == AnyIssuer {
+		c.Issuer = ""
+	}
+	return c
+}
+
+// checkRevoked looks up the token in the list of revocations, once for each state
 // of the list: most calls compare two numbers.
 func (v *verifier) checkRevoked(c *claims, now time.Time) *refusal {
-	generation := v.revoked.Generation()
+	generation := v.revocations.Generation()
 	if c.clearedAt.Load() == generation {
 		return nil
 	}
-	if v.revoked.Revoked(c.revocable(), now) {
+	if v.revocations.Revoked(c.revocationToken(), now) {
 		return refusedRevoked
 	}
 	c.clearedAt.Store(generation)
 	return nil
 }
 
-func (c *claims) revocable() revocation.Token {
+// revocationToken returns the claims that a Revocation can name.
+func (c *claims) revocationToken() revocation.Token {
 	return revocation.Token{
-		Subject: c.subject, ClientID: c.clientID, OrganizationID: c.organizationID,
-		TokenID: c.tokenID, IssuedAt: c.issuedAt,
+		Criteria: revocation.Criteria{
+			Issuer: c.issuer, Subject: c.subject, ClientID: c.clientID, OrganizationID: c.organizationID, TokenID: c.tokenID,
+		},
+		IssuedAt: c.issuedAt,
 	}
 }
 

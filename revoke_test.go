@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -22,7 +23,8 @@ import (
 // Every kind of revocation, for a token that was used before and for one that
 // was not, and for an open stream.
 func TestRevoke(t *testing.T) {
-	const subject, client = auth0grpctest.Subject, auth0grpctest.ClientID
+	// issuer stands for the issuer of the tenant, which differs between cases.
+	const issuer, subject, client = "the issuer", auth0grpctest.Subject, auth0grpctest.ClientID
 	whole := claims{"org_id": "org_1", "jti": "id-1"}
 	tests := []struct {
 		name    string
@@ -48,9 +50,12 @@ func TestRevoke(t *testing.T) {
 		{"issued before, for good", auth0grpc.Revocation{Subject: subject, IssuedBefore: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}, nil, true},
 		{"subject and client", auth0grpc.Revocation{Subject: subject, ClientID: client}, nil, true},
 		{"subject and another client", auth0grpc.Revocation{Subject: subject, ClientID: "leak"}, nil, false},
-		{"all five", auth0grpc.Revocation{subject, client, "org_1", "id-1", today.Add(time.Second)}, whole, true},
-		{"all but the organization", auth0grpc.Revocation{subject, client, "org_2", "id-1", today.Add(time.Second)}, whole, false},
-		{"all but the time", auth0grpc.Revocation{subject, client, "org_1", "id-1", today}, whole, false},
+		{"the issuer and a time", auth0grpc.Revocation{Issuer: issuer, IssuedBefore: today.Add(time.Second)}, nil, true},
+		{"any issuer", auth0grpc.Revocation{Issuer: auth0grpc.AnyIssuer, Subject: subject}, nil, true},
+		{"the issuer and another subject", auth0grpc.Revocation{Issuer: issuer, Subject: "auth0|leak"}, nil, false},
+		{"all six", auth0grpc.Revocation{issuer, subject, client, "org_1", "id-1", today.Add(time.Second)}, whole, true},
+		{"all but the organization", auth0grpc.Revocation{issuer, subject, client, "org_2", "id-1", today.Add(time.Second)}, whole, false},
+		{"all but the time", auth0grpc.Revocation{issuer, subject, client, "org_1", "id-1", today}, whole, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -60,6 +65,9 @@ func TestRevoke(t *testing.T) {
 			stream := s.open(t, "tcp", streamShapes[2], bearer(used)...)
 			eventually(t, "the stream is open", func() bool { return s.guard.Stats().OpenStreams == 1 })
 			s.clock.Advance(time.Minute)
+			if test.what.Issuer == issuer {
+				test.what.Issuer = s.tenant.Issuer()
+			}
 			if err := s.guard.Revoke(t.Context(), test.what); err != nil {
 				t.Fatal(err)
 			}
@@ -79,7 +87,8 @@ func TestRevoke(t *testing.T) {
 			if n := s.guard.Stats().OpenStreams; (n == 0) != test.matches {
 				t.Errorf("%d open streams", n)
 			}
-			if test.what.IssuedBefore.IsZero() { // who logs in again is let in again
+			if test.what.IssuedBefore.IsZero() { // a token of the next second is new
+				s.clock.Advance(time.Second)
 				again := s.token(test.more)
 				passes.check(t, s.call(t.Context(), "tcp", shapes[0], bearer(again)...))
 			}
@@ -87,16 +96,48 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-func TestRevokeNothing(t *testing.T) {
+func TestRevokeRefuses(t *testing.T) {
 	tenant, now := newTenant(t)
 	guard := mustNew(t, configFor(tenant, now))
-	if err := guard.Revoke(t.Context(), auth0grpc.Revocation{}); err == nil {
-		t.Error("a revocation of everybody by mistake was accepted")
+	east := time.FixedZone("east", 3600)
+	for name, r := range map[string]auth0grpc.Revocation{
+		"nothing":                      {},
+		"the zero time in a zone":      {IssuedBefore: time.Time{}.In(east)},
+		"the zero time from Unix":      {IssuedBefore: time.Unix(-62135596800, 0)},
+		"the zero time locally":        {IssuedBefore: time.Time{}.Local()},
+		"the issuer alone":             {Issuer: tenant.Issuer()},
+		"any issuer alone":             {Issuer: auth0grpc.AnyIssuer},
+		"1970":                         {IssuedBefore: time.Unix(0, 0)},
+		"a subject, 1970":              {Subject: auth0grpctest.Subject, IssuedBefore: time.Unix(0, 0)},
+		"a subject, the year 1":        {Subject: auth0grpctest.Subject, IssuedBefore: time.Date(1, 1, 1, 0, 0, 0, 0, east)},
+		"a subject of another issuer":  {Issuer: "https://other.example.com/", Subject: auth0grpctest.Subject},
+		"all tokens of another issuer": {Issuer: "https://other.example.com/", IssuedBefore: today},
+	} {
+		if err := guard.Revoke(t.Context(), r); err == nil || !strings.HasPrefix(err.Error(), "auth0grpc: ") {
+			t.Errorf("%s: Revoke = %v, want an error", name, err)
+		}
 	}
-	if err := new(auth0grpc.Interceptor).Revoke(t.Context(), auth0grpc.Revocation{Subject: "x"}); err == nil {
-		t.Error("the zero Interceptor revoked")
+	if n := guard.RevocationsRemembered(); n != 0 {
+		t.Errorf("%d revocations were made", n)
 	}
 	decideOnce(t, guard, unaryCall, passes, tenant.Token(claims{"scope": "read:orders"}))
+	// A subject with the zero time of any form is revoked from now on.
+	if err := guard.Revoke(t.Context(), auth0grpc.Revocation{Subject: auth0grpctest.Subject, IssuedBefore: time.Time{}.In(east)}); err != nil {
+		t.Error(err)
+	}
+	decideOnce(t, guard, unaryCall, revoked, tenant.Token(claims{"scope": "read:orders"}))
+}
+
+func TestRevokeOnTheZeroInterceptor(t *testing.T) {
+	guard := new(auth0grpc.Interceptor)
+	for name, err := range map[string]error{
+		"Revoke":            guard.Revoke(t.Context(), auth0grpc.Revocation{Subject: "x"}),
+		"FollowRevocations": guard.FollowRevocations(t.Context()),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "New") {
+			t.Errorf("%s = %v, want an error that names New", name, err)
+		}
+	}
 }
 
 // A revocation is forgotten when no token that it matches can still be alive, and
@@ -122,7 +163,11 @@ func TestRevocationForgetsItself(t *testing.T) {
 		decideOnce(t, guard, unaryCall, revoked, long)
 		now.Advance(time.Nanosecond)
 		decideOnce(t, guard, unaryCall, expired, proper)
-		now.Advance(time.Second)
+		// The revocation also covers tokens whose iat was ahead by the skew, and the
+		// whole second of Revoke.
+		now.Advance(2*time.Second + time.Minute - time.Nanosecond)
+		decideOnce(t, guard, unaryCall, revoked, long)
+		now.Advance(time.Nanosecond)
 		decideOnce(t, guard, unaryCall, passes, long) // it lives longer than Config says that tokens do
 
 		// And its memory is given back.
@@ -331,4 +376,213 @@ func TestReportOnlyRevocation(t *testing.T) {
 	if got, want := outcomes(s.told(t, 3)), []string{"allowed", "reported TOKEN_REVOKED", "ended"}; !slices.Equal(got, want) {
 		t.Errorf("decisions %q, want %q", got, want)
 	}
+}
+
+// "From now on" covers the tokens whose iat is ahead of our clock by up to the
+// clock skew, for good, and no later token.
+func TestRevokeAheadOfTheClock(t *testing.T) {
+	for name, shape := range map[string]int{"unary": 0, "stream": 3} {
+		t.Run(name, func(t *testing.T) {
+			feed := auth0grpc.NewRevocationFeed(0)
+			s := newFixture(t, func(_ *fixture, c *auth0grpc.Config) { c.ClockSkew, c.RevocationFeed = time.Minute, feed })
+			s.clock.Advance(300 * time.Millisecond)
+			issued := func(after time.Duration) string {
+				return s.token(claims{"iat": today.Add(after), "exp": today.Add(10 * time.Hour)})
+			}
+			ahead, furthest := issued(30*time.Second), issued(time.Minute)
+			passes.check(t, s.call(t.Context(), "tcp", shapes[shape], bearer(ahead)...))
+			if err := s.guard.Revoke(t.Context(), auth0grpc.Revocation{Subject: auth0grpctest.Subject}); err != nil {
+				t.Fatal(err)
+			}
+			next := issued(time.Minute + time.Second)
+			for _, wait := range []time.Duration{0, time.Second, 5 * time.Hour} {
+				s.clock.Advance(wait)
+				revoked.check(t, s.call(t.Context(), "tcp", shapes[shape], bearer(ahead)...), ahead)
+				revoked.check(t, s.call(t.Context(), "tcp", shapes[shape], bearer(furthest)...), furthest)
+			}
+			passes.check(t, s.call(t.Context(), "tcp", shapes[shape], bearer(next)...))
+		})
+	}
+}
+
+// A revocation covers the whole second in which it is made, whatever the
+// fraction of that second, and no token of the next one.
+func TestRevokeWithinASecond(t *testing.T) {
+	for _, fraction := range []time.Duration{0, 1, 300 * time.Millisecond, time.Second - 1} {
+		t.Run(fraction.String(), func(t *testing.T) {
+			tenant, now := newTenant(t)
+			config := configFor(tenant, now)
+			config.RevocationFeed = auth0grpc.NewRevocationFeed(0)
+			here, there := mustNew(t, config), mustNew(t, config)
+			now.Advance(fraction)
+			token := tenant.Token(claims{"scope": "read:orders"})
+			if err := here.Revoke(t.Context(), auth0grpc.Revocation{Subject: auth0grpctest.Subject}); err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			stop()
+			_ = there.FollowRevocations(ctx)
+			same := tenant.Token(claims{"scope": "read:orders", "again": true})
+			now.Advance(time.Second)
+			next := tenant.Token(claims{"scope": "read:orders", "again": true})
+			for _, guard := range []*auth0grpc.Interceptor{here, there} {
+				decideOnce(t, guard, unaryCall, revoked, token)
+				decideOnce(t, guard, unaryCall, revoked, same)
+				decideOnce(t, guard, unaryCall, passes, next)
+			}
+		})
+	}
+}
+
+// twoIssuers returns a guard that accepts two tenants, whose users have the same
+// sub.
+func twoIssuers(t *testing.T, adjust func(*auth0grpc.Config)) (guard *auth0grpc.Interceptor, a, b *auth0grpctest.Tenant) {
+	t.Helper()
+	a, now := newTenant(t)
+	b, _ = newTenant(t)
+	config := configFor(a, now)
+	config.Issuers = append(config.Issuers, b.Issuer())
+	config.HTTPClient = &http.Client{Transport: byHost{
+		strings.TrimSuffix(a.Issuer(), "/"): a.HTTPClient().Transport, strings.TrimSuffix(b.Issuer(), "/"): b.HTTPClient().Transport,
+	}}
+	if adjust != nil {
+		adjust(&config)
+	}
+	return mustNew(t, config), a, b
+}
+
+// byHost sends a request to the transport of its host.
+type byHost map[string]http.RoundTripper
+
+func (h byHost) RoundTrip(r *http.Request) (*http.Response, error) {
+	return h["https://"+r.URL.Host].RoundTrip(r)
+}
+
+// A revocation concerns the tokens of its issuer, on all replicas.
+func TestRevokeByIssuer(t *testing.T) {
+	subject := auth0grpctest.Subject
+	for _, test := range []struct {
+		name       string
+		revocation func(a, b string) auth0grpc.Revocation
+		hitsA      bool
+		hitsB      bool
+	}{
+		{"A", func(a, b string) auth0grpc.Revocation { return auth0grpc.Revocation{Issuer: a, Subject: subject} }, true, false},
+		{"B", func(a, b string) auth0grpc.Revocation { return auth0grpc.Revocation{Issuer: b, Subject: subject} }, false, true},
+		{"any", func(a, b string) auth0grpc.Revocation {
+			return auth0grpc.Revocation{Issuer: auth0grpc.AnyIssuer, Subject: subject}
+		}, true, true},
+		{"a client of A", func(a, b string) auth0grpc.Revocation {
+			return auth0grpc.Revocation{Issuer: a, ClientID: auth0grpctest.ClientID}
+		}, true, false},
+		{"all of B", func(a, b string) auth0grpc.Revocation {
+			return auth0grpc.Revocation{Issuer: b, IssuedBefore: today.Add(time.Second)}
+		}, false, true},
+		{"all of any", func(a, b string) auth0grpc.Revocation {
+			return auth0grpc.Revocation{Issuer: auth0grpc.AnyIssuer, IssuedBefore: today.Add(time.Second)}
+		}, true, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			feed := auth0grpc.NewRevocationFeed(0)
+			var config auth0grpc.Config
+			here, a, b := twoIssuers(t, func(c *auth0grpc.Config) { c.RevocationFeed = feed; config = *c })
+			there := mustNew(t, config)
+			ofA, ofB := a.Token(claims{"scope": "read:orders"}), b.Token(claims{"scope": "read:orders"})
+			decideOnce(t, here, unaryCall, passes, ofA)
+			decideOnce(t, here, unaryCall, passes, ofB)
+			if err := here.Revoke(t.Context(), test.revocation(a.Issuer(), b.Issuer())); err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			stop()
+			_ = there.FollowRevocations(ctx)
+			for _, guard := range []*auth0grpc.Interceptor{here, there} {
+				for token, hit := range map[string]bool{ofA: test.hitsA, ofB: test.hitsB} {
+					want := passes
+					if hit {
+						want = revoked
+					}
+					decideOnce(t, guard, unaryCall, want, token)
+				}
+			}
+		})
+	}
+}
+
+// With several issuers a revocation names one of them, or all explicitly.
+func TestRevokeRefusesIssuer(t *testing.T) {
+	guard, a, b := twoIssuers(t, nil)
+	for _, r := range []auth0grpc.Revocation{
+		{Subject: "s"}, {ClientID: "c"}, {TokenID: "t"}, {IssuedBefore: today},
+		{Issuer: "https://other.example.com/", Subject: "s"},
+		{Issuer: strings.TrimSuffix(a.Issuer(), "/"), Subject: "s"},
+		{Issuer: strings.ToUpper(a.Issuer()), Subject: "s"},
+	} {
+		err := guard.Revoke(t.Context(), r)
+		if err == nil {
+			t.Errorf("%v was accepted", r)
+			continue
+		}
+		for _, choice := range []string{"AnyIssuer", a.Issuer(), b.Issuer()} {
+			if !strings.Contains(err.Error(), choice) {
+				t.Errorf("%q does not name %s", err, choice)
+			}
+		}
+	}
+	if n := guard.RevocationsRemembered(); n != 0 {
+		t.Errorf("%d revocations were made", n)
+	}
+}
+
+// A follower applies what concerns its issuers, and limits times that are ahead
+// of its clock.
+func TestFollowedRevocations(t *testing.T) {
+	const subject = auth0grpctest.Subject
+	for _, test := range []struct {
+		name    string
+		r       auth0grpc.Revocation
+		own     bool // with the issuer of the guard
+		revoked bool
+	}{
+		{"own issuer", auth0grpc.Revocation{Subject: subject, IssuedBefore: today.Add(time.Second)}, true, true},
+		{"any issuer", auth0grpc.Revocation{Issuer: auth0grpc.AnyIssuer, Subject: subject, IssuedBefore: today.Add(time.Second)}, false, true},
+		{"no issuer, of an older version", auth0grpc.Revocation{Subject: subject, IssuedBefore: today.Add(time.Second)}, false, true},
+		{"another issuer", auth0grpc.Revocation{Issuer: "https://other.example.com/", Subject: subject, IssuedBefore: today.Add(time.Second)}, false, false},
+		{"a year ahead", auth0grpc.Revocation{Subject: subject, IssuedBefore: today.AddDate(1, 0, 0)}, true, true},
+		{"all, a year ahead", auth0grpc.Revocation{IssuedBefore: today.AddDate(1, 0, 0)}, true, true},
+		{"no time", auth0grpc.Revocation{Subject: subject}, true, true},
+		{"neither time nor field", auth0grpc.Revocation{}, true, false},
+		{"before 1970", auth0grpc.Revocation{Subject: subject, IssuedBefore: time.Unix(-1, 0)}, true, false},
+		{"the year 1", auth0grpc.Revocation{Subject: subject, IssuedBefore: time.Date(1, 1, 1, 0, 0, 0, 0, time.FixedZone("", 3600))}, true, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			tenant, now := newTenant(t)
+			config := configFor(tenant, now)
+			config.RevocationFeed = oneEntryFeed{test.r}
+			if test.own {
+				config.RevocationFeed = oneEntryFeed{auth0grpc.Revocation{tenant.Issuer(), test.r.Subject, "", "", "", test.r.IssuedBefore}}
+			}
+			guard := mustNew(t, config)
+			token := tenant.Token(claims{"scope": "read:orders"})
+			if err := guard.FollowRevocations(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			want := passes
+			if test.revoked {
+				want = revoked
+			}
+			decideOnce(t, guard, unaryCall, want, token)
+			now.Advance(time.Second)
+			decideOnce(t, guard, unaryCall, passes, tenant.Token(claims{"scope": "read:orders"}))
+		})
+	}
+}
+
+// A oneEntryFeed has one entry, as another replica published it.
+type oneEntryFeed struct{ r auth0grpc.Revocation }
+
+func (oneEntryFeed) Publish(context.Context, auth0grpc.Revocation) error { return nil }
+func (f oneEntryFeed) Follow(_ context.Context, apply func(auth0grpc.Revocation), _ func(error)) error {
+	apply(f.r)
+	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/auth0grpc/auth0grpc/internal/revocation"
 )
 
 // StreamTTLHeader is the key of the response header metadata in which a stream
@@ -38,14 +40,14 @@ func (p *StreamPanic) Unwrap() error {
 	return err
 }
 
-// endRevoked ends the streams whose token has been revoked. It does not wait for
-// them: the client of one may be slow to take its status.
-func (i *Interceptor) endRevoked() {
+// endRevoked ends the streams whose token a new revocation of c covers. It does
+// not wait for them: the client of one may be slow to take its status.
+func (i *Interceptor) endRevoked(c revocation.Criteria) {
 	now := i.verifier.now()
 	i.streams.mu.Lock()
 	defer i.streams.mu.Unlock()
 	for _, g := range i.streams.open {
-		if i.verifier.checkRevoked(g.claims, now) != nil && g.asked.CompareAndSwap(false, true) {
+		if c.Matches(g.claims.revocationToken()) && i.verifier.checkRevoked(g.claims, now) != nil && g.asked.CompareAndSwap(false, true) {
 			go i.endStream(g, refusedRevoked)
 		}
 	}

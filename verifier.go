@@ -25,16 +25,15 @@ import (
 // unknown to another (GHSA-h6c8-cww8-35hf). recheck judges exp, revocation and key
 // at each hit; what has expired is removed then, or pushed out.
 type verifier struct {
-	issuers      map[string]*issuer // by the exact iss
-	algorithms   []string
-	skew         time.Duration
-	now          func() time.Time
-	wallClock    bool                       // now is time.Now
-	cache        *tokencache.Cache[*claims] // nil: off
-	binding      *binder                    // nil: bound tokens are refused
-	revoked      revocation.List
-	maxTokenLife time.Duration
-	cold         chan struct{} // one place for each public-key operation under way
+	issuers     map[string]*issuer // by the exact iss
+	algorithms  []string
+	skew        time.Duration
+	now         func() time.Time
+	wallClock   bool                       // now is time.Now
+	cache       *tokencache.Cache[*claims] // nil: off
+	binding     *binder                    // nil: bound tokens are refused
+	revocations *revocation.List
+	cold        chan struct{} // one place for each public-key operation under way
 }
 
 // An issuer is one accepted iss with its own keys: a kid means nothing outside
@@ -46,11 +45,11 @@ type issuer struct {
 
 func newVerifier(config *Config) *verifier {
 	v := &verifier{
-		issuers:      make(map[string]*issuer, len(config.Issuers)),
-		algorithms:   config.Algorithms,
-		skew:         config.ClockSkew,
-		now:          config.Now,
-		maxTokenLife: config.MaxTokenLife,
+		issuers:     make(map[string]*issuer, len(config.Issuers)),
+		algorithms:  config.Algorithms,
+		skew:        config.ClockSkew,
+		now:         config.Now,
+		revocations: revocation.NewList(config.MaxTokenLife + config.ClockSkew),
 	}
 	v.binding = newBinder(config)
 	if config.CacheSize != NoCache {

@@ -16,6 +16,7 @@ const version = "v1"
 
 // An entry is a revocation as JSON, with the names of the claims.
 type entry struct {
+	Issuer         string    `json:"iss,omitempty"`
 	Subject        string    `json:"sub,omitempty"`
 	ClientID       string    `json:"client_id,omitempty"`
 	OrganizationID string    `json:"org_id,omitempty"`

@@ -8,137 +8,181 @@ import (
 	"time"
 )
 
+const lifetime = time.Hour
+
 var (
 	noon  = time.Date(2031, time.March, 14, 12, 0, 0, 0, time.UTC)
-	later = noon.Add(time.Hour)
-	token = Token{Subject: "s", ClientID: "c", OrganizationID: "o", TokenID: "t", IssuedAt: noon}
+	later = noon.Add(time.Minute)
+	token = Token{Criteria{"i", "s", "c", "o", "t"}, noon}
 )
 
+// Every combination of fields covers the tokens that agree in all of them, and
+// no others.
 func TestRevoked(t *testing.T) {
-	tests := []struct {
-		name string
-		m    Match
-		want bool
-	}{
-		{"subject", Match{Subject: "s", IssuedBefore: later}, true},
-		{"client", Match{ClientID: "c", IssuedBefore: later}, true},
-		{"organization", Match{OrganizationID: "o", IssuedBefore: later}, true},
-		{"token", Match{TokenID: "t", IssuedBefore: later}, true},
-		{"all", Match{"s", "c", "o", "t", later}, true},
-		{"everything before", Match{IssuedBefore: later}, true},
-		{"a moment before", Match{Subject: "s", IssuedBefore: noon.Add(1)}, true},
-		{"issued then", Match{Subject: "s", IssuedBefore: noon}, false},
-		{"everything, issued then", Match{IssuedBefore: noon}, false},
-		{"no time", Match{Subject: "s"}, false},
-		{"another subject", Match{"x", "c", "o", "t", later}, false},
-		{"another client", Match{"s", "x", "o", "t", later}, false},
-		{"another organization", Match{"s", "c", "x", "t", later}, false},
-		{"another token", Match{"s", "c", "o", "x", later}, false},
-		{"a subject by the client's name", Match{Subject: "c", IssuedBefore: later}, false},
-		{"for good", Match{Subject: "s", IssuedBefore: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}, true},
-		{"long ago", Match{Subject: "s", IssuedBefore: time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC)}, false},
+	values := func(set int, c Criteria) Criteria { return c.only(uint32(set)) }
+	for set := range fieldSets {
+		c := values(set, token.Criteria)
+		l := NewList(lifetime)
+		if l.Revoked(token, noon) || l.Generation() != 0 || l.Len() != 0 {
+			t.Fatal("a new List is not empty")
+		}
+		if !l.Add(c, later, noon) || l.Generation() != 1 || l.Len() != 1 {
+			t.Fatalf("%v: generation %d, %d entries", c, l.Generation(), l.Len())
+		}
+		if !c.Matches(token) || !l.Revoked(token, noon) {
+			t.Errorf("%v does not cover the token", c)
+		}
+		for other := range fieldSets {
+			// The token differs in one set of fields, or lacks it.
+			for _, differs := range []Criteria{{"I", "S", "C", "O", "T"}, {"s", "c", "o", "t", "i"}, {}} {
+				differing := merge(token.Criteria, differs, other)
+				got, want := l.Revoked(Token{differing, noon}, noon), set&other == 0
+				if got != want || c.Matches(Token{differing, noon}) != want {
+					t.Errorf("%v covers %v: %t, want %t", c, differing, got, want)
+				}
+			}
+		}
 	}
-	for _, test := range tests {
+}
+
+// merge returns a with the fields of set taken from b.
+func merge(a, b Criteria, set int) Criteria {
+	kept, taken := a.only(^uint32(set)), b.only(uint32(set))
+	return Criteria{
+		kept.Issuer + taken.Issuer, kept.Subject + taken.Subject, kept.ClientID + taken.ClientID,
+		kept.OrganizationID + taken.OrganizationID, kept.TokenID + taken.TokenID,
+	}
+}
+
+// A revocation covers whole seconds of iat.
+func TestCutoff(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		before    time.Time
+		issued    time.Time
+		revoked   bool
+		wantNever bool // no token can match
+	}{
+		{name: "whole second, the second before", before: later, issued: later.Add(-time.Second), revoked: true},
+		{name: "whole second, a fraction before", before: later, issued: later.Add(-1), revoked: true},
+		{name: "whole second, that second", before: later, issued: later},
+		{name: "fraction, its second", before: later.Add(1), issued: later, revoked: true},
+		{name: "fraction, later in its second", before: later.Add(1), issued: later.Add(900 * time.Millisecond), revoked: true},
+		{name: "fraction, the next second", before: later.Add(999999999), issued: later.Add(time.Second)},
+		{name: "another zone", before: later.In(time.FixedZone("", 3600)), issued: later.Add(-time.Second), revoked: true},
+		{name: "year 9999", before: time.Date(9999, 12, 31, 23, 59, 59, 1, time.UTC), issued: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), revoked: true},
+		{name: "beyond years", before: time.Unix(1<<55, 0), issued: noon, revoked: true},
+		{name: "the zero time", before: time.Time{}, issued: noon, wantNever: true},
+		{name: "1970", before: time.Unix(0, 0), issued: time.Unix(0, 0), wantNever: true},
+		{name: "expired", before: noon.Add(-lifetime), issued: noon.Add(-lifetime - time.Second), wantNever: true},
+	} {
 		t.Run(test.name, func(t *testing.T) {
-			var l List
-			if l.Revoked(token, noon) || l.Generation() != 0 || l.Size() != 0 {
-				t.Fatal("the zero List is not empty")
+			l := NewList(lifetime)
+			if added := l.Add(Criteria{Subject: "s"}, test.before, noon); added == test.wantNever {
+				t.Errorf("Add = %t", added)
 			}
-			l.Add(test.m, noon, later)
-			if got := l.Revoked(token, noon); got != test.want {
-				t.Errorf("Revoked = %t, want %t", got, test.want)
-			}
-			if got := test.m.Matches(token); got != test.want {
-				t.Errorf("Matches = %t, want %t", got, test.want)
-			}
-			if l.Generation() == 0 || l.Size() != 1 {
-				t.Errorf("generation %d, size %d", l.Generation(), l.Size())
-			}
-			if l.Revoked(Token{}, noon) && test.m != (Match{IssuedBefore: test.m.IssuedBefore}) {
-				t.Error("a token without claims is revoked")
-			}
-			if l.Revoked(token, later) {
-				t.Error("not forgotten")
+			if got := l.Revoked(Token{Criteria{Subject: "s"}, test.issued}, noon); got != test.revoked {
+				t.Errorf("Revoked = %t, want %t", got, test.revoked)
 			}
 		})
 	}
 }
 
-// A token without a claim is not found under the key of the empty one.
-func TestEmptyClaims(t *testing.T) {
-	var l List
-	l.Add(Match{Subject: "s", IssuedBefore: later}, noon, later)
-	if l.Revoked(Token{IssuedAt: noon}, noon) {
-		t.Error("a token without a subject is revoked")
-	}
-	l.Add(Match{IssuedBefore: noon.Add(time.Minute)}, noon, later)
-	if !l.Revoked(Token{IssuedAt: noon}, noon) || l.Revoked(Token{IssuedAt: noon.Add(time.Minute)}, noon) {
-		t.Error("a match without fields does not go by the time alone")
+// An entry is forgotten when the last token that it covers has expired, and not
+// a moment sooner.
+func TestForgets(t *testing.T) {
+	l := NewList(lifetime)
+	l.Add(Criteria{Subject: "s"}, later, noon)
+	end := later.Add(lifetime)
+	if !l.Revoked(token, end.Add(-1)) || l.Revoked(token, end) {
+		t.Error("the entry does not end with its last token")
 	}
 }
 
-// The same again is one Match, whatever the clock that its time comes from; it is
-// remembered for the longer of the two times.
-func TestAddAgain(t *testing.T) {
-	var l List
-	east := time.FixedZone("east", 3600)
-	l.Add(Match{Subject: "s", IssuedBefore: later}, noon, later)
-	first := l.Generation()
-	l.Add(Match{Subject: "s", IssuedBefore: later.In(east)}, noon, later)
-	l.Add(Match{Subject: "s", IssuedBefore: later}, noon, later.Add(-time.Minute))
-	if l.Size() != 1 || l.Generation() != first {
-		t.Errorf("size %d, generation %d, want 1 and %d", l.Size(), l.Generation(), first)
+// A revocation that a known one covers is no news: an echo, an earlier one, or a
+// narrower one.
+func TestAddCovered(t *testing.T) {
+	l := NewList(lifetime)
+	subject := Criteria{Issuer: "i", Subject: "s"}
+	if !l.Add(subject, later, noon) {
+		t.Fatal("the first is no news")
 	}
-	l.Add(Match{Subject: "s", IssuedBefore: later}, noon, later.Add(time.Minute))
-	if l.Size() != 1 || l.Generation() == first {
-		t.Errorf("size %d, generation %d", l.Size(), l.Generation())
+	for name, c := range map[string]struct {
+		Criteria
+		cutoff time.Time
+	}{
+		"an echo":                 {subject, later},
+		"an echo of another zone": {subject, later.In(time.FixedZone("", 3600))},
+		"a fraction earlier":      {subject, later.Add(-1)},
+		"earlier":                 {subject, noon},
+		"narrower":                {Criteria{Issuer: "i", Subject: "s", ClientID: "c"}, later},
+		"all fields":              {token.Criteria, noon},
+	} {
+		if l.Add(c.Criteria, c.cutoff, noon) {
+			t.Errorf("%s is news", name)
+		}
 	}
-	if at := later.Add(time.Minute - 1); !l.Revoked(token, at) || l.Revoked(token, at.Add(1)) {
-		t.Error("it does not end with the later time")
+	if l.Len() != 1 || l.Generation() != 1 {
+		t.Errorf("%d entries, generation %d, want 1 and 1", l.Len(), l.Generation())
 	}
-	now := time.Now() // has a monotonic reading
-	l.Add(Match{Subject: "m", IssuedBefore: now}, noon, later)
-	l.Add(Match{Subject: "m", IssuedBefore: now.Round(0)}, noon, later)
-	if l.Size() != 2 {
-		t.Errorf("size %d, want 2", l.Size())
+	for name, c := range map[string]Criteria{
+		"any issuer":      {Subject: "s"},
+		"another issuer":  {Issuer: "x", Subject: "s"},
+		"another subject": {Issuer: "i", Subject: "x"},
+		"the issuer":      {Issuer: "i"},
+	} {
+		if !l.Add(c, later, noon) {
+			t.Errorf("%s is no news", name)
+		}
+	}
+	if n := l.Len(); !l.Add(subject, later.Add(1), noon) || l.Len() != n {
+		t.Errorf("a later one: %d entries, want %d", l.Len(), n)
 	}
 }
 
-// Memory follows what can still match, with some slack.
+// Memory follows the revocations that can still match a token.
 func TestSweep(t *testing.T) {
-	var l List
-	for n := range 20 * leastSweep {
+	l := NewList(10 * time.Second)
+	for n := range 20 * 1024 {
 		now := noon.Add(time.Duration(n) * time.Second)
-		l.Add(Match{TokenID: fmt.Sprint(n), IssuedBefore: now}, now, now.Add(10*time.Second))
-		if l.Size() > leastSweep {
-			t.Fatalf("%d are held, of which 10 are alive", l.Size())
+		l.Add(Criteria{TokenID: fmt.Sprint(n)}, now.Add(time.Second), now)
+		if l.Len() > 1024 {
+			t.Fatalf("%d entries, of which 11 are alive", l.Len())
 		}
 	}
-	if n := len(l.entries); n > leastSweep {
-		t.Errorf("%d keys", n)
+	// Entries that are alive stay, however many.
+	const many = 20 * 1024
+	l = NewList(lifetime)
+	for n := range many {
+		l.Add(Criteria{Subject: fmt.Sprint(n)}, later, noon.Add(time.Duration(n)*time.Millisecond))
 	}
-	// Those alive stay, however many, and sweeps get rare.
-	l = List{}
-	for n := range 5 * leastSweep {
-		l.Add(Match{Subject: fmt.Sprint(n), IssuedBefore: later}, noon, later)
-	}
-	if l.Size() != 5*leastSweep || l.sweepAt < 5*leastSweep {
-		t.Errorf("size %d, next sweep at %d", l.Size(), l.sweepAt)
-	}
-	for n := range 5 * leastSweep {
-		if !l.Revoked(Token{Subject: fmt.Sprint(n), IssuedAt: noon}, noon) {
-			t.Fatalf("%d was lost", n)
+	for n := range many {
+		if !l.Revoked(Token{Criteria{Subject: fmt.Sprint(n)}, noon}, noon) {
+			t.Fatalf("entry %d is lost", n)
 		}
 	}
 }
 
-// Who sees the generation of an addition sees the addition.
+// The check of a token allocates nothing.
+func TestRevokedAllocates(t *testing.T) {
+	l := NewList(lifetime)
+	for set := range fieldSets {
+		l.Add(Criteria{"x", "x", "x", "x", "x"}.only(uint32(set)|tokenField), later, noon)
+	}
+	if n := testing.AllocsPerRun(100, func() { l.Revoked(token, noon) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// A reader that sees the generation of an addition sees the addition, and so
+// does the caller of a second Add of the same.
 func TestGenerationRaces(t *testing.T) {
-	const writers, each = 32, 30
-	var l List
-	var added [writers]atomic.Int64 // the last that is in
+	const writers, each = 16, 60
+	l := NewList(lifetime)
+	var added [writers]atomic.Int64 // how many are in
 	var all, watch sync.WaitGroup
 	stop := make(chan struct{})
+	criteria := func(w int, n int64) Criteria { return Criteria{Subject: fmt.Sprint(w), TokenID: fmt.Sprint(n)} }
 	for range 2 {
 		watch.Go(func() {
 			again := time.NewTicker(50 * time.Microsecond)
@@ -150,34 +194,32 @@ func TestGenerationRaces(t *testing.T) {
 				case <-again.C:
 				}
 				for w := range writers {
-					n := added[w].Load()
-					if n == 0 {
-						continue
-					}
-					before := l.Generation()
-					if !l.Revoked(Token{Subject: fmt.Sprint(w), TokenID: fmt.Sprint(n), IssuedAt: noon}, noon) {
-						t.Errorf("writer %d: %d is not in at generation %d", w, n, before)
+					if n := added[w].Load(); n > 0 && !l.Revoked(Token{criteria(w, n), noon}, noon) {
+						t.Errorf("writer %d: %d is not in", w, n)
 					}
 				}
 			}
 		})
 	}
-	for w := range writers {
+	for w := range 2 * writers {
 		all.Go(func() {
 			for n := range int64(each) {
 				before := l.Generation()
-				l.Add(Match{Subject: fmt.Sprint(w), TokenID: fmt.Sprint(n + 1), IssuedBefore: later}, noon, later)
-				if l.Generation() == before {
+				news := l.Add(criteria(w%writers, n+1), later, noon) // two writers add each
+				if news && l.Generation() == before || !news && l.Generation() == 0 {
 					t.Error("an addition did not change the generation")
 				}
-				added[w].Store(n + 1)
+				if !l.Revoked(Token{criteria(w%writers, n+1), noon}, noon) {
+					t.Error("Add returned, and the token is not revoked")
+				}
+				added[w%writers].Store(n + 1)
 			}
 		})
 	}
 	all.Wait()
 	close(stop)
 	watch.Wait()
-	if l.Size() != writers*each || l.Generation() != writers*each {
-		t.Errorf("size %d, generation %d, want %d", l.Size(), l.Generation(), writers*each)
+	if l.Len() != writers*each || l.Generation() != writers*each {
+		t.Errorf("%d entries, generation %d, want %d", l.Len(), l.Generation(), writers*each)
 	}
 }
