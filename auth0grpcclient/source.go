@@ -91,7 +91,8 @@ func landed(t *token) *flight {
 }
 
 // renew replaces a token that a server refused, unless that has happened since,
-// and reports whether there is another one now. The refused token stays in use
+// and reports whether there is another one now: an endpoint that answers from a
+// cache may give the same one again, which would be refused again. The refused token stays in use
 // until then: other servers may take it, and one server's word must not leave
 // the others without.
 func (s *source) renew(ctx context.Context, refused *token, subject string) bool {
@@ -100,7 +101,7 @@ func (s *source) renew(ctx context.Context, refused *token, subject string) bool
 		return false
 	}
 	t, err := f.wait(ctx)
-	return err == nil && t != refused
+	return err == nil && t.authorization != refused.authorization
 }
 
 // relaunch returns the fetch of a successor, or nil if it is too soon for one.
