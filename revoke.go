@@ -54,8 +54,8 @@ type RevocationFeed interface {
 	Follow(ctx context.Context, apply func(Revocation), gap func(error)) error
 }
 
-// defaultMaxTokenLife is Auth0's default for an API's access tokens.
-const defaultMaxTokenLife = 24 * time.Hour
+// defaultMaxTokenLifetime is Auth0's default for an API's access tokens.
+const defaultMaxTokenLifetime = 24 * time.Hour
 
 var (
 	errZeroInterceptor = errors.New("auth0grpc: the Interceptor was not created by New")
@@ -222,13 +222,13 @@ type localFeed struct {
 }
 
 // NewRevocationFeed returns a RevocationFeed for several Interceptors in one
-// process. maxTokenLife is how long it remembers a revocation: the longest life
-// of a token, as in Config.MaxTokenLife; 0 means 24 hours.
-func NewRevocationFeed(maxTokenLife time.Duration) RevocationFeed {
-	if maxTokenLife <= 0 {
-		maxTokenLife = defaultMaxTokenLife
+// process. maxTokenLifetime is how long it remembers a revocation: the longest life
+// of a token, as in Config.MaxTokenLifetime; 0 means 24 hours.
+func NewRevocationFeed(maxTokenLifetime time.Duration) RevocationFeed {
+	if maxTokenLifetime <= 0 {
+		maxTokenLifetime = defaultMaxTokenLifetime
 	}
-	return &localFeed{life: maxTokenLife, now: time.Now, published: make(chan struct{})}
+	return &localFeed{life: maxTokenLifetime, now: time.Now, published: make(chan struct{})}
 }
 
 func (f *localFeed) Publish(_ context.Context, r Revocation) error {

@@ -14,7 +14,7 @@ import (
 
 const (
 	defaultStream  = "auth0grpc:revocations"
-	defaultLife    = 24 * time.Hour // as in auth0grpc.Config.MaxTokenLife
+	defaultLife    = 24 * time.Hour // as in auth0grpc.Config.MaxTokenLifetime
 	defaultTimeout = time.Second
 )
 
@@ -29,10 +29,10 @@ type FeedConfig struct {
 	// not share their tokens should not share it. Default "auth0grpc:revocations".
 	Stream string
 
-	// MaxTokenLife is the longest life of a token, as in auth0grpc.Config: how long
+	// MaxTokenLifetime is the longest life of a token, as in auth0grpc.Config: how long
 	// the stream keeps a revocation. The same in all replicas, as each of them
 	// trims the stream when it publishes. Default 24 hours.
-	MaxTokenLife time.Duration
+	MaxTokenLifetime time.Duration
 
 	// Timeout is how long one command may take, retries of the client included; a
 	// read that waits for news may take half a second longer. Default 1 second.
@@ -67,10 +67,10 @@ func NewRevocationFeed(client redis.UniversalClient, config FeedConfig) (*Revoca
 	if config.Stream == "" {
 		config.Stream = defaultStream
 	}
-	if config.MaxTokenLife == 0 {
-		config.MaxTokenLife = defaultLife
-	} else if config.MaxTokenLife < 0 {
-		faults = append(faults, fmt.Errorf("auth0grpcredis: FeedConfig.MaxTokenLife: %v: want more than 0", config.MaxTokenLife))
+	if config.MaxTokenLifetime == 0 {
+		config.MaxTokenLifetime = defaultLife
+	} else if config.MaxTokenLifetime < 0 {
+		faults = append(faults, fmt.Errorf("auth0grpcredis: FeedConfig.MaxTokenLifetime: %v: want more than 0", config.MaxTokenLifetime))
 	}
 	if config.Timeout == 0 {
 		config.Timeout = defaultTimeout
@@ -84,7 +84,7 @@ func NewRevocationFeed(client redis.UniversalClient, config FeedConfig) (*Revoca
 		return nil, err
 	}
 	return &RevocationFeed{
-		client: client, stream: config.Stream, life: config.MaxTokenLife, timeout: config.Timeout, now: config.Now,
+		client: client, stream: config.Stream, life: config.MaxTokenLifetime, timeout: config.Timeout, now: config.Now,
 		caughtUp: make(chan struct{}),
 	}, nil
 }

@@ -52,7 +52,7 @@ func TestNewRevocationFeed(t *testing.T) {
 		{"client without deadlines", deaf, FeedConfig{}, []string{"ContextTimeoutEnabled"}},
 		{"cluster without deadlines", deafCluster, FeedConfig{}, []string{"ContextTimeoutEnabled"}},
 		{"ring without deadlines", deafRing, FeedConfig{}, []string{"ContextTimeoutEnabled"}},
-		{"all at once", nil, FeedConfig{MaxTokenLife: -1, Timeout: -1}, []string{"client is nil", "MaxTokenLife", "Timeout"}},
+		{"all at once", nil, FeedConfig{MaxTokenLifetime: -1, Timeout: -1}, []string{"client is nil", "MaxTokenLifetime", "Timeout"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			feed, err := NewRevocationFeed(test.client, test.config)
@@ -116,7 +116,7 @@ func TestPublishSetsTheTime(t *testing.T) {
 // Publish trims the stream, and nothing that can still match a token.
 func TestPublishTrims(t *testing.T) {
 	client := startRedis(t).client(t)
-	feed := newFeed(t, client, FeedConfig{MaxTokenLife: time.Hour})
+	feed := newFeed(t, client, FeedConfig{MaxTokenLifetime: time.Hour})
 	const each = 500
 	old, alive := time.Now().Add(-4*time.Hour), time.Now().Add(-30*time.Minute)
 	pipe := client.Pipeline()
