@@ -54,8 +54,8 @@ type RevocationFeed interface {
 	Follow(ctx context.Context, apply func(Revocation), gap func(error)) error
 }
 
-// defaultMaxTokenLifetime is Auth0's default for an API's access tokens.
-const defaultMaxTokenLifetime = 24 * time.Hour
+// defaultMaxTokenLife is Auth0's default for an API's access tokens.
+const defaultMaxTokenLife = 24 * time.Hour
 
 var (
 	errZeroInterceptor = errors.New("auth0grpc: the Interceptor was not created by New")
@@ -71,6 +71,7 @@ func (i *Interceptor) Revoke(ctx context.Context, r Revocation) error {
 	if i.verifier == nil {
 		return errZeroInterceptor
 	}
+	now := r.IssuedBefore.IsZero()
 	r, err := i.verifier.completeRevocation(r)
 	if err != nil {
 		return err
@@ -79,7 +80,7 @@ func (i *Interceptor) Revoke(ctx context.Context, r Revocation) error {
 	if i.feed == nil {
 		return nil
 	}
-	if err := i.feed.Publish(ctx, r); err != nil {
+	if err := i.publish(ctx, r, now); err != nil {
 		return fmt.Errorf("auth0grpc: revoked here, but publishing failed: %w", err)
 	}
 	return nil
@@ -222,13 +223,13 @@ type localFeed struct {
 }
 
 // NewRevocationFeed returns a RevocationFeed for several Interceptors in one
-// process. maxTokenLifetime is how long it remembers a revocation: the longest life
-// of a token, as in Config.MaxTokenLifetime; 0 means 24 hours.
-func NewRevocationFeed(maxTokenLifetime time.Duration) RevocationFeed {
-	if maxTokenLifetime <= 0 {
-		maxTokenLifetime = defaultMaxTokenLifetime
+// process. maxTokenLife is how long it remembers a revocation: the longest life
+// of a token, as in Config.MaxTokenLife; 0 means 24 hours.
+func NewRevocationFeed(maxTokenLife time.Duration) RevocationFeed {
+	if maxTokenLife <= 0 {
+		maxTokenLife = defaultMaxTokenLife
 	}
-	return &localFeed{life: maxTokenLifetime, now: time.Now, published: make(chan struct{})}
+	return &localFeed{life: maxTokenLife, now: time.Now, published: make(chan struct{})}
 }
 
 func (f *localFeed) Publish(_ context.Context, r Revocation) error {
