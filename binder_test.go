@@ -351,7 +351,7 @@ func TestRacingProof(t *testing.T) {
 				switch reason, _ := auth0grpc.ReasonFromError(err); {
 				case err == nil:
 					first.Add(1)
-				case reason == auth0grpc.ReasonDPoPProofReplayed:
+				case reason == auth0grpc.ReasonProofReplayed:
 					again.Add(1)
 				default:
 					t.Errorf("%s: %v", m.name, err)

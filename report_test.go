@@ -84,9 +84,14 @@ func TestReportOnly(t *testing.T) {
 			change func(*auth0grpc.Config)
 		}{
 			{"enforced", neither, func(*auth0grpc.Config) {}},
-			{"whole table", lenient, func(c *auth0grpc.Config) { c.ReportOnly = auth0grpc.ReportOnlyTable }},
+			{"second switch alone", neither, func(c *auth0grpc.Config) { c.ReportOnlyInvalidTokens = true }},
+			{"whole table", lenient, func(c *auth0grpc.Config) { c.ReportOnly = true }},
 			{"row", lenient, func(c *auth0grpc.Config) { c.Methods[allMethods] = c.Methods[allMethods].ReportOnly() }},
-			{"whole table, invalid tokens", invalid, func(c *auth0grpc.Config) { c.ReportOnly = auth0grpc.ReportOnlyEverything }},
+			{"whole table, invalid tokens", invalid, func(c *auth0grpc.Config) { c.ReportOnly, c.ReportOnlyInvalidTokens = true, true }},
+			{"row, invalid tokens", invalid, func(c *auth0grpc.Config) {
+				c.Methods[allMethods] = c.Methods[allMethods].ReportOnly()
+				c.ReportOnlyInvalidTokens = true
+			}},
 		} {
 			t.Run(test.name+"/"+mode.name, func(t *testing.T) {
 				var r recorder
@@ -131,7 +136,7 @@ func forge(token string) string {
 func TestReportOnlyWithoutKeys(t *testing.T) {
 	var r recorder
 	f := newFixture(t, func(f *fixture, c *auth0grpc.Config) {
-		c.ReportOnly, c.OnDecision, c.Logger = auth0grpc.ReportOnlyTable, r.OnDecision, slog.New(slog.DiscardHandler)
+		c.ReportOnly, c.OnDecision, c.Logger = true, r.OnDecision, slog.New(slog.DiscardHandler)
 	})
 	f.tenant.SetDown(true)
 	f.everywhere(t, anybody, bearer(f.token(nil))...)
@@ -142,15 +147,13 @@ func TestReportOnlyWithoutKeys(t *testing.T) {
 	}
 }
 
-// A revoked token was revoked on purpose: only ReportOnlyEverything lets its call
-// pass, and the handler sees no token.
+// A revoked token is one that somebody wanted gone: no switch of a roll-out but
+// the second lets it through, and not as its subject.
 func TestReportOnlyRevoked(t *testing.T) {
-	for name, mode := range map[string]auth0grpc.ReportOnlyMode{
-		"table": auth0grpc.ReportOnlyTable, "everything": auth0grpc.ReportOnlyEverything,
-	} {
+	for name, all := range map[string]bool{"first switch": false, "both": true} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, func(_ *fixture, c *auth0grpc.Config) {
-				c.ReportOnly, c.Logger = mode, slog.New(slog.DiscardHandler)
+				c.ReportOnly, c.ReportOnlyInvalidTokens, c.Logger = true, all, slog.New(slog.DiscardHandler)
 			})
 			value := bearer(f.token(nil))
 			passes.check(t, f.call(t.Context(), "tcp", shapes[0], value...))
@@ -158,7 +161,7 @@ func TestReportOnlyRevoked(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := invalid("TOKEN_REVOKED", "the access token has been revoked")
-			if mode == auth0grpc.ReportOnlyEverything {
+			if all {
 				want = anybody
 			}
 			f.everywhere(t, want, value...)
@@ -169,16 +172,14 @@ func TestReportOnlyRevoked(t *testing.T) {
 // A method without a row has no rule that could say ReportOnly, so only the
 // whole table can.
 func TestReportOnlyUnlisted(t *testing.T) {
-	for name, mode := range map[string]auth0grpc.ReportOnlyMode{
-		"row": auth0grpc.ReportOnlyOff, "whole table": auth0grpc.ReportOnlyTable,
-	} {
+	for name, whole := range map[string]bool{"row": false, "whole table": true} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, func(_ *fixture, c *auth0grpc.Config) {
 				c.Methods = map[string]auth0grpc.Rule{testgrpc.TestService_EmptyCall_FullMethodName: auth0grpc.Authenticated().ReportOnly()}
-				c.ReportOnly, c.Logger = mode, slog.New(slog.DiscardHandler)
+				c.ReportOnly, c.Logger = whole, slog.New(slog.DiscardHandler)
 			})
 			want := unlisted
-			if mode == auth0grpc.ReportOnlyTable {
+			if whole {
 				want = passes
 			}
 			f.everywhere(t, want, bearer(f.token(nil))...)
@@ -190,7 +191,7 @@ func TestReportOnlyUnlisted(t *testing.T) {
 func TestReportOnlyCallerLeft(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
-	config.ReportOnly, config.Logger = auth0grpc.ReportOnlyEverything, slog.New(slog.DiscardHandler)
+	config.ReportOnly, config.ReportOnlyInvalidTokens, config.Logger = true, true, slog.New(slog.DiscardHandler)
 	config.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
 		<-t.Context().Done()
 		return nil, t.Context().Err()
@@ -208,7 +209,7 @@ func TestReportOnlyCallerLeft(t *testing.T) {
 func TestReportOnlyWithTap(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
-	config.ReportOnly, config.Logger = auth0grpc.ReportOnlyTable, slog.New(slog.DiscardHandler)
+	config.ReportOnly, config.Logger = true, slog.New(slog.DiscardHandler)
 	guard := mustNew(t, config)
 	client := connect(t, "", append(guard.ServerOptions(), grpc.InTapHandle(guard.TapHandle()))...)
 	if _, err := client.UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); err != nil {
@@ -223,8 +224,8 @@ func TestReportOnlyIsLoud(t *testing.T) {
 		change func(*auth0grpc.Config)
 		want   string
 	}{
-		{"whole table", func(c *auth0grpc.Config) { c.ReportOnly = auth0grpc.ReportOnlyTable }, "whole_table=true invalid_tokens=false rows=[]"},
-		{"invalid tokens", func(c *auth0grpc.Config) { c.ReportOnly = auth0grpc.ReportOnlyEverything }, "whole_table=true invalid_tokens=true rows=[]"},
+		{"whole table", func(c *auth0grpc.Config) { c.ReportOnly = true }, "whole_table=true invalid_tokens=false rows=[]"},
+		{"invalid tokens", func(c *auth0grpc.Config) { c.ReportOnly, c.ReportOnlyInvalidTokens = true, true }, "whole_table=true invalid_tokens=true rows=[]"},
 		{"row", func(c *auth0grpc.Config) { c.Methods[allMethods] = c.Methods[allMethods].ReportOnly() }, "whole_table=false invalid_tokens=false rows=[" + allMethods + "]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -274,7 +275,7 @@ func TestReportOnlyIsLoudAtTheEpoch(t *testing.T) {
 	var log sink
 	tenant, _ := newTenant(t)
 	config := configFor(tenant, &clock{now: time.Unix(60, 0)})
-	config.ReportOnly, config.Logger = auth0grpc.ReportOnlyTable, log.logger()
+	config.ReportOnly, config.Logger = true, log.logger()
 	mustNew(t, config)
 	if line := log.take(); !strings.Contains(line, "level=WARN") {
 		t.Errorf("%q, want a warning", line)
@@ -286,7 +287,7 @@ func TestEnforcedIsQuiet(t *testing.T) {
 	var log sink
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
-	config.Logger = log.logger()
+	config.Logger, config.ReportOnlyInvalidTokens = log.logger(), true
 	guard := mustNew(t, config)
 	direct(t, t.Context(), guard, unaryCall, nil)
 	if err := guard.SetMethods(config.Methods); err != nil {
@@ -316,7 +317,7 @@ func TestReportOnlyIsPrinted(t *testing.T) {
 	if line := log.take(); !strings.Contains(line, "level=WARN") || !strings.Contains(line, "rows=["+allMethods+"]") {
 		t.Errorf("%q, want a warning of the new table", line)
 	}
-	config.ReportOnly = auth0grpc.ReportOnlyTable
+	config.ReportOnly = true
 	if text := mustNew(t, config).String(); !strings.HasPrefix(text, "REPORT ONLY") {
 		t.Errorf("%s\nwant REPORT ONLY first", text)
 	}

@@ -49,7 +49,7 @@ func newVerifier(config *Config) *verifier {
 		algorithms:  config.Algorithms,
 		skew:        config.ClockSkew,
 		now:         config.Now,
-		revocations: revocation.NewList(config.MaxTokenLifetime + config.ClockSkew),
+		revocations: revocation.NewList(config.MaxTokenLife + config.ClockSkew),
 	}
 	v.binding = newBinder(config)
 	if config.CacheSize != NoCache {

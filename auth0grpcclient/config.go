@@ -115,11 +115,6 @@ func (c Config) Format(s fmt.State, _ rune) {
 // LogValue is Format for log/slog.
 func (c Config) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
 
-// MarshalText is Format for encoders of JSON, YAML and the like, so that a Config
-// inside another value leaves no secret in a log either. What it returns cannot be
-// read back.
-func (c Config) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(c)), nil }
-
 // withDefaults returns a copy that shares no slice with the original.
 func (c Config) withDefaults() Config {
 	c.Scopes = slices.Clone(c.Scopes)

@@ -3,6 +3,7 @@ package auth0grpcredis_test
 import (
 	"context"
 	"errors"
+	"expvar"
 	"log"
 	"net"
 	"os/signal"
@@ -84,4 +85,26 @@ func ExampleNewReplayStore_failOpen() {
 		log.Fatal(err)
 	}
 	_ = auth0grpc.DPoPConfig{Mode: auth0grpc.BindingRequired, Authorities: []string{"https://api.example.com"}, ReplayStore: store}
+}
+
+// The state of a feed, for metrics and an alert: Follow goes on trying for as long
+// as Redis is unavailable, and the server goes on with what it knows.
+func ExampleRevocationFeed_Stats() {
+	client := redis.NewClient(&redis.Options{Addr: "redis:6379", ContextTimeoutEnabled: true})
+	defer client.Close()
+	feed, err := auth0grpcredis.NewRevocationFeed(client, auth0grpcredis.FeedConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	expvar.Publish("revocations", expvar.Func(func() any {
+		stats := feed.Stats()
+		return map[string]any{
+			"connected":   stats.Connected,
+			"lag_seconds": stats.Lag.Seconds(), // alert above 30
+			"last_entry":  stats.LastEntry,
+			"entries":     stats.Entries,
+			"gaps":        stats.Gaps, // alert if it grows
+			"trim_failed": stats.TrimError != nil,
+		}
+	}))
 }

@@ -33,12 +33,18 @@ func bySubject(subject string) auth0grpc.Revocation {
 	return auth0grpc.Revocation{Subject: subject, IssuedBefore: time.Now().UTC().Round(0)}
 }
 
+// A foreignClient is a client whose type this package does not know.
+type foreignClient struct{ redis.UniversalClient }
+
 func TestNewRevocationFeed(t *testing.T) {
 	sound := redis.NewClient(&redis.Options{ContextTimeoutEnabled: true})
 	deaf := redis.NewClient(&redis.Options{})
 	deafCluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}})
-	deafRing := redis.NewRing(&redis.RingOptions{})
-	for _, client := range []redis.UniversalClient{sound, deaf, deafCluster, deafRing} {
+	replicaCluster := redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: []string{"127.0.0.1:1"}, ContextTimeoutEnabled: true, RouteByLatency: true,
+	})
+	ring := redis.NewRing(&redis.RingOptions{ContextTimeoutEnabled: true})
+	for _, client := range []redis.UniversalClient{sound, deaf, deafCluster, replicaCluster, ring} {
 		t.Cleanup(func() { client.Close() })
 	}
 	for _, test := range []struct {
@@ -51,8 +57,14 @@ func TestNewRevocationFeed(t *testing.T) {
 		{"no client", nil, FeedConfig{}, []string{"client is nil"}},
 		{"client without deadlines", deaf, FeedConfig{}, []string{"ContextTimeoutEnabled"}},
 		{"cluster without deadlines", deafCluster, FeedConfig{}, []string{"ContextTimeoutEnabled"}},
-		{"ring without deadlines", deafRing, FeedConfig{}, []string{"ContextTimeoutEnabled"}},
-		{"all at once", nil, FeedConfig{MaxTokenLifetime: -1, Timeout: -1}, []string{"client is nil", "MaxTokenLifetime", "Timeout"}},
+		{"cluster with reads from replicas", replicaCluster, FeedConfig{}, []string{"reads from replicas"}},
+		{"ring", ring, FeedConfig{}, []string{"redis.Ring"}},
+		{"typed nil client", (*redis.Client)(nil), FeedConfig{}, []string{"client is nil"}},
+		{"typed nil cluster", (*redis.ClusterClient)(nil), FeedConfig{}, []string{"client is nil"}},
+		{"typed nil ring", (*redis.Ring)(nil), FeedConfig{}, []string{"client is nil"}},
+		{"replicas of a foreign type", foreignClient{sound}, FeedConfig{MinReplicas: 1}, []string{"MinReplicas"}},
+		{"foreign type", foreignClient{sound}, FeedConfig{}, nil},
+		{"all at once", nil, FeedConfig{MaxTokenLifetime: -1, MinReplicas: -1, Timeout: -1}, []string{"client is nil", "MaxTokenLifetime", "MinReplicas", "Timeout"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			feed, err := NewRevocationFeed(test.client, test.config)
@@ -171,12 +183,12 @@ func TestPublishAheadOfTime(t *testing.T) {
 // addAt adds an entry as if it had been published at another time.
 func addAt(tb testing.TB, client redis.Cmdable, at time.Time, i int) {
 	tb.Helper()
-	text, err := encode(auth0grpc.Revocation{Subject: fmt.Sprint(i), IssuedBefore: at})
+	text, err := encode(auth0grpc.Revocation{Subject: fmt.Sprint(i), IssuedBefore: at}, time.Time{})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	client.XAdd(tb.Context(), &redis.XAddArgs{
-		Stream: defaultStream, ID: fmt.Sprintf("%d-%d", at.UnixMilli(), i+1), Values: []any{version, text},
+		Stream: defaultStream, ID: fmt.Sprintf("%d-%d", at.UnixMilli(), i+1), Values: []any{revocationField, text},
 	})
 }
 

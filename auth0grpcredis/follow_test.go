@@ -126,7 +126,7 @@ func TestFollow(t *testing.T) {
 // More entries than one reply holds.
 func TestFollowInBatches(t *testing.T) {
 	client := startRedis(t).client(t)
-	const n = 2*batch + 1
+	const n = 2*maxBatch + 1
 	pipe, now := client.Pipeline(), time.Now()
 	for i := range n {
 		addAt(t, pipe, now, i)
@@ -146,8 +146,8 @@ func TestFollowInBatches(t *testing.T) {
 func TestReady(t *testing.T) {
 	server, wire := startRedis(t), &line{}
 	others := newFeed(t, server.client(t), FeedConfig{})
-	const n = batch + 1
-	pipe := others.client.Pipeline()
+	const n = maxBatch + 1
+	pipe := others.link.client.Pipeline()
 	for i := range n {
 		addAt(t, pipe, time.Now(), i)
 	}
@@ -182,7 +182,7 @@ func TestReadyAtOnce(t *testing.T) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := feed.Ready(ctx); err != nil || time.Since(began) > block {
+	if err := feed.Ready(ctx); err != nil || time.Since(began) > blockTime {
 		t.Errorf("Ready = %v after %v, want it at once", err, time.Since(began))
 	}
 }
@@ -286,8 +286,8 @@ func TestFollowTimesOut(t *testing.T) {
 	feed := newFeed(t, hangingServer(t).client(t), FeedConfig{Timeout: 50 * time.Millisecond})
 	began := time.Now()
 	follow(t, feed).nextGap(t)
-	if took := time.Since(began); took > block+time.Second {
-		t.Errorf("gap reported after %v, want %v", took, block+50*time.Millisecond)
+	if took := time.Since(began); took > blockTime+time.Second {
+		t.Errorf("gap reported after %v, want %v", took, blockTime+50*time.Millisecond)
 	}
 }
 
@@ -298,13 +298,13 @@ func TestFollowAnotherStream(t *testing.T) {
 	feed := newFeed(t, client, FeedConfig{})
 	followed := follow(t, feed)
 	followed.wants(t, feed)
-	text, err := encode(bySubject("in the other stream"))
+	text, err := encode(bySubject("in the other stream"), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	replace := client.TxPipeline()
 	replace.Del(t.Context(), defaultStream)
-	replace.XAdd(t.Context(), &redis.XAddArgs{Stream: defaultStream, ID: "5-1", Values: []any{version, text}})
+	replace.XAdd(t.Context(), &redis.XAddArgs{Stream: defaultStream, ID: "5-1", Values: []any{revocationField, text}})
 	if _, err := replace.Exec(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -336,11 +336,9 @@ func TestFollowTrimmedStream(t *testing.T) {
 	feed := newFeed(t, client, FeedConfig{})
 	old := time.Now().Add(-27 * time.Hour)
 	addAt(t, client, old, 0)
-	w := follower{
-		RevocationFeed: feed, last: start, known: start,
-		apply: func(r auth0grpc.Revocation) { t.Errorf("applied %v", r) },
-		gap:   func(err error) { t.Errorf("gap: %v", err) },
-	}
+	w := newFollower(feed,
+		func(r auth0grpc.Revocation) { t.Errorf("applied %v", r) },
+		func(err error) { t.Errorf("gap: %v", err) })
 	step := func() {
 		t.Helper()
 		if err := w.step(t.Context()); err != nil {
@@ -348,15 +346,15 @@ func TestFollowTrimmedStream(t *testing.T) {
 		}
 	}
 	step()
-	if w.last == start || !timeOf(w.last).Equal(old.Truncate(time.Millisecond)) {
-		t.Fatalf("last = %s, want the old entry", w.last)
+	if !w.lastID.time().Equal(old.Truncate(time.Millisecond)) {
+		t.Fatalf("lastID = %s, want the old entry", w.lastID)
 	}
 	if err := client.XTrimMinID(t.Context(), defaultStream, "9999999999999").Err(); err != nil {
 		t.Fatal(err)
 	}
 	step()
-	if w.last != start {
-		t.Errorf("last = %s after the stream was trimmed, want its start", w.last)
+	if w.lastID != (entryID{}) {
+		t.Errorf("lastID = %s after the stream was trimmed, want its start", w.lastID)
 	}
 }
 
@@ -405,8 +403,8 @@ func TestFollowEnds(t *testing.T) {
 	began := time.Now()
 	followed.cancel()
 	err := receive(t, followed.ended, "the end of Follow")
-	if took := time.Since(began); !errors.Is(err, context.Canceled) || took > 2*block {
-		t.Errorf("Follow = %v after %v, want %v within %v", err, took, context.Canceled, block)
+	if took := time.Since(began); !errors.Is(err, context.Canceled) || took > 2*blockTime {
+		t.Errorf("Follow = %v after %v, want %v within %v", err, took, context.Canceled, blockTime)
 	}
 	followed.noGap(t)
 	followed.ended <- err // for the cleanup
@@ -414,7 +412,7 @@ func TestFollowEnds(t *testing.T) {
 
 func TestBackoff(t *testing.T) {
 	for failures, most := range map[int]time.Duration{
-		1: leastWait, 2: 2 * leastWait, 3: 4 * leastWait, 6: mostWait, 1000: mostWait, math.MaxInt: mostWait,
+		1: minBackoff, 2: 2 * minBackoff, 3: 4 * minBackoff, 6: maxBackoff, 1000: maxBackoff, math.MaxInt: maxBackoff,
 	} {
 		for range 100 {
 			if wait := backoff(failures); wait <= most/2-1 || wait > most {

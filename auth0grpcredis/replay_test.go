@@ -27,7 +27,8 @@ func newStore(tb testing.TB, client redis.UniversalClient, config ReplayConfig) 
 func TestNewReplayStore(t *testing.T) {
 	sound := redis.NewClient(&redis.Options{ContextTimeoutEnabled: true})
 	deaf := redis.NewClient(&redis.Options{})
-	t.Cleanup(func() { sound.Close(); deaf.Close() })
+	ring := redis.NewRing(&redis.RingOptions{ContextTimeoutEnabled: true})
+	t.Cleanup(func() { sound.Close(); deaf.Close(); ring.Close() })
 	told := func(context.Context, error) {}
 	for _, test := range []struct {
 		name   string
@@ -39,8 +40,11 @@ func TestNewReplayStore(t *testing.T) {
 		{"open by choice", sound, ReplayConfig{InsecureFailOpen: true, OnFailOpen: told}, nil},
 		{"no client", nil, ReplayConfig{}, []string{"client is nil"}},
 		{"client without deadlines", deaf, ReplayConfig{}, []string{"ContextTimeoutEnabled"}},
+		{"ring", ring, ReplayConfig{}, []string{"redis.Ring"}},
+		{"typed nil client", (*redis.Client)(nil), ReplayConfig{}, []string{"client is nil"}},
+		{"clocks too far apart", sound, ReplayConfig{ClockSkew: maxClockSkew + 1}, []string{"ClockSkew"}},
 		{"open by half", sound, ReplayConfig{OnFailOpen: told}, []string{"InsecureFailOpen"}},
-		{"all at once", nil, ReplayConfig{Timeout: -1, OnFailOpen: told}, []string{"client is nil", "Timeout", "InsecureFailOpen"}},
+		{"all at once", nil, ReplayConfig{Timeout: -1, ClockSkew: -1, OnFailOpen: told}, []string{"client is nil", "Timeout", "ClockSkew", "InsecureFailOpen"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			store, err := NewReplayStore(test.client, test.config)
@@ -95,7 +99,7 @@ func TestUseKeys(t *testing.T) {
 	if len(keys) != 1 || keys[0] != want {
 		t.Fatalf("keys %q, want %s", keys, want)
 	}
-	ttl, most := client.PTTL(t.Context(), want).Val(), replayMargin+1500*time.Millisecond
+	ttl, most := client.PTTL(t.Context(), want).Val(), 2*maxClockSkew+1500*time.Millisecond
 	if ttl > most || ttl < most-30*time.Second {
 		t.Errorf("the key lives %v, want %v", ttl, most)
 	}
