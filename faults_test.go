@@ -312,6 +312,31 @@ var ailments = []ailment{
 	{name: "one malformed key among good ones", fault: func(f *faulty) func(*http.Request) (*http.Response, error) {
 		return f.addKey(func() any { return map[string]any{"kty": "RSA", "kid": "broken", "n": "!", "e": 65537} })
 	}},
+	{name: "a malformed certificate (x5c) with each key", fault: func(f *faulty) func(*http.Request) (*http.Response, error) {
+		return f.editKeys(func(keys []claims) []claims {
+			for _, key := range keys {
+				key["x5c"] = []string{"!"}
+			}
+			return keys
+		})
+	}},
+	{name: "99 other keys before the good ones", fault: func(f *faulty) func(*http.Request) (*http.Response, error) {
+		return f.editKeys(func(keys []claims) []claims {
+			var others []claims
+			for i := range 99 {
+				others = append(others, with(keys[0], claims{"kid": fmt.Sprint(i)}))
+			}
+			return append(others, keys...)
+		})
+	}},
+	{name: "keys without kid", fault: func(f *faulty) func(*http.Request) (*http.Response, error) {
+		return f.editKeys(func(keys []claims) []claims {
+			for _, key := range keys {
+				delete(key, "kid")
+			}
+			return keys
+		})
+	}},
 	{name: "a second key under the same kid", fault: func(f *faulty) func(*http.Request) (*http.Response, error) {
 		return f.addKeyLikeTheFirst(newRSA(2048))
 	}},
@@ -361,6 +386,21 @@ func (f *faulty) addKey(key func() any) func(*http.Request) (*http.Response, err
 			panic(err)
 		}
 		changed, err := json.Marshal(map[string]any{"keys": append([]any{key()}, set.Keys...)})
+		if err != nil {
+			panic(err)
+		}
+		return changed
+	})
+}
+
+// editKeys changes the keys of the set.
+func (f *faulty) editKeys(edit func(keys []claims) []claims) func(*http.Request) (*http.Response, error) {
+	return f.rewrite(func(doc []byte) []byte {
+		var set struct{ Keys []claims }
+		if err := json.Unmarshal(doc, &set); err != nil {
+			panic(err)
+		}
+		changed, err := json.Marshal(map[string]any{"keys": edit(set.Keys)})
 		if err != nil {
 			panic(err)
 		}

@@ -84,6 +84,9 @@ func TestOutage(t *testing.T) {
 		b.wantKeyUnavailable("a", coolDown)
 		b.clock.Advance(10 * time.Second)
 		b.wantKeyUnavailable("a", coolDown-10*time.Second)
+		if _, err := b.set.Keys(b.Context(), "a", "ES256"); err.Error() != "keyset: discovery answered status 502" {
+			b.Errorf("Keys = %v, want the last failure", err)
+		}
 		b.up()
 		b.clock.Advance(coolDown - 10*time.Second - 1)
 		b.wantKeyUnavailable("a", minRetry) // never less, lest clients hammer
