@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 	"weak"
 
 	"github.com/auth0grpc/auth0grpc/internal/keyset"
@@ -20,6 +22,7 @@ type claims struct {
 	from                    *issuer                                        // set when iss is found on the list
 	key                     *keyset.Key                                    // set when its signature is verified
 	clearedAt               atomic.Uint64                                  // the generation of the revocations at which it was not revoked
+	scope                   string                                         // the scope claim, which splitScope splits
 	tokenID                 string                                         // jti, where there is one
 	authorizedParty         string                                         // azp, of Auth0's own profile
 	rfc9068Client           string                                         // client_id, of the RFC 9068 profile
@@ -49,6 +52,16 @@ var decided = [...]string{
 // The claims iss, sub, aud, exp and iat are required. It refuses what is
 // ill-typed but judges no value.
 func parseClaims(payload string) (*claims, *refusal) {
+	c, refused := readClaims(payload)
+	if refused == nil {
+		c.splitScope()
+	}
+	return c, refused
+}
+
+// readClaims is parseClaims without the list of scopes, which costs an attacker
+// nothing and is needed of verified tokens only.
+func readClaims(payload string) (*claims, *refusal) {
 	c := &claims{Token: Token{payload: payload}, cnf: unbound}
 	if err := strictjson.Object(payload, c.set); err != nil {
 		if errors.Is(err, errIllTyped) || errors.Is(err, errAlmostClaim) {
@@ -92,9 +105,7 @@ func (c *claims) set(name, value string) error {
 	case "permissions":
 		c.permissions, ok = strictjson.Strings(value)
 	case "scope":
-		var scope string
-		scope, ok = strictjson.String(value)
-		c.scopes = splitScope(scope)
+		c.scope, ok = strictjson.String(value)
 	case "jti":
 		c.tokenID, ok = strictjson.String(value)
 	case "cnf":
@@ -112,14 +123,39 @@ func (c *claims) set(name, value string) error {
 
 // almostClaim refuses a name like "AUD": encoding/json, and with it go-oidc,
 // would take it for aud, and the two of us would see different tokens
-// (hashicorp/cap#191).
+// (hashicorp/cap#191). It folds the name once instead of comparing it with each
+// claim, because an attacker sends thousands of names.
 func almostClaim(name string) error {
-	for _, claim := range decided {
-		if claim != name && strings.EqualFold(claim, name) {
-			return errAlmostClaim
-		}
+	var buffer [maxClaimName]byte
+	folded, ok := foldASCII(buffer[:0], name)
+	if ok && string(folded) != name && slices.Contains(decided[:], string(folded)) {
+		return errAlmostClaim
 	}
 	return nil
+}
+
+// maxClaimName is the length of the longest name in decided.
+const maxClaimName = len("_claim_sources")
+
+// foldASCII appends name in lower case, by Unicode's simple folding. It reports
+// whether the result is ASCII and fits into buffer. U+017F and U+212A are the two
+// characters outside ASCII that fold to a letter of it.
+func foldASCII(buffer []byte, name string) ([]byte, bool) {
+	for _, r := range name {
+		switch {
+		case 'A' <= r && r <= 'Z':
+			r += 'a' - 'A'
+		case r == '\u017f':
+			r = 's'
+		case r == '\u212a':
+			r = 'k'
+		}
+		if r > unicode.MaxASCII || len(buffer) == cap(buffer) {
+			return nil, false
+		}
+		buffer = append(buffer, byte(r))
+	}
+	return buffer, true
 }
 
 // stringOrStrings reads aud, which is a string for one audience and an array
@@ -131,6 +167,9 @@ func stringOrStrings(value string) ([]string, bool) {
 	}
 	return strictjson.Strings(value)
 }
+
+// splitScope sets the scopes from the text of the scope claim.
+func (c *claims) splitScope() { c.scopes = splitScope(c.scope) }
 
 // splitScope splits on single spaces (RFC 6749, section 3.3). Superfluous spaces
 // would make empty scopes, which no rule can name; they are left out.
@@ -180,7 +219,7 @@ var unbound = &confirmation{}
 
 func parseConfirmation(value string) (*confirmation, bool) {
 	cnf := &confirmation{}
-	err := strictjson.Object(value, func(name, value string) error {
+	err := strictjson.Nested(value, func(name, value string) error {
 		ok := true
 		switch name {
 		case "jkt":

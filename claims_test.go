@@ -1,8 +1,12 @@
 package auth0grpc
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -102,4 +106,108 @@ func FuzzClaims(f *testing.F) {
 			t.Errorf("scopes (-encoding/json +ours):\n%s", diff)
 		}
 	})
+}
+
+// hostileTokens are tokens of 16 KiB that an attacker can send before any
+// signature, by the part that is large.
+func hostileTokens() map[string]string {
+	encode := base64.RawURLEncoding.EncodeToString
+	token := func(header, payload string) string {
+		return encode([]byte(header)) + "." + encode([]byte(payload)) + ".AAAA"
+	}
+	fill := func(opening, item, closing string) string {
+		var b strings.Builder
+		b.WriteString(opening)
+		for i := 0; b.Len() < 12_000; i++ {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(strings.ReplaceAll(item, "#", strconv.Itoa(i)))
+		}
+		return b.String() + closing
+	}
+	header := `{"alg":"RS256","kid":"x"}`
+	tokens := map[string]string{
+		"plain":                    token(header, `{"x":"`+strings.Repeat("a", 12_000)+`"}`),
+		"escapes":                  token(header, `{"sub":"`+strings.Repeat(`\u0061`, 2000)+`"}`),
+		"scope":                    token(header, `{"scope":"`+strings.Repeat("a ", 6000)+`"}`),
+		"escaped scope":            token(header, `{"scope":"`+strings.Repeat(`a\u0020`, 1700)+`"}`),
+		"digits of exp":            token(header, `{"exp":1`+strings.Repeat("0", 12_000)+`}`),
+		"fraction of exp":          token(header, `{"exp":1.`+strings.Repeat("1", 12_000)+`}`),
+		"escaped header members":   token(fill("{", `"\/":0`, "}"), `{}`),
+		"distinct header members":  token(fill("{", `"\/#":0`, "}"), `{}`),
+		"escaped alg":              token(`{"alg":"`+strings.Repeat(`\/`, 6000)+`"}`, `{}`),
+		"cnf members":              token(header, fill(`{"cnf":{`, `"\/#":0`, "}}")),
+		"names of claims in case":  token(header, fill("{", `"AUD#":0`, "}")),
+		"names of claims with ſ":   token(header, fill("{", `"ſub#":0`, "}")),
+		"objects in objects":       token(header, fill(`{"cnf":[`, `{"":{}}`, "]}")),
+		"escaped names in objects": token(header, fill(`{"x":[`, `{"\/":0}`, "]}")),
+	}
+	for name, item := range map[string]string{
+		"members": `"#":0`, "members near claims": `"_claim_n#":0`, "escaped members": `"\/":0`, "distinct escaped members": `"\/#":0`,
+	} {
+		tokens[name] = token(header, fill("{", item, "}"))
+	}
+	for name, item := range map[string]string{
+		"strings": `""`, "escaped strings": `"\/"`, "brackets": `[]`, "objects": `{"":0}`, "quotes": `"` + strings.Repeat(`\"`, 3000) + `"`,
+	} {
+		tokens[name+" in aud"] = token(header, fill(`{"aud":[`, item, "]}"))
+		tokens[name+" in permissions"] = token(header, fill(`{"permissions":[`, item, "]}"))
+		tokens[name+" elsewhere"] = token(header, fill(`{"x":[`, item, "]}"))
+	}
+	return tokens
+}
+
+// No token costs a multiple of a plain one of its length before its signature:
+// memory is compared here, time by BenchmarkHostileTokens.
+func TestHostileTokensCostLittle(t *testing.T) {
+	v := newVerifier(&Config{Algorithms: []string{"RS256"}, Issuers: []string{"https://a.example.com/"}, Audiences: []string{"api"}})
+	cost := func(raw string) uint64 {
+		const runs = 20
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range runs {
+			if _, refused := v.read(raw, time.Now()); refused == nil {
+				t.Fatal("accepted")
+			}
+		}
+		runtime.ReadMemStats(&after)
+		return (after.TotalAlloc - before.TotalAlloc) / runs
+	}
+	tokens := hostileTokens()
+	plain := cost(tokens["plain"])
+	for name, raw := range tokens {
+		if got := cost(raw); got > 9*plain {
+			t.Errorf("%s: %d bytes of memory for a token of %d, a plain one costs %d", name, got, len(raw), plain)
+		}
+		if allocations := testing.AllocsPerRun(10, func() { v.read(raw, time.Now()) }); allocations > 30 {
+			t.Errorf("%s: %v allocations", name, allocations)
+		}
+	}
+}
+
+func BenchmarkHostileTokens(b *testing.B) {
+	v := newVerifier(&Config{Algorithms: []string{"RS256"}, Issuers: []string{"https://a.example.com/"}, Audiences: []string{"api"}})
+	for name, raw := range hostileTokens() {
+		b.Run(strings.ReplaceAll(name, " ", "_"), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				v.read(raw, time.Now())
+			}
+		})
+	}
+}
+
+// A name is refused if and only if it differs from a claim in case alone.
+func TestAlmostClaim(t *testing.T) {
+	names := slices.Concat(decided[:], []string{"", "x", "AUDI", "_CLAIM_SOURCES_", "SCOPES", "\u017fub\u017f", "aud\u0301", "\u212a", "é"})
+	for _, name := range slices.Clone(names) {
+		names = append(names, strings.ToUpper(name), strings.ReplaceAll(name, "s", "\u017f"), strings.ReplaceAll(name, "k", "\u212a"))
+	}
+	for _, name := range names {
+		want := slices.ContainsFunc(decided[:], func(claim string) bool { return claim != name && strings.EqualFold(claim, name) })
+		if got := almostClaim(name); (got != nil) != want {
+			t.Errorf("almostClaim(%q) = %v, want an error: %t", name, got, want)
+		}
+	}
 }

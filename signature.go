@@ -22,6 +22,7 @@ func (v *verifier) checkSignature(ctx context.Context, a *attempt, keys []*keyse
 		return refusedClaims // go-oidc's text quotes claims, so it stays here
 	}
 	a.claims.key = a.by
+	a.claims.splitScope()
 	return nil
 }
 

@@ -209,7 +209,7 @@ func (v *verifier) read(raw string, now time.Time) (*attempt, *refusal) {
 	if refused := v.checkHeader(&parsed.Header); refused != nil {
 		return nil, refused
 	}
-	c, refused := parseClaims(parsed.Payload)
+	c, refused := readClaims(parsed.Payload)
 	if refused != nil {
 		return nil, refused
 	}

@@ -1,178 +1,193 @@
 package strictjson
 
 import (
-	"slices"
 	"strings"
+	"unsafe"
 )
 
-// A scanner reads one JSON document (RFC 8259). Its methods begin at pos and stop
-// behind what they have read. Their errors are ErrSyntax and ErrDepth; other
-// faults are kept, because what is no JSON at all is called that first.
+// A scanner reads one JSON document (RFC 8259). Its methods start at pos and stop
+// behind the part that they read. They return the first fault that they meet:
+// what follows a fault in a hostile document is never read.
 type scanner struct {
-	doc   string
-	pos   int
-	depth int
-	fault error // the first that is not one of syntax
+	doc      string
+	pos      int
+	depth    int
+	distinct bool // the names of doc are known to be distinct
+	names    nameStack
+	text     []byte // the unescaped names; it only grows, so strings may point into it
 }
 
-// next returns the byte at pos, or 0 at the end: no part of JSON begins with it.
-func (s *scanner) next() byte {
+// peek returns the byte at pos, or 0 at the end: no part of JSON begins with it.
+func (s *scanner) peek() byte {
 	if s.pos < len(s.doc) {
 		return s.doc[s.pos]
 	}
 	return 0
 }
 
-func (s *scanner) space() {
-	for c := s.next(); c == ' ' || c == '\t' || c == '\n' || c == '\r'; c = s.next() {
+func (s *scanner) skipSpace() {
+	for c := s.peek(); c == ' ' || c == '\t' || c == '\n' || c == '\r'; c = s.peek() {
 		s.pos++
 	}
 }
 
-// object reads an object and hands its members to visit, which may be nil.
+// object reads an object and calls visit for each member. visit may be nil.
 func (s *scanner) object(visit func(name, value string) error) error {
-	var buffer [16]string // enough for a token's claims, so that they are not allocated
-	names := buffer[:0]
-	err := s.list('}', func() error {
-		name, err := s.name()
-		if err != nil {
+	more, err := s.open('}')
+	start := s.names.count
+	for more && err == nil {
+		var name string
+		if name, err = s.name(); err != nil {
 			return err
 		}
-		names = append(names, name)
-		start := s.pos
-		if err := s.value(); err != nil {
+		if !s.distinct && !s.names.add(start, name, s.names.count*len(s.doc)/s.pos) {
+			return ErrDuplicate
+		}
+		from := s.pos
+		if err = s.value(); err != nil {
 			return err
 		}
-		if visit != nil && s.fault == nil {
-			s.fault = visit(name, s.doc[start:s.pos])
+		if visit != nil {
+			if err = visit(name, s.doc[from:s.pos]); err != nil {
+				return err
+			}
 		}
-		return nil
-	})
-	if err == nil && s.fault == nil {
-		s.fault = distinct(names)
+		more, err = s.next('}')
+	}
+	s.names.count = start
+	return err
+}
+
+// array reads an array.
+func (s *scanner) array() error {
+	more, err := s.open(']')
+	for more && err == nil {
+		if err = s.value(); err != nil {
+			return err
+		}
+		more, err = s.next(']')
 	}
 	return err
 }
 
-// array reads an array and hands its elements to visit, which may be nil.
-func (s *scanner) array(visit func(value string) error) error {
-	return s.list(']', func() error {
-		start := s.pos
-		if err := s.value(); err != nil {
-			return err
-		}
-		if visit != nil && s.fault == nil {
-			s.fault = visit(s.doc[start:s.pos])
-		}
-		return nil
-	})
-}
-
-// list reads what stands between brackets, with commas between its items.
-func (s *scanner) list(closing byte, item func() error) error {
+// open reads an opening bracket, and the closing one if it follows. It reports
+// whether an item follows.
+func (s *scanner) open(closing byte) (more bool, err error) {
 	if s.depth++; s.depth > maxDepth {
-		return ErrDepth
+		return false, ErrDepth
 	}
-	s.pos++ // the opening bracket
-	if s.space(); s.next() == closing {
+	s.pos++
+	if s.skipSpace(); s.peek() == closing {
 		s.pos++
 		s.depth--
-		return nil
+		return false, nil
 	}
-	for {
-		if err := item(); err != nil {
-			return err
-		}
-		s.space()
-		switch s.next() {
-		case ',':
-			s.pos++
-			s.space()
-		case closing:
-			s.pos++
-			s.depth--
-			return nil
-		default:
-			return ErrSyntax
-		}
-	}
+	return true, nil
 }
 
-// distinct sorts names, so that thousands of members cost no quadratic search.
-func distinct(names []string) error {
-	slices.Sort(names)
-	for i := 1; i < len(names); i++ {
-		if names[i] == names[i-1] {
-			return ErrDuplicate
-		}
+// next reads a comma or the closing bracket behind an item. It reports whether
+// another item follows.
+func (s *scanner) next(closing byte) (more bool, err error) {
+	s.skipSpace()
+	switch s.peek() {
+	case ',':
+		s.pos++
+		s.skipSpace()
+		return true, nil
+	case closing:
+		s.pos++
+		s.depth--
+		return false, nil
 	}
-	return nil
+	return false, ErrSyntax
 }
 
 // name reads a member's name and the colon, up to its value.
 func (s *scanner) name() (string, error) {
 	start := s.pos
-	if err := s.text(); err != nil {
+	escaped, err := s.scanString()
+	if err != nil {
 		return "", err
 	}
-	name, ok := String(s.doc[start:s.pos])
-	if s.space(); !ok || s.next() != ':' {
+	name := s.doc[start+1 : s.pos-1]
+	if escaped {
+		name = s.unescape(name)
+	}
+	if s.skipSpace(); s.peek() != ':' {
 		return "", ErrSyntax
 	}
 	s.pos++
-	s.space()
+	s.skipSpace()
 	return name, nil
 }
 
-// value reads a value of any kind, looking into it for duplicate names.
+// unescape returns the text of a name that has escapes. Unescaped text is never
+// longer than its source, so all names of a document share one allocation.
+func (s *scanner) unescape(name string) string {
+	if s.text == nil {
+		s.text = make([]byte, 0, len(s.doc))
+	}
+	start := len(s.text)
+	s.text = appendUnescaped(s.text, name)
+	return unsafe.String(unsafe.SliceData(s.text[start:]), len(s.text)-start)
+}
+
+// value reads a value of any kind and refuses duplicate names inside it.
 func (s *scanner) value() error {
-	switch c := s.next(); {
+	switch c := s.peek(); {
 	case c == '"':
-		return s.text()
+		_, err := s.scanString()
+		return err
 	case c == '{':
 		return s.object(nil)
 	case c == '[':
-		return s.array(nil)
+		return s.array()
 	case c == '-' || isDigit(c):
 		return s.number()
 	}
-	for _, word := range [...]string{"true", "false", "null"} {
-		if strings.HasPrefix(s.doc[s.pos:], word) {
-			s.pos += len(word)
+	for _, literal := range [...]string{"true", "false", "null"} {
+		if strings.HasPrefix(s.doc[s.pos:], literal) {
+			s.pos += len(literal)
 			return nil
 		}
 	}
 	return ErrSyntax
 }
 
-func (s *scanner) text() error {
-	if s.next() != '"' {
-		return ErrSyntax
+// scanString reads a string and reports whether it has escapes.
+func (s *scanner) scanString() (escaped bool, err error) {
+	if s.peek() != '"' {
+		return false, ErrSyntax
 	}
 	for s.pos++; s.pos < len(s.doc); s.pos++ {
 		switch c := s.doc[s.pos]; {
 		case c == '"':
 			s.pos++
-			return nil
+			return escaped, nil
 		case c < ' ':
-			return ErrSyntax
+			return false, ErrSyntax
 		case c == '\\':
+			escaped = true
 			if s.pos++; !s.escape() {
-				return ErrSyntax
+				return false, ErrSyntax
 			}
 		}
 	}
-	return ErrSyntax
+	return false, ErrSyntax
 }
 
-// escape reads what follows a backslash, but for its last byte.
+// escape reads the part of an escape behind the backslash, except its last byte.
 func (s *scanner) escape() bool {
-	if s.next() != 'u' {
-		return strings.IndexByte(`"\/bfnrt`, s.next()) >= 0
+	switch s.peek() {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return true
+	case 'u':
+	default:
+		return false
 	}
 	for range 4 {
 		s.pos++
-		if c := s.next(); !isDigit(c) && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
+		if c := s.peek(); !isDigit(c) && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
 			return false
 		}
 	}
@@ -180,22 +195,22 @@ func (s *scanner) escape() bool {
 }
 
 func (s *scanner) number() error {
-	if s.next() == '-' {
+	if s.peek() == '-' {
 		s.pos++
 	}
-	if s.next() == '0' {
+	if s.peek() == '0' {
 		s.pos++
 	} else if !s.digits() {
 		return ErrSyntax
 	}
-	if s.next() == '.' {
+	if s.peek() == '.' {
 		if s.pos++; !s.digits() {
 			return ErrSyntax
 		}
 	}
-	if s.next() == 'e' || s.next() == 'E' {
+	if s.peek() == 'e' || s.peek() == 'E' {
 		s.pos++
-		if s.next() == '+' || s.next() == '-' {
+		if s.peek() == '+' || s.peek() == '-' {
 			s.pos++
 		}
 		if !s.digits() {
@@ -208,7 +223,7 @@ func (s *scanner) number() error {
 // digits reads digits and reports whether there was one.
 func (s *scanner) digits() bool {
 	start := s.pos
-	for isDigit(s.next()) {
+	for isDigit(s.peek()) {
 		s.pos++
 	}
 	return s.pos > start

@@ -15,12 +15,12 @@
 package strictjson
 
 import (
-	"encoding/json"
 	"errors"
 	"math"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -37,70 +37,145 @@ var (
 	ErrDepth = errors.New("strictjson: nested too deeply")
 )
 
-// Object calls visit for each member of the JSON object doc, in the order of
-// the document, with its unescaped name and its value as it stands, without
-// white space around it. name and value share memory with doc where they can.
-// visit is not called again after it has returned an error, which Object then
-// returns as it is. Syntax is judged to the end all the same and comes first, so
-// what visit collected counts for nothing unless Object returns nil.
+// Object calls visit for each member of the JSON object doc, in the order of the
+// document. name is unescaped; value is the text of the value without white space
+// around it. Both share memory with doc where they can. visit may be nil.
+//
+// Object stops at the first fault: it returns an error of visit as it is, or one
+// of [ErrSyntax], [ErrDuplicate] and [ErrDepth]. visit sees the members before a
+// fault, so a caller must use nothing that visit collected unless Object returns
+// nil.
 func Object(doc string, visit func(name, value string) error) error {
-	s := scanner{doc: doc}
-	s.space()
-	if s.next() != '{' || !utf8.ValidString(doc) {
+	return scan(scanner{doc: doc}, visit)
+}
+
+// Nested is [Object] for a value that Object passed to visit. It does not search
+// for duplicates, because Object did so inside the value too.
+func Nested(value string, visit func(name, value string) error) error {
+	return scan(scanner{doc: value, distinct: true}, visit)
+}
+
+func scan(s scanner, visit func(name, value string) error) error {
+	s.skipSpace()
+	if s.peek() != '{' || !utf8.ValidString(s.doc) {
 		return ErrSyntax
 	}
 	if err := s.object(visit); err != nil {
 		return err
 	}
-	if s.space(); s.pos != len(doc) {
+	if s.skipSpace(); s.pos != len(s.doc) {
 		return ErrSyntax
 	}
-	return s.fault
+	return nil
 }
 
-// String returns the text of a value that Object handed out, and reports
-// whether it is a JSON string.
+// String returns the text of a value from [Object], and reports whether it is a
+// JSON string.
 func String(value string) (string, bool) {
 	if value == "" || value[0] != '"' {
 		return "", false
 	}
-	if strings.IndexByte(value, '\\') < 0 {
-		return value[1 : len(value)-1], true
-	}
-	var text string
-	if err := json.Unmarshal([]byte(value), &text); err != nil {
-		return "", false
+	text := value[1 : len(value)-1]
+	if strings.IndexByte(text, '\\') >= 0 {
+		text = string(appendUnescaped(make([]byte, 0, len(text)), text))
 	}
 	return text, true
 }
 
-// Strings returns the elements of a value that Object handed out, and reports
-// whether it is a JSON array of strings and nothing else.
+// Strings returns the elements of a value from [Object], and reports whether it is
+// a JSON array of strings and nothing else.
 func Strings(value string) ([]string, bool) {
-	if value == "" || value[0] != '[' {
+	s := scanner{doc: value}
+	if s.peek() != '[' {
 		return nil, false
 	}
-	texts := []string{}
-	s := scanner{doc: value}
-	err := s.array(func(element string) error {
-		text, ok := String(element)
-		if !ok {
-			return ErrSyntax
+	texts := make([]string, 0, strings.Count(value, `"`)/2)
+	more, err := s.open(']')
+	for more && err == nil {
+		start := s.pos
+		escaped, fault := s.scanString()
+		if fault != nil {
+			return nil, false
+		}
+		text := value[start+1 : s.pos-1]
+		if escaped {
+			text = s.unescape(text) // one allocation for all elements
 		}
 		texts = append(texts, text)
-		return nil
-	})
-	if err != nil || s.fault != nil {
-		return nil, false
+		more, err = s.next(']')
 	}
-	return texts, true
+	return texts, err == nil && s.pos == len(value)
 }
 
-// Time returns the instant of a value that Object handed out, and reports
-// whether it is a NumericDate of RFC 7519, section 2: a JSON number of seconds
-// since 1970, perhaps with a fraction, here between the years 1970 and 9999.
+// appendUnescaped appends the text of a valid JSON string without its quotes, as
+// encoding/json reads it: half of a surrogate pair becomes U+FFFD.
+func appendUnescaped(text []byte, source string) []byte {
+	for {
+		plain := strings.IndexByte(source, '\\')
+		if plain < 0 {
+			return append(text, source...)
+		}
+		text = append(text, source[:plain]...)
+		escape := source[plain+1]
+		source = source[plain+2:]
+		switch escape {
+		case 'b':
+			text = append(text, '\b')
+		case 'f':
+			text = append(text, '\f')
+		case 'n':
+			text = append(text, '\n')
+		case 'r':
+			text = append(text, '\r')
+		case 't':
+			text = append(text, '\t')
+		case 'u':
+			r := hexRune(source)
+			source = source[4:]
+			if utf16.IsSurrogate(r) {
+				second := rune(utf8.RuneError)
+				if strings.HasPrefix(source, `\u`) {
+					second = hexRune(source[2:])
+				}
+				if r = utf16.DecodeRune(r, second); r != utf8.RuneError {
+					source = source[6:]
+				}
+			}
+			text = utf8.AppendRune(text, r)
+		default:
+			text = append(text, escape)
+		}
+	}
+}
+
+// hexRune returns the value of the four hexadecimal digits at the start of digits.
+func hexRune(digits string) (r rune) {
+	for _, c := range []byte(digits[:4]) {
+		switch {
+		case c >= 'a':
+			c -= 'a' - 10
+		case c >= 'A':
+			c -= 'A' - 10
+		default:
+			c -= '0'
+		}
+		r = r<<4 | rune(c)
+	}
+	return r
+}
+
+// maxNumber bounds the text of a time. encoding/json writes at most 24 characters,
+// and strconv copies a longer text into its error.
+const maxNumber = 64
+
+// Time returns the instant of a value from [Object], and reports whether it is a
+// NumericDate of RFC 7519, section 2: a JSON number of seconds since 1970, perhaps
+// with a fraction, between the years 1970 and 9999 and of at most 64 characters.
 func Time(value string) (time.Time, bool) {
 	const year10000 = 253402300800
+	if len(value) > maxNumber {
+		return time.Time{}, false
+	}
 	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
 		return time.Unix(seconds, 0), seconds >= 0 && seconds < year10000
 	}
