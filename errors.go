@@ -37,6 +37,9 @@ var (
 	// ErrReplayStoreUnavailable reports that Config.DPoP.ReplayStore failed, so that a
 	// proof could be neither accepted nor refused.
 	ErrReplayStoreUnavailable = errors.New("auth0grpc: replay store unavailable")
+	// ErrOverloaded reports that too many calls with new tokens waited for a
+	// signature check, so that this token could not be checked.
+	ErrOverloaded = errors.New("auth0grpc: overloaded")
 )
 
 // ErrorDomain is the domain of the google.rpc.ErrorInfo in each refusal.
@@ -71,6 +74,7 @@ const (
 	ReasonUseNonce                Reason = "USE_DPOP_NONCE"           // Unauthenticated: try again with the nonce in dpop-nonce
 	ReasonWrongCertificate        Reason = "WRONG_CERTIFICATE"        // Unauthenticated: not the certificate that the token is bound to
 	ReasonReplayStoreUnavailable  Reason = "REPLAY_STORE_UNAVAILABLE" // Unavailable: no telling whether the proof was used
+	ReasonOverloaded              Reason = "OVERLOADED"               // Unavailable: too many new tokens at once; try again after the RetryInfo
 	ReasonInsufficientScope       Reason = "INSUFFICIENT_SCOPE"       // PermissionDenied: the scope claim lacks what the rule asks for
 	ReasonInsufficientPermissions Reason = "INSUFFICIENT_PERMISSIONS" // PermissionDenied: the permissions claim does
 	ReasonWrongOrganization       Reason = "WRONG_ORGANIZATION"       // PermissionDenied: org_id is not one of the rule's
@@ -249,6 +253,7 @@ var (
 	refusedCertificate        = invalidToken(ReasonWrongCertificate, "the access token is bound to another certificate")
 	refusedReplayStore        = newRefusal(ErrReplayStoreUnavailable, codes.Unavailable, infoOf(ReasonReplayStoreUnavailable), "the memory of used DPoP proofs is unavailable", nil)
 	refusedUnlisted           = newRefusal(ErrUnlistedMethod, codes.PermissionDenied, infoOf(ReasonMethodNotListed), "the method is not listed", nil)
+	refusedOverload           = newRefusal(ErrOverloaded, codes.Unavailable, infoOf(ReasonOverloaded), "too many new access tokens at once", nil).retryAfter(time.Second)
 	refusedKeysUnavailable    = newRefusal(ErrKeysUnavailable, codes.Unavailable, infoOf(ReasonKeysUnavailable), "the signing keys of the issuer are unavailable", nil)
 )
 
@@ -256,11 +261,15 @@ func invalidToken(reason Reason, text string) *refusal {
 	return tokenRefusal(ErrInvalidToken, "invalid_token", reason, text)
 }
 
-// keysUnavailable is the one refusal that tells the client when to come back.
 func keysUnavailable(after time.Duration, cause error) *refusal {
-	r := refusedKeysUnavailable.because(cause)
-	r.status = mustDetail(r.status, &errdetails.RetryInfo{RetryDelay: durationpb.New(max(after, time.Second))})
-	return r
+	return refusedKeysUnavailable.because(cause).retryAfter(after)
+}
+
+// retryAfter returns r with a RetryInfo of at least a second.
+func (r *refusal) retryAfter(delay time.Duration) *refusal {
+	delayed := *r
+	delayed.status = mustDetail(r.status, &errdetails.RetryInfo{RetryDelay: durationpb.New(max(delay, time.Second))})
+	return &delayed
 }
 
 // contextEnded makes the refusal of a call whose own context has ended: no

@@ -15,3 +15,17 @@ func (i *Interceptor) HoldLocks() (release func()) {
 	i.streams.mu.Lock()
 	return i.streams.mu.Unlock
 }
+
+// FillSignatureGate makes the signature gate reject further calls, until release.
+func (i *Interceptor) FillSignatureGate() (release func()) {
+	g := i.verifier.signatures
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	inProgress, maxWaiting := g.inProgress, g.maxWaiting
+	g.inProgress, g.maxWaiting = g.loose, 0
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.inProgress, g.maxWaiting = inProgress, maxWaiting
+	}
+}

@@ -49,7 +49,7 @@ func (i *Interceptor) BackChannelLogout(clientIDs ...string) http.Handler {
 			io.WriteString(w, `{"error":"invalid_request"}`)
 			return
 		case refused != nil:
-			http.Error(w, "the keys of the issuer are unavailable", http.StatusServiceUnavailable)
+			http.Error(w, "not possible now, try again", http.StatusServiceUnavailable)
 			return
 		}
 		// iat counts whole seconds; what was issued within that second goes as well.

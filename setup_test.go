@@ -343,7 +343,7 @@ type outcome struct {
 
 var sentinels = []error{
 	auth0grpc.ErrMissingToken, auth0grpc.ErrInvalidToken, auth0grpc.ErrInsufficientScope,
-	auth0grpc.ErrUnlistedMethod, auth0grpc.ErrKeysUnavailable,
+	auth0grpc.ErrUnlistedMethod, auth0grpc.ErrKeysUnavailable, auth0grpc.ErrOverloaded,
 }
 
 // check asserts that the call ended with the outcome, for the client and for an
@@ -495,6 +495,10 @@ var (
 	unavailable = outcome{
 		code: codes.Unavailable, reason: "KEYS_UNAVAILABLE", kind: auth0grpc.ErrKeysUnavailable,
 		message: "the signing keys of the issuer are unavailable", retry: true,
+	}
+	overloaded = outcome{
+		code: codes.Unavailable, reason: "OVERLOADED", kind: auth0grpc.ErrOverloaded,
+		message: "too many new access tokens at once", retry: true,
 	}
 
 	malformed         = invalid("MALFORMED_TOKEN", "the access token is malformed")

@@ -26,17 +26,13 @@ func (v *verifier) checkSignature(ctx context.Context, a *attempt, keys []*keyse
 	return nil
 }
 
-// signer returns the key that signed the token, waiting for a place among the
-// public-key operations that may be under way at once.
-func (v *verifier) signer(ctx context.Context, parsed *jws.Token, keys []*keyset.Key) (*keyset.Key, *refusal) {
-	if v.cold != nil {
-		select {
-		case v.cold <- struct{}{}:
-			defer func() { <-v.cold }()
-		case <-ctx.Done():
-			return nil, contextEnded(ctx.Err())
-		}
+// signer returns the key that signed the token. It waits for its turn at the
+// signature gate.
+func (v *verifier) signer(ctx context.Context, parsed *jws.Token, keys []*keyset.Key) (signer *keyset.Key, refused *refusal) {
+	if refused := v.signatures.enter(ctx); refused != nil {
+		return nil, refused
 	}
+	defer func() { v.signatures.leave(signer != nil) }()
 	for _, key := range keys {
 		if parsed.Verify(key.Public) == nil {
 			return key, nil

@@ -3,7 +3,6 @@ package auth0grpc
 import (
 	"context"
 	"errors"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +32,7 @@ type verifier struct {
 	cache       *tokencache.Cache[*claims] // nil: off
 	binding     *binder                    // nil: bound tokens are refused
 	revocations *revocation.List
-	cold        chan struct{} // one place for each public-key operation under way
+	signatures  *signatureGate // bounds public-key operations
 }
 
 // An issuer is one accepted iss with its own keys: a kid means nothing outside
@@ -49,16 +48,12 @@ func newVerifier(config *Config) *verifier {
 		algorithms:  config.Algorithms,
 		skew:        config.ClockSkew,
 		now:         config.Now,
+		signatures:  newSignatureGate(config.CacheSize != NoCache),
 		revocations: revocation.NewList(config.MaxTokenLife + config.ClockSkew),
 	}
 	v.binding = newBinder(config)
 	if config.CacheSize != NoCache {
 		v.cache = tokencache.New[*claims](config.CacheSize)
-		// Half of the processors: a flood of bad signatures under a good kid must
-		// leave room for the calls whose tokens are known already. Places are given
-		// out first come, first served, so no good token starves. Without a cache
-		// there are no such calls, and nothing to hold back for.
-		v.cold = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	}
 	loads := make(chan struct{}, maxLoads)
 	for _, name := range config.Issuers {
