@@ -171,10 +171,10 @@ func New(config Config) (*Interceptor, error) {
 		reportOnlyInvalid: config.ReportOnlyInvalidTokens,
 		onDecision:        config.OnDecision,
 		logger:            config.Logger,
-		streams:           streams{policy: config.Streams, timer: realTimer},
 		feed:              config.RevocationFeed,
 	}
 	i.verifier.wallClock = wallClock
+	i.streams.init(config.Streams, i.verifier.now, i.endStream)
 	i.table.Store(methods)
 	if i.reportOnly || len(methods.reportOnlyRows()) > 0 {
 		i.remind(context.Background(), config.Now())

@@ -153,9 +153,14 @@ func newKeyRefresh(r keyset.Refresh) KeyRefresh {
 
 // Stats are the sizes of what an Interceptor holds at one moment.
 type Stats struct {
-	CachedTokens int                      // entries of the verified-token cache
-	OpenStreams  int                      // open streams that were opened with a token
-	KeyAge       map[string]time.Duration // by issuer, since its keys were fetched; issuers without keys are missing
+	CachedTokens int // entries of the verified-token cache
+	OpenStreams  int // open streams that were opened with a token
+	// LingeringStreams is the number of streams that the server has ended and
+	// whose handler has not returned yet. The handler ignores its context or,
+	// behind ServeHTTP, waits for a client that reads nothing. Such a stream counts
+	// under grpc.MaxConcurrentStreams, and no message passes it.
+	LingeringStreams int
+	KeyAge           map[string]time.Duration // by issuer, since its keys were fetched; issuers without keys are missing
 }
 
 // Stats returns the sizes of this moment, for gauges. It does no I/O.
@@ -167,7 +172,8 @@ func (i *Interceptor) Stats() Stats {
 	if i.verifier.cache != nil {
 		stats.CachedTokens = i.verifier.cache.Len()
 	}
-	stats.OpenStreams = i.streams.size()
+	stats.OpenStreams = i.streams.len()
+	stats.LingeringStreams = int(i.streams.lingering.Load())
 	now := i.verifier.now()
 	for name, one := range i.verifier.issuers {
 		if age, ok := one.keys.Age(now); ok {

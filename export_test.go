@@ -3,17 +3,25 @@ package auth0grpc
 import "time"
 
 // SetTimer replaces time.AfterFunc for the timers that end streams.
-func (i *Interceptor) SetTimer(timer func(time.Duration, func()) interface{ Stop() bool }) {
-	i.streams.timer = func(d time.Duration, f func()) stopper { return timer(d, f) }
+func (i *Interceptor) SetTimer(afterFunc func(time.Duration, func()) interface{ Stop() bool }) {
+	i.streams.afterFunc = func(d time.Duration, f func()) timer { return afterFunc(d, f) }
 }
 
 // RevocationsRemembered returns how many revocations are held.
 func (i *Interceptor) RevocationsRemembered() int { return i.verifier.revocations.Len() }
 
-// HoldLocks holds the lock that calls may have to wait for, until release.
+// HoldLocks holds the locks that calls may have to wait for, until release.
 func (i *Interceptor) HoldLocks() (release func()) {
-	i.streams.mu.Lock()
-	return i.streams.mu.Unlock
+	i.streams.timerMu.Lock()
+	for n := range i.streams.shards {
+		i.streams.shards[n].mu.Lock()
+	}
+	return func() {
+		for n := range i.streams.shards {
+			i.streams.shards[n].mu.Unlock()
+		}
+		i.streams.timerMu.Unlock()
+	}
 }
 
 // FillSignatureGate makes the signature gate reject further calls, until release.

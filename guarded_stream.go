@@ -11,143 +11,225 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// A guardedStream is a stream that was opened with a token.
+// A guardedStream is a stream that was opened with a token, as its handler sees
+// it. After its end nothing that the handler begins reaches gRPC.
 //
-// The handler runs where gRPC called us, as it would without us. Nothing that
-// gRPC documents ends a stream on the server's side but the return of the last
-// interceptor; it does so itself, where RecvMsg or SendMsg fail, by the method
-// WriteStatus of the stream in the context, which lets the status go out, wakes
-// what is blocked, and has nothing more to do when the interceptors return. We
-// use the same. Where the stream in the context has no such method, the handler
-// runs on a goroutine of its own: see serveApart.
+// The handler runs on the goroutine on which gRPC called us, as it would without
+// us. gRPC documents no way to end a stream on the server's side but the return
+// of the last interceptor. It does so itself, if RecvMsg or SendMsg fail, by the
+// method WriteStatus of the stream in the context. That method sends the status,
+// wakes a blocked handler, and has nothing more to do when the interceptors
+// return. A guardedStream uses the same method. If the stream in the context has
+// no such method, the handler runs on its own goroutine: see serveInGoroutine.
 type guardedStream struct {
 	grpc.ServerStream
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	writes atomic.Int64 // calls of the handler under way that write, and shutMark
+	ctx       context.Context // with gRPC's own transport stream in it
+	cancel    context.CancelCauseFunc
+	transport grpc.ServerTransportStream // from ctx; may be nil
+	writer    statusWriter               // transport, or nil if that takes no status
 
-	row    *row // of the verdict, as are these
-	claims *claims
-	scheme scheme
-	hit    bool
+	row      *row // of the verdict, as are the next three
+	claims   *claims
+	scheme   scheme
+	cacheHit bool
 
-	deadline int64 // of streams, under its lock, as is what follows
-	index    int   // in the heap; -1 when it was removed
+	deadline  int64 // of openStreams, under the lock of the shard, as are the next three
+	heapIndex int   // -1: no deadline to wait for
+	listed    bool
+	links     [indexCount]streamLink
+	shard     *streamShard
 
-	asked atomic.Bool // a revocation has asked for the end
-	gone  bool        // the handler has ended by itself; this and what follows is under mu
-	mu    sync.Mutex
-	why   *refusal      // we have ended it
-	ended chan struct{} // closed with why, if there is no transport
+	endRequested atomic.Bool // by a revocation
+	ended        atomic.Bool // the gate: what the handler begins does not reach gRPC
+	compressor   atomic.Int64
+
+	mu          sync.Mutex
+	handlerDone bool     // the handler has returned; this and the next two are under mu
+	endReason   *refusal // nil: not ended by us
+	statusOwed  bool     // see settleCompressor
+	endedCh     chan struct{}
 }
 
 func newGuardedStream(ctx context.Context, v *verdict, stream grpc.ServerStream) *guardedStream {
-	g := &guardedStream{ServerStream: stream, row: v.row, claims: v.claims, scheme: v.scheme, hit: v.hit, deadline: never}
+	g := &guardedStream{ServerStream: stream, row: v.row, claims: v.claims, scheme: v.scheme, cacheHit: v.hit, deadline: noDeadline}
 	g.ctx, g.cancel = context.WithCancelCause(ctx)
-	if g.transport() == nil {
-		g.ended = make(chan struct{})
+	g.transport = grpc.ServerTransportStreamFromContext(ctx)
+	g.writer, _ = g.transport.(statusWriter)
+	if g.writer == nil {
+		g.endedCh = make(chan struct{})
 	}
 	return g
 }
 
-// verdict returns the one under which the stream was opened.
+// verdict returns the verdict under which the stream was opened.
 func (g *guardedStream) verdict() verdict {
-	return verdict{row: g.row, claims: g.claims, scheme: g.scheme, hit: g.hit}
+	return verdict{row: g.row, claims: g.claims, scheme: g.scheme, hit: g.cacheHit}
 }
 
+// A statusWriter is a transport stream that takes a status.
 type statusWriter interface{ WriteStatus(*status.Status) error }
 
-// transport returns what takes the status, or nil.
-func (g *guardedStream) transport() statusWriter {
-	transport, _ := grpc.ServerTransportStreamFromContext(g.ctx).(statusWriter)
-	return transport
-}
-
-// close is called when the handler has ended. It waits for an end that is being
-// made, and returns why that was.
-func (g *guardedStream) close() *refusal {
+// finish records that the handler has returned. It waits for an end in progress,
+// and returns the reason if the stream was ended.
+func (g *guardedStream) finish() *refusal {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.gone = true
-	return g.why
+	g.handlerDone = true
+	return g.endReason
 }
 
-// shutMark is added to guardedStream.writes when we end the stream: what the
-// handler tries from then on does not reach gRPC.
-const shutMark = 1 << 32
-
-// shut closes the gate, and gives writes of the handler that are inside a moment
-// to be done. One that is still there then is blocked on the client's window,
-// and fails when the stream has its status.
-func (g *guardedStream) shut() {
-	g.writes.Add(shutMark)
-	for moment := 20 * time.Microsecond; g.writes.Load() != shutMark && moment < 2*time.Millisecond; moment *= 2 {
-		time.Sleep(moment)
+// close ends the stream for its handler, and reports whether it was open. The
+// client has no status yet. describe sets metadata that goes with the status.
+func (g *guardedStream) close(reason *refusal, describe func()) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.handlerDone || g.endReason != nil {
+		return false
 	}
-}
-
-// over reports whether the stream was ended by us.
-func (g *guardedStream) over() bool { return g.writes.Load() >= shutMark }
-
-// enter reports whether a write of the handler may go on to gRPC; leave is then
-// to be called after it.
-func (g *guardedStream) enter() bool {
-	if g.writes.Add(1) < shutMark {
-		return true
+	g.endReason = reason
+	g.cancel(reason) // before the gate: a handler that finds it shut finds the cause
+	g.ended.Store(true)
+	describe()
+	if g.endedCh != nil {
+		close(g.endedCh)
 	}
-	g.leave()
-	return false
+	return true
 }
 
-func (g *guardedStream) leave() { g.writes.Add(-1) }
+// writeStatus sends the status of the end to the client. Behind ServeHTTP it
+// blocks for as long as the client reads nothing.
+func (g *guardedStream) writeStatus() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.handlerDone || g.writer == nil { // the interceptor returns the reason
+		return
+	}
+	if g.compressor.Load() != 0 {
+		g.statusOwed = true
+		return
+	}
+	_ = g.writer.WriteStatus(g.endReason.status) // an error means that the client is gone
+}
 
 // Context returns the context of the call with the token. It ends with the
-// stream; where we end it, context.Cause tells why.
-func (g *guardedStream) Context() context.Context { return g.ctx }
+// stream; if the server ended it, context.Cause returns the reason.
+func (g *guardedStream) Context() context.Context { return handlerContext{g} }
 
+// RecvMsg returns no message that arrives after the end.
 func (g *guardedStream) RecvMsg(m any) error {
-	if g.over() {
+	g.settleCompressor(false)
+	if g.ended.Load() {
 		return context.Cause(g.ctx)
 	}
-	return g.because(g.ServerStream.RecvMsg(m))
+	return g.endError(g.ServerStream.RecvMsg(m), true)
 }
 
 func (g *guardedStream) SendMsg(m any) error {
-	if !g.enter() {
+	g.settleCompressor(true)
+	if g.ended.Load() {
 		return context.Cause(g.ctx)
 	}
-	defer g.leave()
-	return g.because(g.ServerStream.SendMsg(m))
-}
-
-func (g *guardedStream) SetHeader(md metadata.MD) error {
-	if !g.enter() {
-		return context.Cause(g.ctx)
-	}
-	defer g.leave()
-	return g.ServerStream.SetHeader(md)
+	return g.endError(g.ServerStream.SendMsg(m), false)
 }
 
 func (g *guardedStream) SendHeader(md metadata.MD) error {
-	if !g.enter() {
+	g.settleCompressor(true)
+	if g.ended.Load() {
 		return context.Cause(g.ctx)
 	}
-	defer g.leave()
-	return g.because(g.ServerStream.SendHeader(md))
+	return g.endError(g.ServerStream.SendHeader(md), false)
+}
+
+func (g *guardedStream) SetHeader(md metadata.MD) error {
+	if g.ended.Load() {
+		return context.Cause(g.ctx)
+	}
+	return g.ServerStream.SetHeader(md)
 }
 
 func (g *guardedStream) SetTrailer(md metadata.MD) {
-	if g.enter() {
-		defer g.leave()
+	if !g.ended.Load() {
 		g.ServerStream.SetTrailer(md)
 	}
 }
 
-// because gives a handler that was blocked when the stream ended the reason, and
-// not just that its context is gone.
-func (g *guardedStream) because(err error) error {
-	if err != nil && g.over() {
+// endError replaces err with the reason for which the stream was ended. always
+// replaces a nil error too.
+func (g *guardedStream) endError(err error, always bool) error {
+	if (err != nil || always) && g.ended.Load() {
 		return context.Cause(g.ctx)
 	}
 	return err
+}
+
+// A handlerContext is the context of a stream's handler. Functions of package
+// grpc that find the transport stream in it, such as [grpc.SetHeader], find one
+// behind the gate.
+type handlerContext struct{ stream *guardedStream }
+
+func (c handlerContext) Deadline() (time.Time, bool) { return c.stream.ctx.Deadline() }
+func (c handlerContext) Done() <-chan struct{}       { return c.stream.ctx.Done() }
+func (c handlerContext) Err() error                  { return c.stream.ctx.Err() }
+
+func (c handlerContext) Value(key any) any {
+	if key == transportKey && c.stream.transport != nil {
+		return c.stream.handlerTransport()
+	}
+	return c.stream.ctx.Value(key)
+}
+
+// transportKey is the key under which gRPC keeps the transport stream.
+var transportKey = func() any {
+	probe := keyProbe{Context: context.Background()}
+	grpc.ServerTransportStreamFromContext(&probe)
+	return probe.key
+}()
+
+// A keyProbe records the key that it was asked for.
+type keyProbe struct {
+	context.Context
+	key any
+}
+
+func (p *keyProbe) Value(key any) any {
+	p.key = key
+	return nil
+}
+
+// A gatedTransport is the transport stream that a handler finds in its context.
+type gatedTransport struct{ stream *guardedStream }
+
+func (t gatedTransport) Method() string { return t.stream.transport.Method() }
+
+func (t gatedTransport) SetHeader(md metadata.MD) error {
+	if t.stream.ended.Load() {
+		return context.Cause(t.stream.ctx)
+	}
+	return t.stream.transport.SetHeader(md)
+}
+
+func (t gatedTransport) SendHeader(md metadata.MD) error {
+	t.stream.settleCompressor(true)
+	if t.stream.ended.Load() {
+		return context.Cause(t.stream.ctx)
+	}
+	return t.stream.endError(t.stream.transport.SendHeader(md), false)
+}
+
+func (t gatedTransport) SetTrailer(md metadata.MD) error {
+	if t.stream.ended.Load() {
+		return context.Cause(t.stream.ctx)
+	}
+	return t.stream.transport.SetTrailer(md)
+}
+
+// A gatedStatusTransport takes a status too, as gRPC's own transport streams do.
+// A second Interceptor behind this one ends its streams by it.
+type gatedStatusTransport struct{ gatedTransport }
+
+func (t gatedStatusTransport) WriteStatus(s *status.Status) error {
+	if t.stream.ended.Load() {
+		return context.Cause(t.stream.ctx)
+	}
+	return t.stream.writer.WriteStatus(s)
 }

@@ -22,7 +22,7 @@ type Interceptor struct {
 	reminded          atomic.Int64 // when the log last heard of report-only, in Unix seconds
 	onDecision        func(context.Context, Decision)
 	logger            *slog.Logger
-	streams           streams
+	streams           openStreams
 	feed              RevocationFeed // nil: revocations stay here
 }
 

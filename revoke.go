@@ -173,7 +173,9 @@ func (i *Interceptor) applyFollowed(r Revocation) {
 func (i *Interceptor) applyRevocation(r Revocation) {
 	c := r.criteria()
 	if i.verifier.revocations.Add(c, r.IssuedBefore, i.verifier.now()) {
-		i.endRevoked(c)
+		i.streams.endRevoked(c, func(token *claims) bool {
+			return i.verifier.checkRevoked(token, i.verifier.now()) != nil
+		})
 	}
 }
 

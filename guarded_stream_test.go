@@ -1,0 +1,172 @@
+package auth0grpc_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/auth0grpc/auth0grpc"
+)
+
+// A lateStream delivers a message after the end of the stream.
+type lateStream struct {
+	serverStream
+	receiving, message chan struct{}
+}
+
+func (l *lateStream) RecvMsg(any) error {
+	close(l.receiving)
+	<-l.message
+	return nil
+}
+
+// A handler that was blocked in RecvMsg when its stream ended gets no message.
+func TestNoMessageAfterTheEnd(t *testing.T) {
+	tenant, now := newTenant(t)
+	guard := mustNew(t, configFor(tenant, now))
+	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders"}))
+	ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), md), &transportStream{method: streamShapes[2].name})
+	under := &lateStream{receiving: make(chan struct{}), message: make(chan struct{})}
+	under.ctx = ctx
+	var received sync.WaitGroup
+	received.Add(1)
+	go func() {
+		<-under.receiving
+		_ = guard.Revoke(context.Background(), auth0grpc.Revocation{IssuedBefore: today.Add(1e9)})
+		close(under.message)
+	}()
+	err := guard.StreamServerInterceptor()(nil, under, &grpc.StreamServerInfo{FullMethod: streamShapes[2].name}, func(_ any, stream grpc.ServerStream) error {
+		defer received.Done()
+		err := stream.RecvMsg(nil)
+		if reason, _ := auth0grpc.ReasonFromError(err); reason != auth0grpc.ReasonTokenRevoked {
+			t.Errorf("RecvMsg = %v, want the reason of the end", err)
+		}
+		return err
+	})
+	received.Wait()
+	if !errors.Is(err, auth0grpc.ErrInvalidToken) {
+		t.Errorf("the stream ended with %v", err)
+	}
+}
+
+// The functions of package grpc do not bypass the gate.
+func TestContextIsBehindTheGate(t *testing.T) {
+	for name, transport := range map[string]grpc.ServerTransportStream{
+		"takes a status":   &finalStream{release: make(chan struct{})},
+		"takes no status":  &transportStream{method: streamShapes[2].name},
+		"no transport":     nil,
+		"counts its calls": &countedTransport{},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tenant, now := newTenant(t)
+			guard := mustNew(t, configFor(tenant, now))
+			md := metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders"}))
+			ctx := metadata.NewIncomingContext(t.Context(), md)
+			if transport != nil {
+				ctx = grpc.NewContextWithServerTransportStream(ctx, transport)
+			}
+			done := make(chan struct{})
+			_ = guard.StreamServerInterceptor()(nil, serverStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: streamShapes[2].name}, func(_ any, stream grpc.ServerStream) error {
+				defer close(done)
+				ctx := stream.Context()
+				found := grpc.ServerTransportStreamFromContext(ctx)
+				if transport == nil {
+					if found != nil {
+						t.Errorf("found %T", found)
+					}
+					return nil
+				}
+				all := func() []error {
+					return []error{
+						grpc.SetHeader(ctx, metadata.Pairs("a", "b")), grpc.SetTrailer(ctx, metadata.Pairs("a", "b")),
+						grpc.SendHeader(ctx, metadata.Pairs("a", "b")), found.SetHeader(metadata.Pairs("a", "b")),
+					}
+				}
+				if err := errors.Join(all()...); err != nil {
+					t.Errorf("before the end: %v", err)
+				}
+				_ = guard.Revoke(context.Background(), auth0grpc.Revocation{IssuedBefore: today.Add(1e9)})
+				<-ctx.Done()
+				for _, err := range all() {
+					if reason, _ := auth0grpc.ReasonFromError(err); reason != auth0grpc.ReasonTokenRevoked {
+						t.Errorf("after the end: %v", err)
+					}
+				}
+				return nil
+			})
+			<-done
+			if c, ok := transport.(*countedTransport); ok && c.fromHandler.Load() != 4 {
+				t.Errorf("%d calls reached the transport, want the 4 before the end", c.fromHandler.Load())
+			}
+		})
+	}
+}
+
+// A countedTransport counts calls other than those of the library, which set the
+// challenge and the time to live.
+type countedTransport struct {
+	transportStream
+	fromHandler atomic.Int64
+}
+
+func (c *countedTransport) count(md metadata.MD) {
+	if md.Get("a") != nil {
+		c.fromHandler.Add(1)
+	}
+}
+
+func (c *countedTransport) SetHeader(md metadata.MD) error  { c.count(md); return nil }
+func (c *countedTransport) SendHeader(md metadata.MD) error { c.count(md); return nil }
+func (c *countedTransport) SetTrailer(md metadata.MD) error { c.count(md); return nil }
+
+// A stream that has ended is counted until its handler returns, whatever keeps
+// the handler.
+func TestLingeringStreams(t *testing.T) {
+	big := &testgrpc.StreamingOutputCallResponse{Payload: &testgrpc.Payload{Body: make([]byte, 1<<20)}}
+	tests := []struct {
+		name       string
+		transports []string
+		handler    func(stream grpc.ServerStream, release <-chan struct{})
+	}{
+		{"ignores its context", []string{"bufconn", "tcp", "ServeHTTP"}, func(_ grpc.ServerStream, release <-chan struct{}) { <-release }},
+		{"client reads nothing", []string{"ServeHTTP"}, func(stream grpc.ServerStream, release <-chan struct{}) {
+			for stream.SendMsg(big) == nil {
+			}
+			<-release
+		}},
+	}
+	for _, test := range tests {
+		for _, transport := range test.transports {
+			t.Run(test.name+"/"+transport, func(t *testing.T) {
+				started, release := make(chan struct{}), make(chan struct{})
+				s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+					close(started)
+					test.handler(stream, release)
+					return nil
+				})
+				ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), "authorization", bearer(s.token(nil))[0]))
+				defer cancel()
+				if _, err := s.conns[transport].NewStream(ctx, &streamShapes[2].desc, streamShapes[2].name); err != nil {
+					t.Fatal(err)
+				}
+				<-started
+				if n := s.guard.Stats().LingeringStreams; n != 0 {
+					t.Errorf("%d lingering before the end", n)
+				}
+				s.revokeAll(t)
+				if got := s.guard.Stats(); got.OpenStreams != 0 || got.LingeringStreams != 1 {
+					t.Errorf("%d open, %d lingering, want 0 and 1", got.OpenStreams, got.LingeringStreams)
+				}
+				close(release)
+				cancel()
+				eventually(t, "the handler returns", func() bool { return s.guard.Stats().LingeringStreams == 0 })
+			})
+		}
+	}
+}
