@@ -34,7 +34,7 @@ func newAsserter(c *Config) *asserter {
 
 // authenticate adds an assertion to a request. Each one is used once, also
 // where a request is sent again: its jti may be remembered.
-func (a *asserter) authenticate(form url.Values) error {
+func (a *asserter) authenticate(params url.Values) error {
 	now := a.now()
 	assertion, err := a.signer.sign(a.header, map[string]any{
 		"iss": a.clientID,
@@ -47,7 +47,7 @@ func (a *asserter) authenticate(form url.Values) error {
 	if err != nil {
 		return err
 	}
-	form.Set("client_assertion_type", assertionType)
-	form.Set("client_assertion", assertion)
+	params.Set("client_assertion_type", assertionType)
+	params.Set("client_assertion", assertion)
 	return nil
 }

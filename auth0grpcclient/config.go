@@ -115,6 +115,11 @@ func (c Config) Format(s fmt.State, _ rune) {
 // LogValue is Format for log/slog.
 func (c Config) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
 
+// MarshalText is Format for encoders of JSON, YAML and the like, so that a Config
+// inside another value leaves no secret in a log either. What it returns cannot be
+// read back.
+func (c Config) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(c)), nil }
+
 // withDefaults returns a copy that shares no slice with the original.
 func (c Config) withDefaults() Config {
 	c.Scopes = slices.Clone(c.Scopes)
@@ -148,9 +153,14 @@ func (c *Config) faults() []*ConfigError {
 	if strings.TrimSpace(c.Audience) == "" {
 		add("Audience", c.Audience, "is required: the API's identifier in Auth0")
 	}
-	if strings.TrimSpace(c.Organization) != c.Organization {
-		add("Organization", c.Organization, "has spaces around it")
+	// Auth0 compares all of these to the byte, and a file ends in a line break.
+	add("ClientID", c.ClientID, spaceFault(c.ClientID))
+	add("ClientSecret", "", spaceFault(c.ClientSecret))
+	add("KeyID", c.KeyID, spaceFault(c.KeyID))
+	if strings.TrimSpace(c.Audience) != "" {
+		add("Audience", c.Audience, spaceFault(c.Audience))
 	}
+	add("Organization", c.Organization, spaceFault(c.Organization))
 	for i, scope := range c.Scopes {
 		if scope == "" || strings.ContainsAny(scope, " \t\r\n") {
 			add(fmt.Sprintf("Scopes[%d]", i), scope, "want one scope, without spaces")
@@ -211,15 +221,33 @@ func (c *Config) issuerFault() string {
 	if c.Issuer == "" {
 		return `is required: the tenant, "https://TENANT.REGION.auth0.com/"`
 	}
+	if reason := spaceFault(c.Issuer); reason != "" {
+		return reason
+	}
 	if !strings.Contains(c.Issuer, "://") {
 		return fmt.Sprintf("is not a URL; did you mean %q?", "https://"+strings.TrimSuffix(c.Issuer, "/")+"/")
 	}
 	if reason := c.urlFault(c.Issuer); reason != "" {
 		return reason
 	}
+	if strings.Contains(c.Issuer, "://TENANT.") {
+		return "has the placeholder TENANT: put your tenant's name there"
+	}
+	for _, path := range []string{".well-known/openid-configuration", "oauth/token"} {
+		if issuer, found := strings.CutSuffix(strings.TrimSuffix(c.Issuer, "/"), path); found {
+			return fmt.Sprintf("is the address of one of the issuer's endpoints; did you mean %q?", issuer)
+		}
+	}
 	// Assertions name it as their audience, to the byte.
 	if !strings.HasSuffix(c.Issuer, "/") {
 		return fmt.Sprintf("want the slash at the end; did you mean %q?", c.Issuer+"/")
+	}
+	return ""
+}
+
+func spaceFault(text string) string {
+	if strings.TrimSpace(text) != text {
+		return "has spaces or line breaks around it"
 	}
 	return ""
 }

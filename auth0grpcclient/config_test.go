@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,6 +53,15 @@ func TestConfigFaults(t *testing.T) {
 		{name: "everything missing", edit: func(c *auth0grpcclient.Config) { *c = auth0grpcclient.Config{} }, want: []string{"Audience", "ClientID", "ClientSecret", "Issuer"}},
 		{name: "domain alone", edit: func(c *auth0grpcclient.Config) { c.Issuer = "tenant.eu.auth0.com" }, want: []string{"Issuer"}},
 		{name: "no slash", edit: func(c *auth0grpcclient.Config) { c.Issuer = "https://tenant.eu.auth0.com" }, want: []string{"Issuer"}},
+		{name: "spaces around the issuer", edit: func(c *auth0grpcclient.Config) { c.Issuer = " https://tenant.eu.auth0.com/" }, want: []string{"Issuer"}},
+		{name: "placeholder", edit: func(c *auth0grpcclient.Config) { c.Issuer = "https://TENANT.eu.auth0.com/" }, want: []string{"Issuer"}},
+		{name: "discovery as issuer", edit: func(c *auth0grpcclient.Config) {
+			c.Issuer = "https://tenant.eu.auth0.com/.well-known/openid-configuration"
+		}, want: []string{"Issuer"}},
+		{name: "token endpoint as issuer", edit: func(c *auth0grpcclient.Config) { c.Issuer = "https://tenant.eu.auth0.com/oauth/token/" }, want: []string{"Issuer"}},
+		{name: "line breaks from files", edit: func(c *auth0grpcclient.Config) {
+			c.ClientID, c.ClientSecret, c.Audience = "service\n", "s3cret\r\n", " https://api.example.com"
+		}, want: []string{"Audience", "ClientID", "ClientSecret"}},
 		{name: "http", edit: func(c *auth0grpcclient.Config) { c.Issuer = "http://127.0.0.1:1/" }, want: []string{"Issuer"}},
 		{name: "http, loopback, asked for", edit: func(c *auth0grpcclient.Config) {
 			c.Issuer, c.InsecureAllowPlaintext = "http://localhost:1/", true
@@ -84,6 +94,17 @@ func TestConfigFaults(t *testing.T) {
 		{name: "DPoP key without DPoP", edit: func(c *auth0grpcclient.Config) { c.DPoPKey = key }, want: []string{"DPoPKey"}},
 		{name: "DPoP with a bad key", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.DPoPKey = true, smallRSA{} }, want: []string{"DPoPKey"}},
 		{name: "authority without DPoP", edit: func(c *auth0grpcclient.Config) { c.Authority = "https://api.example.com" }, want: []string{"Authority"}},
+		{name: "authority over http", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.Authority = true, "http://api.example.com" }},
+		{name: "authority of another scheme", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.Authority = true, "grpc://api.example.com" }, want: []string{"Authority"}},
+		{name: "http, loopback by address", edit: func(c *auth0grpcclient.Config) {
+			c.Issuer, c.InsecureAllowPlaintext = "http://127.0.0.1:1/", true
+		}},
+		{name: "http, loopback by IPv6 address", edit: func(c *auth0grpcclient.Config) {
+			c.Issuer, c.InsecureAllowPlaintext = "http://[::1]:1/", true
+		}},
+		{name: "http, another address", edit: func(c *auth0grpcclient.Config) {
+			c.Issuer, c.InsecureAllowPlaintext = "http://192.0.2.1/", true
+		}, want: []string{"Issuer"}},
 		{name: "authority with a path", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.Authority = true, "https://api.example.com/x" }, want: []string{"Authority"}},
 		{name: "authority without a scheme", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.Authority = true, "api.example.com:443" }, want: []string{"Authority"}},
 	}
@@ -94,6 +115,9 @@ func TestConfigFaults(t *testing.T) {
 			_, err := auth0grpcclient.New(config)
 			if diff := cmp.Diff(test.want, faultyFields(err)); diff != "" {
 				t.Errorf("fields at fault (-want +got):\n%s\n%v", diff, err)
+			}
+			if strings.Contains(fmt.Sprint(err), "s3cret") {
+				t.Errorf("the secret is in the text: %v", err)
 			}
 			if _, again := auth0grpcclient.NewOnBehalfOf(config, auth0grpcclient.IncomingToken); (again == nil) != (err == nil) {
 				t.Errorf("NewOnBehalfOf: %v, New: %v", again, err)
@@ -132,11 +156,38 @@ func TestNoSecretsInText(t *testing.T) {
 	}
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "config", config, "credentials", c)
-	texts := []string{log.String(), fmt.Sprint(config), fmt.Sprintf("%+v", config), fmt.Sprintf("%#v", config), fmt.Sprintf("%+v %#v %s", c, c, c)}
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "app", struct{ Auth auth0grpcclient.Config }{config})
+	var records strings.Builder
+	logger := slog.New(slog.NewJSONHandler(&records, nil))
+	logger.Info("x", "config", config, "credentials", c)
+	logger.Info("x", "pointer", &config)
+	logger.Info("x", "app", struct {
+		Auth *auth0grpcclient.Config
+		All  []auth0grpcclient.Config
+	}{&config, []auth0grpcclient.Config{config}})
+	logger.Info("x", "app", map[string]any{"auth": config, "credentials": c})
+	encoded := []byte("service ")
+	for _, v := range []any{config, &config, map[string]any{"c": config}, struct{ C *auth0grpcclient.Credentials }{c}} {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoded = append(encoded, text...)
+	}
+	texts := []string{log.String(), records.String(), string(encoded), fmt.Sprint(config), fmt.Sprintf("%+v", config), fmt.Sprintf("%#v", config), fmt.Sprintf("%+v %#v %s", c, c, c)}
 	for _, text := range texts {
 		if strings.Contains(text, "s3cret") || strings.Contains(text, "t0ken") || !strings.Contains(text, "service") {
 			t.Errorf("want the client and no secret: %s", text)
 		}
+	}
+}
+
+// TestConfigIsRead shows that a Config can still be read from JSON.
+func TestConfigIsRead(t *testing.T) {
+	t.Parallel()
+	var config auth0grpcclient.Config
+	if err := json.Unmarshal([]byte(`{"ClientID":"service","ClientSecret":"s3cret"}`), &config); err != nil || config.ClientSecret != "s3cret" {
+		t.Errorf("%v, want the secret", err)
 	}
 }
 

@@ -25,6 +25,10 @@ type Credentials struct {
 	tokens tokenStore
 	prover *prover // nil without DPoP
 	config Config
+	// misuse is the code of a call that cannot have our token because of the way in
+	// which the program makes it. On behalf of a user that is Internal: the user, to
+	// whom a handler may return it, is not to blame.
+	misuse codes.Code
 }
 
 // A tokenStore knows whose token a call takes.
@@ -58,7 +62,7 @@ func newCredentials(config Config) (*Credentials, *endpoint, error) {
 	if faults := config.faults(); len(faults) > 0 {
 		return nil, nil, joinFaults(faults)
 	}
-	c := &Credentials{config: config.withDefaults()}
+	c := &Credentials{config: config.withDefaults(), misuse: codes.Unauthenticated}
 	if config.DPoP {
 		var err error
 		if c.prover, err = newProver(&c.config); err != nil {
@@ -77,11 +81,16 @@ func newCredentials(config Config) (*Credentials, *endpoint, error) {
 // of the options, with others given by grpc.WithChainUnaryInterceptor and
 // grpc.WithChainStreamInterceptor: one before them sees a repeated call once,
 // one behind them sees each attempt.
+//
+// A call on such a connection fails before it is sent if it would carry a second
+// credential: by grpc.PerRPCCredentials among its options, by other Credentials on
+// the same connection, or by authorization or dpop metadata. A call that carries
+// two is refused by every server, or passes as a client that was not meant.
 func (c *Credentials) DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithPerRPCCredentials(c),
-		grpc.WithChainUnaryInterceptor(c.UnaryClientInterceptor()),
-		grpc.WithChainStreamInterceptor(c.StreamClientInterceptor()),
+		grpc.WithChainUnaryInterceptor(c.unaryInterceptor(true)),
+		grpc.WithChainStreamInterceptor(c.streamInterceptor(true)),
 	}
 }
 
@@ -108,13 +117,16 @@ func (c *Credentials) GetRequestMetadata(ctx context.Context, uri ...string) (ma
 	// gRPC asks RequireTransportSecurity once per connection. This looks at the
 	// connection that the call goes out on, and refuses what it cannot see.
 	if !c.config.InsecureAllowPlaintext && credentials.CheckSecurityLevel(info.AuthInfo, credentials.PrivacyAndIntegrity) != nil {
-		return nil, errInsecure
+		return nil, status.Error(c.misuse, insecureText)
 	}
-	if len(metadata.ValueFromOutgoingContext(ctx, "authorization")) > 0 {
-		if c.config.InsecureForwardAuthorization {
+	if values := metadata.ValueFromOutgoingContext(ctx, "authorization"); len(values) > 0 {
+		if c.config.InsecureForwardAuthorization && len(values) == 1 {
 			return nil, nil
 		}
-		return nil, errForwarded
+		return nil, status.Error(c.misuse, forwardedText)
+	}
+	if len(metadata.ValueFromOutgoingContext(ctx, "dpop")) > 0 {
+		return nil, status.Error(c.misuse, foreignProofText)
 	}
 	s, subject, err := c.tokens.lease(ctx)
 	if err != nil {
@@ -132,17 +144,20 @@ func (c *Credentials) GetRequestMetadata(ctx context.Context, uri ...string) (ma
 			return nil, err
 		}
 	}
-	if a, ok := ctx.Value(attemptKey{c}).(*attempt); ok {
-		a.store(used)
+	if call, ok := ctx.Value(callKey{}).(*call); ok && call.credentials == c {
+		call.attempt.store(used)
 	}
 	return md, nil
 }
 
+const (
+	insecureText     = "auth0grpcclient: the connection is not secured by TLS, so no token is sent over it"
+	forwardedText    = "auth0grpcclient: the outgoing metadata already has an authorization value, which is not forwarded; exchange it with NewOnBehalfOf"
+	foreignProofText = "auth0grpcclient: the outgoing metadata already has a dpop value; a call carries one credential"
+	secondText       = "auth0grpcclient: the call has credentials besides these; a call carries one credential"
+)
+
 var (
-	errInsecure = status.Error(codes.Unauthenticated,
-		"auth0grpcclient: the connection is not secured by TLS, so no token is sent over it")
-	errForwarded = status.Error(codes.Unauthenticated,
-		"auth0grpcclient: the outgoing metadata already has an authorization value, which is not forwarded; exchange it with NewOnBehalfOf")
 	errNoMethod = status.Error(codes.Internal,
 		"auth0grpcclient: a DPoP proof needs the method and the authority of a gRPC call, and the context has none")
 	errNoProof = status.Error(codes.Internal, "auth0grpcclient: the DPoP proof cannot be signed")
@@ -185,8 +200,6 @@ func (a *attempt) load() use {
 	defer a.mu.Unlock()
 	return a.used
 }
-
-type attemptKey struct{ c *Credentials }
 
 // A use is what one call went out with.
 type use struct {

@@ -19,9 +19,10 @@
 // # Errors
 //
 // A call that gets no token ends before anything is sent, with a status that
-// says what to do: Unavailable, with a google.rpc.RetryInfo, where the token
-// endpoint has trouble or limits the rate, and Unauthenticated where it refuses,
-// which no repetition will change. See [TokenError].
+// says what to do: Unavailable, with a google.rpc.RetryInfo, if the token endpoint
+// has trouble or limits the rate, and Unauthenticated if it refuses, which no
+// repetition will change. On behalf of a user a refusal is Internal. See
+// [TokenError].
 //
 // # Refused calls
 //
@@ -38,8 +39,11 @@
 // their second message. Later refusals are returned as they are, and the next call
 // has the new token.
 //
-// A new token on a server's word is asked for at most every 10 seconds, so that
-// one broken server does not eat up the tenant's token quota.
+// A server that refuses the new token too gets the next one after a second, then
+// after 2, 4, 8 and 10 seconds, so that one broken server does not use up the
+// tenant's token quota. A second is what it takes after a revocation: that covers
+// the tokens of its own second as well. A server with auth0grpc.Config.ClockSkew
+// refuses new tokens for that much longer, unless Revocation.IssuedBefore is set.
 //
 // # Bound tokens
 //

@@ -2,15 +2,16 @@ package auth0grpcclient
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
 )
 
 const (
@@ -18,7 +19,9 @@ const (
 	fetchTime    = 30 * time.Second       // for all requests of one fetch
 	maxRequests  = 4                      // of one fetch
 	firstBackoff = 250 * time.Millisecond // doubles from request to request
+	maxResponse  = 256 << 10              // bytes of a response
 
+	clientGrant     = "client_credentials"
 	exchangeGrant   = "urn:ietf:params:oauth:grant-type:token-exchange"
 	accessTokenType = "urn:ietf:params:oauth:token-type:access_token"
 )
@@ -40,31 +43,34 @@ type token struct {
 }
 
 // fetch gets a token, on behalf of the subject token unless that is "". It tries
-// again, with pauses that grow, while that may help and time is left.
+// again, with growing pauses, while that may help and time is left.
 func (e *endpoint) fetch(ctx context.Context, subject string) (*token, *TokenError) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	for n := 1; ; n++ {
 		t, failure := e.requestWithNonce(ctx, subject)
-		if failure == nil || failure.final || n == maxRequests {
-			return t, failure
+		if failure == nil {
+			return t, nil
 		}
-		if !pause(ctx, max(failure.after, backoff(firstBackoff, n-1))) {
+		failure.onBehalfOf = subject != ""
+		if !failure.retryable || n == maxRequests {
+			return nil, failure
+		}
+		if !sleep(ctx, max(failure.retryAfter, backoff(firstBackoff, n-1))) {
 			return nil, failure
 		}
 	}
 }
 
-// backoff returns base doubled n times, of which the upper half is random, so
-// that many clients do not come back as one.
+// backoff returns base doubled n times. The upper half of it is random, so that
+// many clients do not come back at the same moment.
 func backoff(base time.Duration, n int) time.Duration {
 	base <<= n
 	return base/2 + rand.N(base/2)
 }
 
-// pause reports whether d has passed. It does not begin a pause that ctx would
-// cut short.
-func pause(ctx context.Context, d time.Duration) bool {
+// sleep reports whether d has passed. It returns at once if ctx would end before.
+func sleep(ctx context.Context, d time.Duration) bool {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
 		return false
 	}
@@ -78,8 +84,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// requestWithNonce asks once more, at once, if all that was missing is a nonce
-// that came with the refusal (RFC 9449, section 8).
+// requestWithNonce asks once more, at once, if only a nonce was missing and the
+// refusal brought one (RFC 9449, section 8).
 func (e *endpoint) requestWithNonce(ctx context.Context, subject string) (*token, *TokenError) {
 	if e.prover == nil {
 		return e.request(ctx, subject)
@@ -92,82 +98,175 @@ func (e *endpoint) requestWithNonce(ctx context.Context, subject string) (*token
 	return t, failure
 }
 
+// request sends one token request.
 func (e *endpoint) request(ctx context.Context, subject string) (*token, *TokenError) {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
-	form, err := e.form(subject)
+	params, err := e.params(subject)
 	if err != nil { // the key, which may be a key service
-		return nil, &TokenError{text: "the client assertion cannot be signed", cause: err}
+		return nil, &TokenError{text: "the client assertion cannot be signed", cause: err, retryable: true}
 	}
-	request := clientcredentials.Config{
-		ClientID:       e.config.ClientID,
-		ClientSecret:   e.config.ClientSecret,
-		TokenURL:       e.config.TokenURL,
-		Scopes:         e.config.Scopes,
-		EndpointParams: form,
-		AuthStyle:      oauth2.AuthStyleInParams,
-	}
-	now := e.config.Now()
-	answer, err := request.Token(context.WithValue(ctx, oauth2.HTTPClient, e.client))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.config.TokenURL, strings.NewReader(params.Encode()))
 	if err != nil {
-		return nil, tokenError(err, now)
+		return nil, unreachable(err)
 	}
-	return e.accept(answer, now)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("Accept", "application/json")
+	now := e.config.Now()
+	response, err := e.client.Do(request)
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxResponse+1))
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	if len(body) > maxResponse {
+		body = nil // which is no JSON
+	}
+	var content tokenResponse
+	malformed := json.Unmarshal(body, &content)
+	succeeded := response.StatusCode >= 200 && response.StatusCode <= 299
+	if !succeeded || content.Error != "" { // some servers report errors with 200
+		return nil, refusedResponse(response, &content, params, now)
+	}
+	if malformed != nil {
+		return nil, &TokenError{HTTPStatus: response.StatusCode, text: "the answer of the token endpoint cannot be used"}
+	}
+	t, failure := e.accept(&content, now)
+	if failure != nil {
+		failure.HTTPStatus = response.StatusCode
+	}
+	return t, failure
 }
 
-// form returns what Auth0 wants besides what the oauth2 package sends.
-func (e *endpoint) form(subject string) (url.Values, error) {
-	form := url.Values{"audience": {e.config.Audience}}
+// A tokenResponse is the body of an answer, whatever its status.
+type tokenResponse struct {
+	AccessToken string          `json:"access_token"`
+	TokenType   string          `json:"token_type"`
+	ExpiresIn   json.RawMessage `json:"expires_in"`
+	Error       string          `json:"error"`
+	Description string          `json:"error_description"`
+}
+
+// params returns the parameters of a token request.
+func (e *endpoint) params(subject string) (url.Values, error) {
+	params := url.Values{
+		"grant_type": {clientGrant},
+		"client_id":  {e.config.ClientID},
+		"audience":   {e.config.Audience},
+	}
+	if e.config.ClientSecret != "" {
+		params.Set("client_secret", e.config.ClientSecret)
+	}
+	if len(e.config.Scopes) > 0 {
+		params.Set("scope", strings.Join(e.config.Scopes, " "))
+	}
 	if e.config.Organization != "" {
-		form.Set("organization", e.config.Organization)
+		params.Set("organization", e.config.Organization)
 	}
 	if subject != "" {
-		form.Set("grant_type", exchangeGrant)
-		form.Set("subject_token", subject)
-		form.Set("subject_token_type", accessTokenType)
-		form.Set("requested_token_type", accessTokenType)
+		params.Set("grant_type", exchangeGrant)
+		params.Set("subject_token", subject)
+		params.Set("subject_token_type", accessTokenType)
+		params.Set("requested_token_type", accessTokenType)
 	}
 	if e.asserter != nil {
-		return form, e.asserter.authenticate(form)
+		return params, e.asserter.authenticate(params)
 	}
-	return form, nil
+	return params, nil
 }
 
-// accept makes a token of an answer that came for a request sent at now.
-func (e *endpoint) accept(answer *oauth2.Token, now time.Time) (*token, *TokenError) {
-	if answer.Expiry.IsZero() {
-		return nil, &TokenError{text: "the token endpoint gave a token without a lifetime"}
-	}
-	if !isToken(answer.AccessToken) {
+// accept makes a token of a response to a request that was sent at now.
+func (e *endpoint) accept(response *tokenResponse, now time.Time) (*token, *TokenError) {
+	if !isToken(response.AccessToken) {
 		return nil, &TokenError{text: "the token endpoint gave a token that no header can carry"}
 	}
 	scheme, hash := "Bearer ", ""
 	if e.prover != nil {
-		// Auth0 ignores the proof, without a word, where the API is not set up for
-		// DPoP. Whoever turned DPoP on does not want a token that a thief can use.
-		if !strings.EqualFold(answer.TokenType, "DPoP") {
-			return nil, &TokenError{text: "a bound token was asked for and the token endpoint gave an unbound one", final: true}
+		// Auth0 ignores the proof, without notice, if the API is not set up for DPoP.
+		// A program that turned DPoP on does not want a token that a thief can use.
+		if !strings.EqualFold(response.TokenType, "DPoP") {
+			return nil, &TokenError{text: "a bound token was asked for and the token endpoint gave an unbound one", permanent: true}
 		}
-		scheme, hash = "DPoP ", hashToken(answer.AccessToken)
+		scheme, hash = "DPoP ", hashToken(response.AccessToken)
 	}
-	// oauth2 counts from the wall clock; what it counted is the lifetime.
-	life := time.Until(answer.Expiry).Round(time.Second)
+	lifetime := lifetimeOf(response, now)
+	if lifetime == 0 {
+		return nil, &TokenError{text: "the token endpoint gave a token without a lifetime"}
+	}
 	return &token{
-		authorization: scheme + answer.AccessToken,
+		authorization: scheme + response.AccessToken,
 		hash:          hash,
-		refresh:       now.Add(life - lead(life)),
-		deadline:      now.Add(life - min(life/10, margin)),
+		refresh:       now.Add(lifetime - refreshLead(lifetime)),
+		deadline:      now.Add(lifetime - min(lifetime/10, margin)),
 	}, nil
 }
 
-// margin is for the way to the server and for clocks that differ.
-const margin = 5 * time.Second
+const (
+	// margin is for the way to the server and for clocks that differ.
+	margin = 5 * time.Second
+	// maxLifetime is the longest lifetime that Auth0 lets an API have. A longer one
+	// in an answer is cut down to it.
+	maxLifetime = 30 * 24 * time.Hour
+)
 
-// lead is how long before its end a token is replaced: a tenth of its life, or a
-// minute if that is more, so that a failing endpoint has time to recover; half of
-// a life that is shorter than two minutes.
-func lead(life time.Duration) time.Duration {
-	return min(max(life/10, time.Minute), life/2)
+// lifetimeOf returns how long a token lasts: expires_in, or what is left until its
+// exp claim if that member is missing or not a positive number of seconds. It
+// returns 0 if neither tells. A number may be a string or have a fraction, as some
+// gateways in front of a token endpoint write it.
+func lifetimeOf(response *tokenResponse, now time.Time) time.Duration {
+	text := strings.Trim(string(response.ExpiresIn), `"`)
+	if lifetime := wholeSeconds(parseNumber(text)); lifetime > 0 {
+		return lifetime
+	}
+	return wholeSeconds(expiryClaim(response.AccessToken) - float64(now.UnixMilli())/1000)
+}
+
+// wholeSeconds returns a number of seconds without its fraction, at most
+// maxLifetime, and 0 for less than one.
+func wholeSeconds(seconds float64) time.Duration {
+	if !(seconds >= 1) { // nor NaN
+		return 0
+	}
+	return time.Duration(min(seconds, maxLifetime.Seconds())) * time.Second
+}
+
+// parseNumber returns 0 for a text that is no number.
+func parseNumber(text string) float64 {
+	number, err := strconv.ParseFloat(text, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0
+	}
+	return number
+}
+
+// expiryClaim returns the exp claim of a JWT, in Unix seconds. It returns 0 for a
+// token that has none. The token is not verified: the server does that.
+func expiryClaim(token string) float64 {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return 0
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return 0
+	}
+	var claims struct {
+		Expiry float64 `json:"exp"`
+	}
+	if json.Unmarshal(payload, &claims) != nil {
+		return 0
+	}
+	return claims.Expiry
+}
+
+// refreshLead is how long before its end a token is replaced: a tenth of its
+// lifetime, or a minute if that is more, so that a failing endpoint has time to
+// recover; half of a lifetime that is shorter than two minutes.
+func refreshLead(lifetime time.Duration) time.Duration {
+	return min(max(lifetime/10, time.Minute), lifetime/2)
 }
 
 // isToken reports whether text is visible ASCII and not empty.

@@ -5,55 +5,78 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
-	"golang.org/x/oauth2"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// A TokenError is why there is no token. A call that fails for want of one ends
-// with it (errors.As), and with its status:
+// A TokenError says why there is no token. A call that fails for want of a token
+// ends with it (errors.As), and with its status:
 //
-//   - Unavailable where the token endpoint could not be reached, answered 429 or
+//   - Unavailable if the token endpoint could not be reached, answered 408, 429 or
 //     5xx, or answered something unusable: try again, after the RetryInfo.
-//   - Unauthenticated where it refused: the client's credentials, its grant for
-//     the audience, the subject token, or a binding that was asked for and not
-//     given. Trying again does not help.
+//   - Unauthenticated if it refused: the client's credentials, its grant for the
+//     audience, or a binding that was asked for and not given. Trying again does
+//     not help.
+//   - Internal if it refused an exchange of [NewOnBehalfOf]: the service that
+//     exchanges is at fault, and not the user, for whom Unauthenticated would mean
+//     to log in again.
 //
-// Its texts hold no secret and no token, and nothing of the answer's body but
-// its error code.
+// Its texts hold no secret and no token. The status holds nothing of the answer but
+// its error code: it may travel to the client of a gateway.
 type TokenError struct {
-	HTTPStatus int    // of the last answer; 0 if there was none
-	Code       string // the OAuth error code of the last answer, such as invalid_client; may be ""
+	// HTTPStatus is the status of the last answer; 0 if there was none.
+	HTTPStatus int
+	// Code is the OAuth error code of the last answer, such as invalid_client. It may
+	// be empty. Auth0 answers access_denied for a wrong secret, an unknown audience
+	// and a missing client grant alike: Description tells them apart.
+	Code string
+	// Description is the error_description of the last answer, at most 300 bytes, in
+	// printable characters. It is for people, and empty if it repeats a secret or a
+	// token of the request. Error has it, the status does not.
+	Description string
 
-	text  string
-	final bool          // trying again does not help
-	after time.Duration // how long not to try again; at least
-	cause error         // of the transport, never of the answer
+	text       string
+	permanent  bool          // trying again does not help
+	retryable  bool          // trying again may help at once
+	onBehalfOf bool          // it is the failure of an exchange
+	retryAfter time.Duration // the shortest time until the next request
+	cause      error         // of the transport, never of the answer
 }
 
-// Error says what happened, with the transport's error if there was no answer.
+// Error says what happened, with the description of the answer, or the transport's
+// error if there was no answer.
 func (e *TokenError) Error() string {
-	if e.cause == nil {
-		return e.message()
+	text := e.message()
+	if e.Description != "" {
+		text += ": " + e.Description
 	}
-	return e.message() + ": " + e.cause.Error()
+	if e.cause != nil {
+		text += ": " + e.cause.Error()
+	}
+	return text
 }
 
 // Unwrap returns the transport's error, nil if there was an answer.
 func (e *TokenError) Unwrap() error { return e.cause }
 
-// GRPCStatus is what the call ends with. Its message is without the transport's
-// error: a handler that returns it upstream tells nothing of this network.
+// GRPCStatus is the status that the call ends with. Its message is without the
+// transport's error and without the description: a handler that returns it upstream
+// tells nothing of this network and of this tenant.
 func (e *TokenError) GRPCStatus() *status.Status {
-	if e.final {
+	if e.permanent && e.onBehalfOf {
+		return status.New(codes.Internal, e.message())
+	}
+	if e.permanent {
 		return status.New(codes.Unauthenticated, e.message())
 	}
 	s := status.New(codes.Unavailable, e.message())
-	delay := durationpb.New(max(e.after, time.Second))
+	delay := durationpb.New(max(e.retryAfter, time.Second))
 	if with, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: delay}); err == nil {
 		return with
 	}
@@ -72,36 +95,36 @@ func (e *TokenError) message() string {
 	return text
 }
 
-// maxRetryAfter is as long as a token endpoint is taken at its word.
-const maxRetryAfter = 5 * time.Minute
-
-// tokenError makes a TokenError of what golang.org/x/oauth2 returned. The
-// RetrieveError itself is left behind: its text quotes the body.
-func tokenError(err error, now time.Time) *TokenError {
-	var answer *oauth2.RetrieveError
-	if !errors.As(err, &answer) {
-		var transport *url.Error
-		if errors.As(err, &transport) {
-			return &TokenError{text: "the token endpoint cannot be reached", cause: transport.Err}
-		}
-		return &TokenError{text: "the answer of the token endpoint cannot be used"}
+// unreachable makes a TokenError of the HTTP client's error, without the URL.
+func unreachable(err error) *TokenError {
+	var transport *url.Error
+	if errors.As(err, &transport) {
+		err = transport.Err
 	}
+	return &TokenError{text: "the token endpoint cannot be reached", cause: err, retryable: true}
+}
+
+// refusedResponse makes a TokenError of an answer that is an error. params are the
+// parameters of the request, now is the time at which it was sent.
+func refusedResponse(response *http.Response, content *tokenResponse, params url.Values, now time.Time) *TokenError {
 	e := &TokenError{
-		HTTPStatus: answer.Response.StatusCode,
-		Code:       safeCode(answer.ErrorCode),
-		text:       "the token endpoint has failed",
-		after:      retryAfter(answer.Response.Header.Get("Retry-After"), now),
+		HTTPStatus:  response.StatusCode,
+		Code:        safeCode(content.Error),
+		Description: safeDescription(content.Description, params),
+		text:        "the token endpoint has failed",
+		retryable:   true,
+		retryAfter:  statedWait(response, now),
 	}
 	switch {
 	case e.HTTPStatus == http.StatusTooManyRequests:
 		e.text = "the token endpoint limits the rate"
-	case e.HTTPStatus < http.StatusInternalServerError:
-		e.text, e.final = "the token endpoint refused", true
+	case e.HTTPStatus < http.StatusInternalServerError && e.HTTPStatus != http.StatusRequestTimeout:
+		e.text, e.permanent, e.retryable = "the token endpoint refused", true, false
 	}
 	return e
 }
 
-// safeCode returns an OAuth error code, or "" for a text that is none.
+// safeCode returns an OAuth error code, or "" for any other text.
 func safeCode(code string) string {
 	if len(code) > 64 {
 		return ""
@@ -114,13 +137,66 @@ func safeCode(code string) string {
 	return code
 }
 
-// retryAfter reads both forms of RFC 9110, section 10.2.3; 0 for neither.
-func retryAfter(value string, now time.Time) time.Duration {
-	var after time.Duration
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		after = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(value); err == nil {
-		after = at.Sub(now)
+// maxDescription bounds an error_description, in bytes.
+const maxDescription = 300
+
+// safeDescription returns an error_description for people: printable characters
+// with single spaces, of bounded length. It returns "" if the text has a secret or
+// a token of the request in it, or anything that looks like a JWT.
+func safeDescription(text string, params url.Values) string {
+	for _, name := range []string{"client_secret", "client_assertion", "subject_token"} {
+		if secret := params.Get(name); secret != "" && strings.Contains(text, secret) {
+			return ""
+		}
 	}
-	return min(max(after, 0), maxRetryAfter)
+	if strings.Contains(text, "eyJ") { // `{"` in base64url, as JWTs begin
+		return ""
+	}
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text[:min(len(text), 4*maxDescription)])
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " ")
+	if len(text) > maxDescription {
+		text = strings.ToValidUTF8(text[:maxDescription-3], "") + "..."
+	}
+	return text
+}
+
+// maxRetryAfter is the longest wait that is taken from a token endpoint.
+const maxRetryAfter = 5 * time.Minute
+
+// statedWait returns how long an answer asks the client to wait: the longer of
+// Retry-After (RFC 9110, section 10.2.3) and, with 429, Auth0's x-ratelimit-reset in
+// Unix seconds. Times are taken relative to the Date of the answer, so that the
+// client's clock does not matter; now is used if there is no Date.
+func statedWait(response *http.Response, now time.Time) time.Duration {
+	header := response.Header
+	if date, err := http.ParseTime(header.Get("Date")); err == nil {
+		now = date
+	}
+	wait := retryAfter(header.Get("Retry-After"), now)
+	if response.StatusCode == http.StatusTooManyRequests {
+		reset, err := strconv.ParseUint(header.Get("X-Ratelimit-Reset"), 10, 64)
+		if err == nil || errors.Is(err, strconv.ErrRange) {
+			latest := uint64(max(0, now.Add(maxRetryAfter).Unix())) // a time beyond int64 has no Sub
+			wait = max(wait, time.Unix(int64(min(reset, latest)), 0).Sub(now))
+		}
+	}
+	return min(max(wait, 0), maxRetryAfter)
+}
+
+// retryAfter reads both forms of Retry-After; 0 for neither.
+func retryAfter(value string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	} else if errors.Is(err, strconv.ErrRange) {
+		return maxRetryAfter
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return at.Sub(now)
+	}
+	return 0
 }

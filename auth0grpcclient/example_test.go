@@ -168,7 +168,7 @@ func ExampleCredentials_Ready() {
 	}
 	// Output:
 	// <nil>
-	// auth0grpcclient: the token endpoint refused (HTTP status 401, access_denied)
+	// auth0grpcclient: the token endpoint refused (HTTP status 401, access_denied): Unauthorized
 }
 
 // expiredCredentials have a token that the server takes for expired: the tenant's

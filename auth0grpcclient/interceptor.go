@@ -7,6 +7,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
@@ -24,8 +25,16 @@ const (
 // UnaryClientInterceptor returns the interceptor that repeats refused unary
 // calls; see the package documentation. DialOptions installs it.
 func (c *Credentials) UnaryClientInterceptor() grpc.UnaryClientInterceptor {
+	return c.unaryInterceptor(false)
+}
+
+// unaryInterceptor takes whether c is known to be installed on the connection.
+func (c *Credentials) unaryInterceptor(installed bool) grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-		call := c.newCall(ctx)
+		call, err := c.newCall(ctx, cc, installed, opts)
+		if err != nil {
+			return err
+		}
 		if c.prover != nil {
 			opts = append(slices.Clip(opts), grpc.Header(&call.header), grpc.Trailer(&call.trailer))
 		}
@@ -42,6 +51,7 @@ func (c *Credentials) UnaryClientInterceptor() grpc.UnaryClientInterceptor {
 // A call is one RPC with its repetitions.
 type call struct {
 	credentials *Credentials
+	conn        *grpc.ClientConn
 	ctx         context.Context // with the attempt in it
 	attempt     attempt
 	header      metadata.MD // of the last answer to a unary call with DPoP
@@ -50,10 +60,25 @@ type call struct {
 	nonced      bool // it was repeated with a new nonce
 }
 
-func (c *Credentials) newCall(ctx context.Context) *call {
-	call := &call{credentials: c}
-	call.ctx = context.WithValue(ctx, attemptKey{c}, &call.attempt)
-	return call
+// callKey is the key of the *call that a context belongs to.
+type callKey struct{}
+
+// newCall returns a call on conn, or an error if it would carry credentials besides
+// c. A call that an interceptor makes on another connection, with the context of
+// this one, is a call of its own.
+func (c *Credentials) newCall(ctx context.Context, conn *grpc.ClientConn, installed bool, opts []grpc.CallOption) (*call, error) {
+	outer, ok := ctx.Value(callKey{}).(*call)
+	if ok && conn != nil && outer.conn == conn && outer.credentials != c {
+		return nil, status.Error(c.misuse, secondText)
+	}
+	for _, opt := range opts {
+		if extra, ok := opt.(grpc.PerRPCCredsCallOption); ok && extra.Creds != nil && (installed || extra.Creds != credentials.PerRPCCredentials(c)) {
+			return nil, status.Error(c.misuse, secondText)
+		}
+	}
+	call := &call{credentials: c, conn: conn}
+	call.ctx = context.WithValue(ctx, callKey{}, call)
+	return call, nil
 }
 
 // learn takes the nonce for the next proof from what the server sent with an

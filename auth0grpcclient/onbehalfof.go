@@ -25,7 +25,12 @@ const maxSubjects = 10_000
 // be a token that this server has verified, as behind an interceptor of package
 // auth0grpc: Auth0 does not check that the sender of a bound token is its owner,
 // and neither does this package. A status error of subject ends the call as it
-// is, any other with Unauthenticated and without its text.
+// is, any other with Internal and without its text.
+//
+// A refused exchange ends the call with Internal and a [TokenError]. It does so for
+// the code invalid_grant too, with which the issuer refuses a subject token: this
+// server has just accepted that token, and will itself tell the user once it has
+// expired. A handler that wants the user to log in again returns a status of its own.
 //
 // Exchanged tokens are kept for each subject token, which itself is not: they
 // are found by its hash. Of many, the longest unused go first. With Config.DPoP
@@ -36,6 +41,7 @@ func NewOnBehalfOf(config Config, subject func(ctx context.Context) (string, err
 	if err != nil {
 		return nil, err
 	}
+	c.misuse = codes.Internal
 	c.tokens = &subjects{
 		subject: subject,
 		make:    func() *source { return &source{fetch: e.fetch, now: e.config.Now} },
@@ -49,9 +55,13 @@ func NewOnBehalfOf(config Config, subject func(ctx context.Context) (string, err
 // not verify, and a token that is sent on to another server lets that server do
 // here whatever the user may do.
 //
-// A call without exactly one well-formed authorization value has none; the
-// error is a status with the code Unauthenticated.
+// A call without exactly one well-formed authorization value has none; the error is
+// a status with the code Unauthenticated. If ctx belongs to no call that is being
+// served, because a handler did not pass its context on, the code is Internal.
 func IncomingToken(ctx context.Context) (string, error) {
+	if _, ok := metadata.FromIncomingContext(ctx); !ok {
+		return "", errNoIncomingCall
+	}
 	values := metadata.ValueFromIncomingContext(ctx, "authorization")
 	if len(values) != 1 {
 		return "", errNoSubject
@@ -63,7 +73,11 @@ func IncomingToken(ctx context.Context) (string, error) {
 	return token, nil
 }
 
-var errNoSubject = status.Error(codes.Unauthenticated, "auth0grpcclient: there is no caller's token to exchange")
+var (
+	errNoSubject      = status.Error(codes.Unauthenticated, "auth0grpcclient: there is no caller's token to exchange")
+	errNoIncomingCall = status.Error(codes.Internal, "auth0grpcclient: there is no caller's token to exchange: the context is not that of a handler")
+	errSubjectFailed  = status.Error(codes.Internal, "auth0grpcclient: there is no caller's token to exchange: the function that returns it has failed")
+)
 
 // subjects is the store of tokens on behalf of others.
 type subjects struct {
@@ -86,7 +100,7 @@ func (s *subjects) lease(ctx context.Context) (*source, string, error) {
 		if _, ok := status.FromError(err); ok {
 			return nil, "", err
 		}
-		return nil, "", errNoSubject
+		return nil, "", errSubjectFailed
 	}
 	if !isToken(token) {
 		return nil, "", errNoSubject

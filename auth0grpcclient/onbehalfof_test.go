@@ -48,6 +48,8 @@ func TestIncomingToken(t *testing.T) {
 			wantCode(t, err, codes.Unauthenticated)
 		}
 	}
+	_, err := auth0grpcclient.IncomingToken(t.Context())
+	wantCode(t, err, codes.Internal) // a handler that did not pass its context on
 }
 
 func TestOnBehalfOf(t *testing.T) {
@@ -111,11 +113,11 @@ func TestOnBehalfOfNobody(t *testing.T) {
 		wantText     string
 		wantRequests int64
 	}{
-		"no incoming call": {auth0grpcclient.IncomingToken, codes.Unauthenticated, "no caller's token", 0},
+		"no incoming call": {auth0grpcclient.IncomingToken, codes.Internal, "no caller's token", 0},
 		"no token":         {func(context.Context) (string, error) { return "", nil }, codes.Unauthenticated, "no caller's token", 0},
-		"an error":         {func(context.Context) (string, error) { return "", errors.New("s3cret") }, codes.Unauthenticated, "no caller's token", 0},
+		"an error":         {func(context.Context) (string, error) { return "", errors.New("s3cret") }, codes.Internal, "no caller's token", 0},
 		"a status":         {func(context.Context) (string, error) { return "", status.Error(codes.Unavailable, "later") }, codes.Unavailable, "later", 0},
-		"an expired token": {func(context.Context) (string, error) { return expired, nil }, codes.Unauthenticated, "invalid_grant", 1},
+		"an expired token": {func(context.Context) (string, error) { return expired, nil }, codes.Internal, "invalid_grant", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := requests.Load()

@@ -234,12 +234,12 @@ func TestUnboundAnswerIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, c := range map[string]*auth0grpcclient.Credentials{"own": newCredentials(t, config), "exchanged": exchange} {
+	for code, c := range map[codes.Code]*auth0grpcclient.Credentials{codes.Unauthenticated: newCredentials(t, config), codes.Internal: exchange} {
 		g := &gate{}
 		_, err := shapes["unary"](t.Context(), connect(t, g, c))
-		wantCode(t, err, codes.Unauthenticated)
+		wantCode(t, err, code)
 		if len(g.values("authorization")) != 0 || !strings.Contains(fmt.Sprint(err), "unbound") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%v", err)
 		}
 	}
 }

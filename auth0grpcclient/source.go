@@ -2,6 +2,7 @@ package auth0grpcclient
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,8 +13,16 @@ import (
 const (
 	firstHold = time.Second      // after a fetch that failed; doubles
 	maxHold   = 30 * time.Second // unless the endpoint asks for more
-	// renewPause is between tokens that are fetched on a server's word.
-	renewPause = 10 * time.Second
+
+	// The pause between tokens that are fetched because a server refused the one
+	// before. The first is a second: a revocation covers all tokens whose iat is in
+	// its second or before, so a token that was fetched at once may be refused too,
+	// and one that is fetched a second later is not. The pause doubles until maxRenewPause.
+	firstRenewPause = time.Second
+	maxRenewPause   = 10 * time.Second
+	// renewMemory is the time without a renewal after which the first pause counts
+	// again.
+	renewMemory = time.Minute
 )
 
 // A source keeps one token in date: the client's own, or one on behalf of one
@@ -28,8 +37,9 @@ type source struct {
 	flight   *flight    // nil while none is under way
 	failure  *TokenError
 	failures int       // in a row
-	retryAt  time.Time // no fetch before, while there is a failure
-	renewed  time.Time // when a server's word last made us fetch
+	failedAt time.Time // the failure's
+	renewals int       // on a server's word, each within renewMemory of the one before
+	renewed  time.Time // when the last of them began
 }
 
 // A flight is one fetch that any number of callers wait for.
@@ -68,7 +78,7 @@ func (s *source) ensure(now time.Time, subject string) (*flight, *TokenError) {
 	if t := s.current.Load(); t != nil && now.Before(t.refresh) { // it has just landed
 		return landed(t), nil
 	}
-	if s.failure != nil && now.Before(s.retryAt) {
+	if s.holds(now) {
 		return nil, s.failure
 	}
 	return s.launch(subject), nil
@@ -81,7 +91,8 @@ func landed(t *token) *flight {
 }
 
 // renew replaces a token that a server refused, unless that has happened since,
-// and reports whether there is another one now. The refused token stays in use
+// and reports whether there is another one now: an endpoint that answers from a
+// cache may give the same one again, which would be refused again. The refused token stays in use
 // until then: other servers may take it, and one server's word must not leave
 // the others without.
 func (s *source) renew(ctx context.Context, refused *token, subject string) bool {
@@ -90,7 +101,7 @@ func (s *source) renew(ctx context.Context, refused *token, subject string) bool
 		return false
 	}
 	t, err := f.wait(ctx)
-	return err == nil && t != refused
+	return err == nil && t.authorization != refused.authorization
 }
 
 // relaunch returns the fetch of a successor, or nil if it is too soon for one.
@@ -104,11 +115,30 @@ func (s *source) relaunch(refused *token, subject string) *flight {
 		return s.flight
 	}
 	now := s.now()
-	if s.failure != nil && now.Before(s.retryAt) || !s.renewed.IsZero() && now.Before(s.renewed.Add(renewPause)) {
+	if s.holds(now) || s.renewals > 0 && within(now, s.renewed, renewPause(s.renewals)) {
 		return nil
 	}
+	if !within(now, s.renewed, renewMemory) {
+		s.renewals = 0
+	}
+	s.renewals++
 	s.renewed = now
 	return s.launch(subject)
+}
+
+// renewPause returns the pause after the n-th renewal in a row.
+func renewPause(n int) time.Duration { return min(firstRenewPause<<min(n-1, 4), maxRenewPause) }
+
+// holds reports whether the last fetch failed too recently for another one. The
+// caller holds mu.
+func (s *source) holds(now time.Time) bool {
+	return s.failure != nil && within(now, s.failedAt, s.failure.retryAfter)
+}
+
+// within reports whether now is less than d after start. It is not if the clock
+// was set back to before start: nothing waits for a clock to catch up.
+func within(now, start time.Time, d time.Duration) bool {
+	return !now.Before(start) && now.Before(start.Add(d))
 }
 
 // launch starts a fetch. The caller holds mu and has seen that there is none.
@@ -123,7 +153,8 @@ func (s *source) launch(subject string) *flight {
 // fetch has a time limit of its own. It lands come what may: were a panic in a
 // transport to leave it in the air, every later call would wait for it.
 func (s *source) fly(f *flight, subject string) {
-	f.failure = &TokenError{text: "the token endpoint cannot be reached", cause: errBrokeOff}
+	f.failure = unreachable(errBrokeOff)
+	f.failure.onBehalfOf = subject != ""
 	defer func() {
 		if recover() != nil {
 			f.token = nil
@@ -138,14 +169,18 @@ func (s *source) land(f *flight) {
 	defer s.mu.Unlock()
 	defer close(f.done)
 	s.flight = nil
+	now := s.now()
+	if f.token != nil && !now.Before(f.token.deadline) {
+		// Taken as success, it would cost a request for each call.
+		f.token, f.failure = nil, &TokenError{HTTPStatus: http.StatusOK, text: "the token had expired when it arrived"}
+	}
 	if f.token != nil {
 		s.current.Store(f.token)
 		s.failure, s.failures = nil, 0
 		return
 	}
-	hold := max(f.failure.after, min(backoff(firstHold, min(s.failures, 5)), maxHold))
-	f.failure.after = hold
-	s.failure, s.retryAt = f.failure, s.now().Add(hold)
+	f.failure.retryAfter = max(f.failure.retryAfter, min(backoff(firstHold, min(s.failures, 5)), maxHold))
+	s.failure, s.failedAt = f.failure, now
 	s.failures++
 }
 

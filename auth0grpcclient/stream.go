@@ -19,8 +19,17 @@ import (
 // one on a refusal is final. Header does not open a stream again: it may return
 // the header of the refusal.
 func (c *Credentials) StreamClientInterceptor() grpc.StreamClientInterceptor {
+	return c.streamInterceptor(false)
+}
+
+// streamInterceptor takes whether c is known to be installed on the connection.
+func (c *Credentials) streamInterceptor(installed bool) grpc.StreamClientInterceptor {
 	return func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-		s := &stream{call: c.newCall(ctx)}
+		call, err := c.newCall(ctx, cc, installed, opts)
+		if err != nil {
+			return nil, err
+		}
+		s := &stream{call: call}
 		s.open = func() (grpc.ClientStream, error) {
 			return streamer(s.call.ctx, desc, cc, method, opts...)
 		}

@@ -56,7 +56,7 @@ func ExampleTenant_AddKeyClient() {
 	}
 	// Output:
 	// <nil>
-	// auth0grpcclient: the token endpoint refused (HTTP status 401, invalid_client)
+	// auth0grpcclient: the token endpoint refused (HTTP status 401, invalid_client): The client assertion cannot be verified.
 }
 
 // boundTo returns the thumbprint of the certificate that a token is bound to, "" if
