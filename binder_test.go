@@ -66,7 +66,7 @@ func TestProofs(t *testing.T) {
 	}
 	ofKey := func(key crypto.Signer) func(string) []string {
 		return func(m string) []string {
-			return []string{auth0grpctest.DPoPKeyOf(key).Sign(nil, f.proofClaims(m, nil))}
+			return []string{auth0grpctest.NewDPoPKeyFrom(key).Sign(nil, f.proofClaims(m, nil))}
 		}
 	}
 	good, bad := passed, byDPoP(badProof)
@@ -97,7 +97,7 @@ func TestProofs(t *testing.T) {
 		{"crit", signed(claims{"crit": []string{"exp"}}, nil), bad},
 		{"jwk missing", signed(claims{"jwk": nil}, nil), bad},
 		{"jwk with its private key", func(m string) []string {
-			key := auth0grpctest.DPoPKeyOf(private)
+			key := auth0grpctest.NewDPoPKeyFrom(private)
 			jwk := strings.TrimSuffix(string(key.JWK()), "}") + `,"d":"` + base64.RawURLEncoding.EncodeToString(scalar) + `"}`
 			return []string{key.Sign(claims{"jwk": json.RawMessage(jwk)}, f.proofClaims(m, nil))}
 		}, bad},
@@ -185,7 +185,7 @@ func TestProofAlgorithms(t *testing.T) {
 	for accepted := range keys {
 		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.Algorithms = []string{accepted} })
 		for alg, key := range keys {
-			f.key = auth0grpctest.DPoPKeyOf(key)
+			f.key = auth0grpctest.NewDPoPKeyFrom(key)
 			f.bound = f.boundToken(nil)
 			err := f.present(t, "bufconn", shapes[0], f.good(unaryCall)).err
 			if reason, _ := auth0grpc.ReasonFromError(err); (reason == "") != (alg == accepted) {

@@ -59,9 +59,9 @@ func (t *Tenant) assertedClient(form url.Values) (*client, *oauthError) {
 
 func (t *Tenant) checkAssertion(claims jwt.Claims) *oauthError {
 	now := t.now()
-	ours := slices.Contains(claims.Audience, t.issuer) || slices.Contains(claims.Audience, t.TokenURL())
+	forUs := slices.Contains(claims.Audience, t.issuer) || slices.Contains(claims.Audience, t.TokenURL())
 	switch {
-	case claims.Issuer != claims.Subject || !ours:
+	case claims.Issuer != claims.Subject || !forUs:
 		return invalidClient("The client assertion is meant for another purpose.")
 	case claims.Expiry == nil || !now.Before(claims.Expiry.Time()) || claims.Expiry.Time().After(now.Add(maxAssertionLife)):
 		return invalidClient("The client assertion is expired or lives too long.")

@@ -86,15 +86,15 @@ func (t *Tenant) authenticate(r *http.Request, form url.Values) (*client, *oauth
 	switch {
 	case c == nil || c.secret != secret || c.key != nil:
 		return nil, unauthorized()
-	case c.certificate != nil && !presented(r, c.certificate):
+	case c.certificate != nil && !hasCertificate(r, c.certificate):
 		return nil, invalidClient("The client certificate is missing or another one.")
 	}
 	return c, nil
 }
 
-// presented reports whether the request came over a connection of that client
+// hasCertificate reports whether the request came over a connection of that client
 // certificate. TLS has made sure that the client has its key.
-func presented(r *http.Request, certificate *x509.Certificate) bool {
+func hasCertificate(r *http.Request, certificate *x509.Certificate) bool {
 	return r.TLS != nil && len(r.TLS.PeerCertificates) > 0 && r.TLS.PeerCertificates[0].Equal(certificate)
 }
 

@@ -146,7 +146,7 @@ func (t *Tenant) pollDevice(code, clientID string) (*device, *oauthError) {
 	if !now.Before(d.expires) {
 		return nil, &oauthError{http.StatusForbidden, "expired_token", "The device code has expired."}
 	}
-	early := d.early(time.Now())
+	tooSoon := d.tooSoon(time.Now())
 	if d.polls == t.autoApprove && d.decision == pending {
 		d.decision = approved
 	}
@@ -156,18 +156,18 @@ func (t *Tenant) pollDevice(code, clientID string) (*device, *oauthError) {
 		return d, nil
 	case d.decision == denied:
 		return nil, &oauthError{http.StatusForbidden, "access_denied", "The user refused to authorize the device."}
-	case early:
+	case tooSoon:
 		return nil, &oauthError{http.StatusTooManyRequests, "slow_down", "You are polling faster than the specified interval."}
 	}
 	return nil, &oauthError{http.StatusForbidden, "authorization_pending", "The user has yet to authorize the device."}
 }
 
-// early counts a poll and reports whether it came too soon after the one before.
+// tooSoon counts a poll and reports whether it came too soon after the one before.
 // The pace is that of the wall clock, for a client waits by that one, whatever
 // the tenant's clock says. Half an interval is let pass: tickers are not exact.
-func (d *device) early(now time.Time) bool {
-	early := d.polls > 0 && now.Sub(d.lastPoll) < pollInterval/2
+func (d *device) tooSoon(now time.Time) bool {
+	tooSoon := d.polls > 0 && now.Sub(d.lastPoll) < pollInterval/2
 	d.polls++
 	d.lastPoll = now
-	return early
+	return tooSoon
 }

@@ -31,13 +31,13 @@ func NewDPoPKey() *DPoPKey {
 	if err != nil {
 		panic(fmt.Errorf("auth0grpctest: generate key: %w", err))
 	}
-	return DPoPKeyOf(private)
+	return NewDPoPKeyFrom(private)
 }
 
-// DPoPKeyOf returns a key for another algorithm: P-256, P-384 and P-521 sign
+// NewDPoPKeyFrom returns a key for another algorithm: P-256, P-384 and P-521 sign
 // with ES256, ES384 and ES512, RSA with RS256, Ed25519 with EdDSA. It panics on
 // any other key.
-func DPoPKeyOf(private crypto.Signer) *DPoPKey {
+func NewDPoPKeyFrom(private crypto.Signer) *DPoPKey {
 	jwk := jose.JSONWebKey{Key: private.Public()}
 	public, err := jwk.MarshalJSON()
 	if err != nil {

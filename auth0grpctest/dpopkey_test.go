@@ -39,7 +39,7 @@ func TestDPoPKeyAlgorithms(t *testing.T) {
 		jose.EdDSA: edwards,
 	} {
 		t.Run(string(alg), func(t *testing.T) {
-			proof := auth0grpctest.DPoPKeyOf(key).Proof("https://api.example.com/a.B/C", "", nil)
+			proof := auth0grpctest.NewDPoPKeyFrom(key).Proof("https://api.example.com/a.B/C", "", nil)
 			signed, err := jose.ParseSignedCompact(proof, []jose.SignatureAlgorithm{alg})
 			if err != nil {
 				t.Fatal(err)
@@ -49,7 +49,7 @@ func TestDPoPKeyAlgorithms(t *testing.T) {
 			}
 		})
 	}
-	wantPanic(t, "auth0grpctest: ", func() { auth0grpctest.DPoPKeyOf(oddSigner{}) })
+	wantPanic(t, "auth0grpctest: ", func() { auth0grpctest.NewDPoPKeyFrom(oddSigner{}) })
 }
 
 // oddSigner has a key that no algorithm takes.

@@ -116,7 +116,7 @@ func ExampleDPoPKey_Thumbprint() {
 }
 
 // A server that takes proofs of another algorithm than ES256, and no others.
-func ExampleDPoPKeyOf() {
+func ExampleNewDPoPKeyFrom() {
 	tenant, err := auth0grpctest.StartTenant()
 	if err != nil {
 		log.Fatal(err)
@@ -129,7 +129,7 @@ func ExampleDPoPKeyOf() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, key := range []*auth0grpctest.DPoPKey{auth0grpctest.DPoPKeyOf(private), auth0grpctest.NewDPoPKey()} {
+	for _, key := range []*auth0grpctest.DPoPKey{auth0grpctest.NewDPoPKeyFrom(private), auth0grpctest.NewDPoPKey()} {
 		token := tenant.BoundToken(map[string]any{"scope": "read:msg"}, key)
 		fmt.Println(call("DPoP "+token, key.Proof(exampleURL, token, nil)))
 	}

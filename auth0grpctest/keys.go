@@ -63,7 +63,7 @@ type keyRing struct {
 	mu                      sync.Mutex // guards all below
 	current, next, previous *rsaKey    // previous may be nil
 	publishES256            bool
-	held                    []*rsa.PrivateKey // all ever used, for release
+	used                    []*rsa.PrivateKey // all ever used, for release
 }
 
 func newKeyRing() (*keyRing, error) {
@@ -78,12 +78,12 @@ func newKeyRing() (*keyRing, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	r.held = []*rsa.PrivateKey{r.current.private, r.next.private}
+	r.used = []*rsa.PrivateKey{r.current.private, r.next.private}
 	return r, nil
 }
 
 func newRSAKey() (*rsaKey, error) {
-	private, err := spareKeys.take()
+	private, err := spareKeys.get()
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (r *keyRing) rotate() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.previous, r.current, r.next = r.current, r.next, fresh
-	r.held = append(r.held, fresh.private)
+	r.used = append(r.used, fresh.private)
 	return nil
 }
 
@@ -148,8 +148,8 @@ func (r *keyRing) published() jose.JSONWebKeySet {
 func (r *keyRing) release() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	spareKeys.giveBack(r.held)
-	r.held = nil
+	spareKeys.put(r.used)
+	r.used = nil
 }
 
 // spareKeys is the one package-level state. Making an RSA key costs about
@@ -166,7 +166,7 @@ type keyPool struct {
 	free []*rsa.PrivateKey
 }
 
-func (p *keyPool) take() (*rsa.PrivateKey, error) {
+func (p *keyPool) get() (*rsa.PrivateKey, error) {
 	p.mu.Lock()
 	if last := len(p.free) - 1; last >= 0 {
 		defer p.mu.Unlock()
@@ -182,7 +182,7 @@ func (p *keyPool) take() (*rsa.PrivateKey, error) {
 	return key, nil
 }
 
-func (p *keyPool) giveBack(keys []*rsa.PrivateKey) {
+func (p *keyPool) put(keys []*rsa.PrivateKey) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.free = append(p.free, keys...)

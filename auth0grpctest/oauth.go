@@ -65,7 +65,7 @@ func (t *Tenant) grant(grantType string) grantFunc {
 
 func (t *Tenant) serveToken(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	response, refusal := t.answer(w, r)
+	response, refusal := t.handleToken(w, r)
 	if refusal != nil {
 		writeJSON(w, refusal.status, refusal)
 		return
@@ -73,7 +73,7 @@ func (t *Tenant) serveToken(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, response)
 }
 
-func (t *Tenant) answer(w http.ResponseWriter, r *http.Request) (tokenResponse, *oauthError) {
+func (t *Tenant) handleToken(w http.ResponseWriter, r *http.Request) (tokenResponse, *oauthError) {
 	form, refusal := parseForm(r)
 	if refusal != nil {
 		return tokenResponse{}, refusal

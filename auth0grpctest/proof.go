@@ -68,11 +68,11 @@ func (t *Tenant) proof(w http.ResponseWriter, r *http.Request) (string, *oauthEr
 	if refusal := t.checkProof(w, claims); refusal != nil {
 		return "", refusal
 	}
-	thumb, err := key.Thumbprint(crypto.SHA256)
+	thumbprint, err := key.Thumbprint(crypto.SHA256)
 	if err != nil {
 		return "", invalidProof("The key of the DPoP proof is invalid.")
 	}
-	return encode(thumb), nil
+	return encode(thumbprint), nil
 }
 
 func (t *Tenant) checkProof(w http.ResponseWriter, claims proofClaims) *oauthError {

@@ -39,18 +39,18 @@ func (t *Tenant) Sign(header, claims map[string]any) string {
 	if claims == nil {
 		claims = map[string]any{}
 	}
-	return t.seal(key, mustJSON(merge(members, header)), mustJSON(claims))
+	return t.signCompact(key, mustJSON(merge(members, header)), mustJSON(claims))
 }
 
 // SignRaw is [Tenant.Sign] for what a Go map cannot hold, such as a name that
 // occurs twice or text that is not JSON. Both texts are used byte for byte, and
 // the header's "alg" chooses the signature by the same list.
 func (t *Tenant) SignRaw(header, payload string) string {
-	return t.seal(t.keys.signer(), []byte(header), []byte(payload))
+	return t.signCompact(t.keys.signer(), []byte(header), []byte(payload))
 }
 
-// seal returns the compact form, signed as the header's alg says.
-func (t *Tenant) seal(key *rsaKey, header, payload []byte) string {
+// signCompact returns the compact form, signed as the header's alg says.
+func (t *Tenant) signCompact(key *rsaKey, header, payload []byte) string {
 	var members map[string]any
 	_ = json.Unmarshal(header, &members) // no JSON, no alg: RS256
 	alg, _ := members["alg"].(string)

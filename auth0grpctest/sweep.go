@@ -62,7 +62,7 @@ func Sweep(tb testing.TB, srv *grpc.Server, guard *auth0grpc.Interceptor, tenant
 	if !awaitReady(ctx, s.conn) {
 		tb.Fatalf("auth0grpctest: sweep: the server does not serve")
 	}
-	probes, faults := probesOf(srv.GetServiceInfo(), guard.Methods())
+	probes, faults := tableProbes(srv.GetServiceInfo(), guard.Methods())
 	for _, fault := range faults {
 		tb.Errorf("auth0grpctest: sweep: %s", fault)
 	}
@@ -88,7 +88,7 @@ func (s *sweep) run(probes []probe) []string {
 	for range sweepWorkers {
 		workers.Go(func() {
 			for i := range next {
-				faults[i] = s.make(&probes[i])
+				faults[i] = s.probe(&probes[i])
 			}
 		})
 	}
@@ -100,9 +100,9 @@ func (s *sweep) run(probes []probe) []string {
 	return faults
 }
 
-// probesOf returns the calls to make, in the order of the methods' names, and
+// tableProbes returns the calls to make, in the order of the methods' names, and
 // the rows that no call can do justice to.
-func probesOf(services map[string]grpc.ServiceInfo, rows map[string]auth0grpc.Rule) (probes []probe, faults []string) {
+func tableProbes(services map[string]grpc.ServiceInfo, rows map[string]auth0grpc.Rule) (probes []probe, faults []string) {
 	for _, service := range slices.Sorted(maps.Keys(services)) {
 		methods := slices.SortedFunc(slices.Values(services[service].Methods), func(a, b grpc.MethodInfo) int {
 			return cmp.Compare(a.Name, b.Name)
@@ -113,7 +113,7 @@ func probesOf(services map[string]grpc.ServiceInfo, rows map[string]auth0grpc.Ru
 			if !listed {
 				row, listed = rows["/"+service+"/*"]
 			}
-			for _, p := range probesOfRow(row, listed, &faults, fullMethod) {
+			for _, p := range rowProbes(row, listed, &faults, fullMethod) {
 				p.method = fullMethod
 				p.shape = grpc.StreamDesc{ClientStreams: method.IsClientStream, ServerStreams: method.IsServerStream}
 				probes = append(probes, p)

@@ -26,8 +26,8 @@ type probe struct {
 	passes bool   // whether the call has to reach the handler
 }
 
-// probesOfRow returns the calls by which a row is judged.
-func probesOfRow(row auth0grpc.Rule, listed bool, faults *[]string, fullMethod string) []probe {
+// rowProbes returns the calls by which a row is judged.
+func rowProbes(row auth0grpc.Rule, listed bool, faults *[]string, fullMethod string) []probe {
 	if !listed {
 		return []probe{{rule: "no row"}, {rule: "no row", bearer: true}}
 	}
@@ -45,12 +45,12 @@ func probesOfRow(row auth0grpc.Rule, listed bool, faults *[]string, fullMethod s
 			probes = append(probes, probe{bearer: true, grants: g, passes: passes})
 		}
 	}
-	ways := rule.ways()
+	ways := rule.satisfyingGrants()
 	if len(ways) == 0 {
 		*faults = append(*faults, fmt.Sprintf("%s (%s): no token was found that meets the rule", fullMethod, row))
 	}
 	for _, way := range ways[:min(len(ways), maxKinds)] {
-		for _, tried := range append([]grants{way}, way.lackingOne()...) {
+		for _, tried := range append([]grants{way}, way.withoutEach()...) {
 			switch {
 			case rule.RequireDPoP || rule.RequireMTLS:
 				if !rule.ReportOnly {
@@ -67,8 +67,8 @@ func probesOfRow(row auth0grpc.Rule, listed bool, faults *[]string, fullMethod s
 	return probes
 }
 
-// make makes the call and returns what is wrong with its outcome, or "".
-func (s *sweep) make(p *probe) string {
+// probe makes the call and returns what is wrong with its outcome, or "".
+func (s *sweep) probe(p *probe) string {
 	limit := refusalLimit
 	if p.passes {
 		limit = passLimit
@@ -76,20 +76,20 @@ func (s *sweep) make(p *probe) string {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	options := []grpc.CallOption{grpc.ForceCodecV2(emptyCodec{})}
-	with := "without a token"
+	description := "without a token"
 	if p.bearer {
-		with = "with " + p.grants.String()
+		description = "with " + p.grants.String()
 		options = append(options, grpc.PerRPCCredentials(bearer(s.tenant.Token(p.grants.claims(s.claims)))))
 	}
 	err := s.call(ctx, p, options)
 	reason, refused := auth0grpc.ReasonFromError(err)
 	switch {
 	case status.Code(err) == codes.Unavailable && !refused && s.conn.GetState() != connectivity.Ready:
-		return fmt.Sprintf("%s (%s) %s: the call came to nothing: %v", p.method, p.rule, with, err)
+		return fmt.Sprintf("%s (%s) %s: the call came to nothing: %v", p.method, p.rule, description, err)
 	case refused && p.passes:
-		return fmt.Sprintf("%s (%s) %s: refused, %s; want it let through", p.method, p.rule, with, reason)
+		return fmt.Sprintf("%s (%s) %s: refused, %s; want it let through", p.method, p.rule, description, reason)
 	case !refused && !p.passes:
-		return fmt.Sprintf("%s (%s) %s: let through; want it refused", p.method, p.rule, with)
+		return fmt.Sprintf("%s (%s) %s: let through; want it refused", p.method, p.rule, description)
 	}
 	return ""
 }

@@ -53,8 +53,8 @@ func (g grants) names(claim string) []string {
 	return all
 }
 
-// lackingOne returns the grants with each left out in turn.
-func (g grants) lackingOne() []grants {
+// withoutEach returns the grants with each left out in turn.
+func (g grants) withoutEach() []grants {
 	all := make([]grants, len(g))
 	for i := range g {
 		all[i] = slices.Concat(g[:i], g[i+1:])
@@ -62,9 +62,9 @@ func (g grants) lackingOne() []grants {
 	return all
 }
 
-// and returns both grants together, and reports whether one token can have them:
-// it is of one organization and one client.
-func (g grants) and(more grants) (grants, bool) {
+// merge returns both grants together, merge reports whether one token can have them:
+// it is of one organization merge one client.
+func (g grants) merge(more grants) (grants, bool) {
 	all := slices.Clone(g)
 	for _, one := range more {
 		if slices.Contains(all, one) {
@@ -109,8 +109,8 @@ func ruleOf(rule auth0grpc.Rule) (*sweepRule, error) {
 	return r, decoder.Decode(r)
 }
 
-// ways returns the smallest grants that meet the rule, at most maxWays.
-func (r *sweepRule) ways() []grants {
+// satisfyingGrants returns the smallest grants that meet the rule, at most maxWays.
+func (r *sweepRule) satisfyingGrants() []grants {
 	var ways []grants
 	switch {
 	case r.Scopes != nil:
@@ -127,12 +127,12 @@ func (r *sweepRule) ways() []grants {
 		ways = eachName(clientClaim, r.Clients)
 	case r.AnyOf != nil:
 		for i := range r.AnyOf {
-			ways = append(ways, r.AnyOf[i].ways()...)
+			ways = append(ways, r.AnyOf[i].satisfyingGrants()...)
 		}
 	case r.AllOf != nil:
 		ways = []grants{{}}
 		for i := range r.AllOf {
-			ways = product(ways, r.AllOf[i].ways())
+			ways = product(ways, r.AllOf[i].satisfyingGrants())
 		}
 	default:
 		ways = []grants{{}}
@@ -158,7 +158,7 @@ func product(ways, others []grants) []grants {
 	var both []grants
 	for _, way := range ways {
 		for _, other := range others {
-			if together, ok := way.and(other); ok {
+			if together, ok := way.merge(other); ok {
 				both = append(both, together)
 			}
 			if len(both) == maxWays {
@@ -177,11 +177,11 @@ func (r *sweepRule) met(g grants) bool {
 	met := func(part sweepRule) bool { return part.met(g) }
 	switch {
 	case r.Scopes != nil:
-		return every(r.Scopes, has(scopeClaim))
+		return all(r.Scopes, has(scopeClaim))
 	case r.AnyScope != nil:
 		return slices.ContainsFunc(r.AnyScope, has(scopeClaim))
 	case r.Permissions != nil:
-		return every(r.Permissions, has(permissionsClaim))
+		return all(r.Permissions, has(permissionsClaim))
 	case r.AnyPermission != nil:
 		return slices.ContainsFunc(r.AnyPermission, has(permissionsClaim))
 	case r.Organizations != nil:
@@ -191,11 +191,11 @@ func (r *sweepRule) met(g grants) bool {
 	case r.AnyOf != nil:
 		return slices.ContainsFunc(r.AnyOf, met)
 	case r.AllOf != nil:
-		return every(r.AllOf, met)
+		return all(r.AllOf, met)
 	}
 	return r.Authenticated || r.Optional || r.Public
 }
 
-func every[T any](list []T, is func(T) bool) bool {
+func all[T any](list []T, is func(T) bool) bool {
 	return !slices.ContainsFunc(list, func(one T) bool { return !is(one) })
 }

@@ -52,7 +52,7 @@ func connect(tenant *auth0grpctest.Tenant, authority *auth0grpctest.CertificateA
 	dpop.DPoP, dpop.DPoPKey = true, private // without a key it makes one for itself
 	mtls.ClientID, mtls.MutualTLS, mtls.HTTPClient = "mtls", true, tenant.HTTPClientWithCertificate(certificate)
 
-	c := &clients{address: address, key: auth0grpctest.DPoPKeyOf(private), certificate: certificate.Leaf}
+	c := &clients{address: address, key: auth0grpctest.NewDPoPKeyFrom(private), certificate: certificate.Leaf}
 	for _, one := range []struct {
 		conn        **grpc.ClientConn
 		config      *auth0grpcclient.Config
