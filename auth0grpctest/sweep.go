@@ -3,8 +3,10 @@ package auth0grpctest
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,11 +28,12 @@ const (
 )
 
 // Sweep calls every method that is registered with srv, in its own shape, unary
-// or streaming: without a token, with each kind of token that its row in the
-// table of guard asks for, and with tokens that lack one of the scopes,
-// permissions, organizations and clients in turn. It fails the test with a line
-// for each call whose outcome is not that of the row, such as of a method that an
-// interceptor was not installed for:
+// or streaming. It calls without a token, with each kind of token that meets the
+// method's row in the table of guard, and with tokens that lack one scope, permission,
+// organization or client in turn. It also calls with tokens that have all scopes and
+// permissions of the other rows, which do not meet the row. Sweep fails the test with a
+// line for each call whose outcome differs from the row, as for a method without an
+// interceptor. With -v it logs which calls each method let through and refused.
 //
 //	func TestGate(t *testing.T) {
 //		tenant := auth0grpctest.NewTenant(t)
@@ -66,11 +69,53 @@ func Sweep(tb testing.TB, srv *grpc.Server, guard *auth0grpc.Interceptor, tenant
 	for _, fault := range faults {
 		tb.Errorf("auth0grpctest: sweep: %s", fault)
 	}
-	for _, fault := range s.run(probes) {
+	results := s.run(probes)
+	for _, fault := range results {
 		if fault != "" {
 			tb.Errorf("auth0grpctest: sweep: %s", fault)
 		}
 	}
+	for _, line := range summary(probes, results) {
+		tb.Logf("auth0grpctest: sweep: %s", line)
+	}
+}
+
+// summary returns a line for each method with the calls whose outcome is that of the
+// row, and a last line with the numbers.
+func summary(probes []probe, results []string) []string {
+	var lines []string
+	good, methods := 0, 0
+	for start := 0; start < len(probes); {
+		end := start
+		var passed, refused []string
+		for ; end < len(probes) && probes[end].method == probes[start].method; end++ {
+			switch p := &probes[end]; {
+			case results[end] != "":
+			case p.passes:
+				passed = append(passed, p.token())
+			default:
+				refused = append(refused, p.token())
+			}
+		}
+		good += len(passed) + len(refused)
+		methods++
+		lines = append(lines, fmt.Sprintf("%s (%s): let through %s; refused %s",
+			probes[start].method, probes[start].rule, calls(passed), calls(refused)))
+		start = end
+	}
+	return append(lines, fmt.Sprintf("%d of %d calls to %d methods went as the table says", good, len(probes), methods))
+}
+
+// calls lists tokens, and only counts those after the fifth.
+func calls(tokens []string) string {
+	const most = 5
+	switch {
+	case len(tokens) == 0:
+		return "none"
+	case len(tokens) > most:
+		return fmt.Sprintf("%s | and %d more", strings.Join(tokens[:most], " | "), len(tokens)-most)
+	}
+	return strings.Join(tokens, " | ")
 }
 
 // A sweep makes calls over one connection.
@@ -103,6 +148,7 @@ func (s *sweep) run(probes []probe) []string {
 // tableProbes returns the calls to make, in the order of the methods' names, and
 // the rows that no call can do justice to.
 func tableProbes(services map[string]grpc.ServiceInfo, rows map[string]auth0grpc.Rule) (probes []probe, faults []string) {
+	every := tableGrants(rows)
 	for _, service := range slices.Sorted(maps.Keys(services)) {
 		methods := slices.SortedFunc(slices.Values(services[service].Methods), func(a, b grpc.MethodInfo) int {
 			return cmp.Compare(a.Name, b.Name)
@@ -113,7 +159,7 @@ func tableProbes(services map[string]grpc.ServiceInfo, rows map[string]auth0grpc
 			if !listed {
 				row, listed = rows["/"+service+"/*"]
 			}
-			for _, p := range rowProbes(row, listed, &faults, fullMethod) {
+			for _, p := range rowProbes(row, listed, every, &faults, fullMethod) {
 				p.method = fullMethod
 				p.shape = grpc.StreamDesc{ClientStreams: method.IsClientStream, ServerStreams: method.IsServerStream}
 				probes = append(probes, p)

@@ -19,7 +19,11 @@ import (
 // A sweepRecorder is a test that keeps what is reported to it.
 type sweepRecorder struct {
 	testing.TB
-	errors []string
+	errors, logs []string
+}
+
+func (r *sweepRecorder) Logf(format string, args ...any) {
+	r.logs = append(r.logs, fmt.Sprintf(format, args...))
 }
 
 func (r *sweepRecorder) Errorf(format string, args ...any) {
@@ -271,4 +275,112 @@ func randomRule(random *rand.Rand, depth int) auth0grpc.Rule {
 		return auth0grpc.AllOf(part(), part())
 	}
 	return auth0grpc.AnyOf(part(), part(), part())
+}
+
+// A row that another row's scope loosens differs for tokens of that scope alone.
+func TestSweepReportsRowsLoosenedByOtherRows(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	const method = service + "UnaryCall"
+	write := auth0grpc.Scopes("write")
+	table := func(rule auth0grpc.Rule) map[string]auth0grpc.Rule {
+		return map[string]auth0grpc.Rule{
+			method:                          rule,
+			service + "StreamingOutputCall": auth0grpc.AnyPermission("q", "r"),
+			service + "*":                   auth0grpc.AllOf(auth0grpc.Scopes("read"), auth0grpc.AnyOf(auth0grpc.Organizations("org_1", "org_2"), auth0grpc.Clients("c"))),
+			auth0grpc.HealthService:         auth0grpc.Public(),
+		}
+	}
+	both := auth0grpc.AllOf(write, auth0grpc.Permissions("p"))
+	two := auth0grpc.AnyOf(auth0grpc.Scopes("a", "b"), auth0grpc.Scopes("c", "d"))
+	for _, test := range []struct {
+		name           string
+		stated, served auth0grpc.Rule
+		token          string // that is let through
+	}{
+		{"scope", write, auth0grpc.AnyScope("write", "read"), "scope read"},
+		{"permission", write, auth0grpc.AnyOf(write, auth0grpc.Permissions("q")), "permissions q"},
+		{"its own scope as permission", write, auth0grpc.AnyOf(write, auth0grpc.Permissions("write")), "permissions write"},
+		{"another's scope as permission", write, auth0grpc.AnyOf(write, auth0grpc.Permissions("read")), "permissions read"},
+		{"organization", write, auth0grpc.AnyOf(write, auth0grpc.Organizations("org_2")), "org_id org_2"},
+		{"client", write, auth0grpc.AnyOf(write, auth0grpc.Clients("c")), "azp c"},
+		{"two of other rows", write, auth0grpc.AnyOf(write, auth0grpc.AllOf(auth0grpc.Scopes("read"), auth0grpc.Permissions("q"))), "with a token of 9 grants that only other rows name"},
+		{"one of a conjunction", both, auth0grpc.AllOf(write, auth0grpc.AnyPermission("p", "r")), "scope write, permissions r"},
+		{"across alternatives", two, auth0grpc.AnyOf(auth0grpc.Scopes("a", "b"), auth0grpc.Scopes("c", "d"), auth0grpc.Scopes("a", "c")), "scope a, scope c"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			guard := newSweepGuard(t, sweepConfig(tenant, table(test.stated)))
+			record := &sweepRecorder{TB: t}
+			auth0grpctest.Sweep(record, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, guard.ServerOptions()...), guard, tenant, nil)
+			if len(record.errors) > 0 {
+				t.Errorf("the stated table: %q", record.errors)
+			}
+
+			other := newSweepGuard(t, sweepConfig(tenant, table(test.served)))
+			record = &sweepRecorder{TB: t}
+			auth0grpctest.Sweep(record, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, other.ServerOptions()...), guard, tenant, nil)
+			if got := record.methods(); !slices.Equal(got, []string{method}) {
+				t.Errorf("reported %v, want %s", got, method)
+			}
+			if text := strings.Join(record.errors, "\n"); !strings.Contains(text, test.token+": let through; want it refused") {
+				t.Errorf("no report of the token %q in\n%s", test.token, text)
+			}
+		})
+	}
+}
+
+// Many grants are spread over tokens that a server still reads.
+func TestSweepOfALargeTable(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	table := func(rule auth0grpc.Rule) map[string]auth0grpc.Rule {
+		methods := map[string]auth0grpc.Rule{service + "*": auth0grpc.Authenticated(), auth0grpc.HealthService: auth0grpc.Public(), service + "UnaryCall": rule}
+		for i := range 300 {
+			methods[fmt.Sprintf("/large.Service/Method%d", i)] = auth0grpc.Scopes(fmt.Sprintf("scope-of-a-name-of-usual-length:%d", i))
+		}
+		return methods
+	}
+	guard := newSweepGuard(t, sweepConfig(tenant, table(auth0grpc.Scopes("write"))))
+	auth0grpctest.Sweep(t, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, guard.ServerOptions()...), guard, tenant, nil)
+	other := newSweepGuard(t, sweepConfig(tenant, table(auth0grpc.AnyScope("write", "scope-of-a-name-of-usual-length:287"))))
+	record := &sweepRecorder{TB: t}
+	auth0grpctest.Sweep(record, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, other.ServerOptions()...), guard, tenant, nil)
+	if text := strings.Join(record.errors, "\n"); !strings.Contains(text, "with a token of scope scope-of-a-name-of-usual-length:287: let through") {
+		t.Errorf("reports:\n%s", text)
+	}
+}
+
+// A method without a row is refused to a token of all grants as well.
+func TestSweepReportsMethodsWithoutRow(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	guard := newSweepGuard(t, sweepConfig(tenant, map[string]auth0grpc.Rule{auth0grpc.HealthService: auth0grpc.Scopes("watch:health")}))
+	other := newSweepGuard(t, sweepConfig(tenant, map[string]auth0grpc.Rule{
+		auth0grpc.HealthService: auth0grpc.Scopes("watch:health"), service + "UnaryCall": auth0grpc.Scopes("watch:health"),
+	}))
+	record := &sweepRecorder{TB: t}
+	auth0grpctest.Sweep(record, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, other.ServerOptions()...), guard, tenant, nil)
+	want := []string{"auth0grpctest: sweep: " + service + "UnaryCall (no row) with a token of scope watch:health: let through; want it refused"}
+	if !slices.Equal(record.errors, want) {
+		t.Errorf("reports %q, want %q", record.errors, want)
+	}
+}
+
+// Sweep logs its calls, for "go test -v".
+func TestSweepLogs(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	guard := newSweepGuard(t, sweepConfig(tenant, map[string]auth0grpc.Rule{
+		auth0grpc.HealthService: auth0grpc.Public(), service + "*": auth0grpc.Authenticated(), service + "UnaryCall": auth0grpc.AnyScope("read", "admin"),
+	}))
+	record := &sweepRecorder{TB: t}
+	auth0grpctest.Sweep(record, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, guard.ServerOptions()...), guard, tenant, nil)
+	for _, want := range []string{
+		"auth0grpctest: sweep: " + service + "UnaryCall (read OR admin): let through with a token of scope read | with a token of scope admin; " +
+			"refused without a token | with a token without any grant | with a token of 2 grants that only other rows name",
+		"auth0grpctest: sweep: /grpc.health.v1.Health/Check (public): let through without a token | with a token without any grant; refused none",
+	} {
+		if !slices.Contains(record.logs, want) {
+			t.Errorf("no log %q in\n%s", want, strings.Join(record.logs, "\n"))
+		}
+	}
+	if last := record.logs[len(record.logs)-1]; !strings.HasSuffix(last, " methods went as the table says") {
+		t.Errorf("last log %q", last)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -23,13 +24,32 @@ type probe struct {
 	rule   string // for people
 	bearer bool   // whether a token is sent
 	grants grants // of the token
+	others grants // more grants of the token, which only other rows name
 	passes bool   // whether the call has to reach the handler
 }
 
-// rowProbes returns the calls by which a row is judged.
-func rowProbes(row auth0grpc.Rule, listed bool, faults *[]string, fullMethod string) []probe {
+// token describes the token of the call.
+func (p *probe) token() string {
+	switch {
+	case !p.bearer:
+		return "without a token"
+	case len(p.grants) == 0 && len(p.others) > 0:
+		return fmt.Sprintf("with a token of %d grants that only other rows name", len(p.others))
+	case len(p.others) > 0:
+		return fmt.Sprintf("with %s, and %d grants that only other rows name", p.grants, len(p.others))
+	}
+	return "with " + p.grants.String()
+}
+
+// rowProbes returns the calls that test a row. every holds the grants that any row of
+// the table names.
+func rowProbes(row auth0grpc.Rule, listed bool, every grants, faults *[]string, fullMethod string) []probe {
 	if !listed {
-		return []probe{{rule: "no row"}, {rule: "no row", bearer: true}}
+		probes := []probe{{rule: "no row"}, {rule: "no row", bearer: true}}
+		for _, others := range every.tokens() {
+			probes = append(probes, probe{rule: "no row", bearer: true, others: others})
+		}
+		return probes
 	}
 	rule, err := ruleOf(row)
 	if err != nil {
@@ -61,14 +81,83 @@ func rowProbes(row auth0grpc.Rule, listed bool, faults *[]string, fullMethod str
 			}
 		}
 	}
+	if !lenient && !rule.RequireDPoP && !rule.RequireMTLS {
+		probes = append(probes, rule.otherProbes(ways, every)...)
+	}
 	for i := range probes {
 		probes[i].rule = row.String()
 	}
 	return probes
 }
 
-// probe makes the call and returns what is wrong with its outcome, or "".
+// otherProbes returns calls that do not meet the rule, with tokens of all grants that
+// other rows name. They find a row that was loosened by the scope of another.
+func (r *sweepRule) otherProbes(ways []grants, every grants) []probe {
+	others := slices.DeleteFunc(slices.Clone(every), func(g grant) bool { return slices.Contains(r.grants(), g) })
+	var probes []probe
+	seen := map[string]bool{}
+	for _, way := range ways[:min(len(ways), maxKinds)] {
+		for _, base := range way.withoutEach() {
+			base = r.fill(base).sorted()
+			if len(seen) == maxKinds {
+				return probes
+			}
+			if text := base.String(); r.met(base) || seen[text] {
+				continue
+			}
+			seen[base.String()] = true
+			if len(others) == 0 {
+				probes = append(probes, probe{bearer: true, grants: base})
+			}
+			for _, part := range others.tokens() {
+				probes = append(probes, probe{bearer: true, grants: base, others: part})
+			}
+		}
+	}
+	return probes
+}
+
+// fill adds each grant that the rule names, unless the token would then meet the rule.
+func (r *sweepRule) fill(base grants) grants {
+	for _, g := range r.grants() {
+		if more, ok := base.merge(grants{g}); ok && !r.met(more) {
+			base = more
+		}
+	}
+	return base
+}
+
+// probe makes the call and describes how its outcome differs from the row, or returns "".
 func (s *sweep) probe(p *probe) string {
+	err := s.call(p)
+	reason, refused := auth0grpc.ReasonFromError(err)
+	switch {
+	case status.Code(err) == codes.Unavailable && !refused && s.conn.GetState() != connectivity.Ready:
+		return fmt.Sprintf("%s (%s) %s: the call came to nothing: %v", p.method, p.rule, p.token(), err)
+	case refused && p.passes:
+		return fmt.Sprintf("%s (%s) %s: refused, %s; want it let through", p.method, p.rule, p.token(), reason)
+	case !refused && !p.passes:
+		return fmt.Sprintf("%s (%s) %s: let through; want it refused", p.method, p.rule, s.narrow(p).token())
+	}
+	return ""
+}
+
+// narrow returns the call with none or one of the grants of other rows, if that
+// suffices to be let through, and else the call itself.
+func (s *sweep) narrow(p *probe) *probe {
+	for _, other := range slices.Concat([]grants{nil}, p.others.each()) {
+		one := *p
+		one.grants, one.others = slices.Concat(p.grants, other), nil
+		if _, refused := auth0grpc.ReasonFromError(s.call(&one)); !refused {
+			return &one
+		}
+	}
+	return p
+}
+
+// call makes the call of a probe in its own shape. It sends one empty message and
+// returns the error of the answer; nil for a message or the end of the stream.
+func (s *sweep) call(p *probe) error {
 	limit := refusalLimit
 	if p.passes {
 		limit = passLimit
@@ -76,32 +165,15 @@ func (s *sweep) probe(p *probe) string {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	options := []grpc.CallOption{grpc.ForceCodecV2(emptyCodec{})}
-	description := "without a token"
 	if p.bearer {
-		description = "with " + p.grants.String()
-		options = append(options, grpc.PerRPCCredentials(bearer(s.tenant.Token(p.grants.claims(s.claims)))))
+		claims := slices.Concat(p.grants, p.others).claims(s.claims)
+		options = append(options, grpc.PerRPCCredentials(bearer(s.tenant.Token(claims))))
 	}
-	err := s.call(ctx, p, options)
-	reason, refused := auth0grpc.ReasonFromError(err)
-	switch {
-	case status.Code(err) == codes.Unavailable && !refused && s.conn.GetState() != connectivity.Ready:
-		return fmt.Sprintf("%s (%s) %s: the call came to nothing: %v", p.method, p.rule, description, err)
-	case refused && p.passes:
-		return fmt.Sprintf("%s (%s) %s: refused, %s; want it let through", p.method, p.rule, description, reason)
-	case !refused && !p.passes:
-		return fmt.Sprintf("%s (%s) %s: let through; want it refused", p.method, p.rule, description)
-	}
-	return ""
-}
-
-// call sends one empty message and returns the error that comes in answer; nil
-// for a message or the end of the stream.
-func (s *sweep) call(ctx context.Context, p *probe, options []grpc.CallOption) error {
 	stream, err := s.conn.NewStream(ctx, &p.shape, p.method, options...)
 	if err != nil {
 		return err
 	}
-	// An error here means that the call is over; RecvMsg tells why.
+	// An error here means that the call has ended; RecvMsg returns the reason.
 	_ = stream.SendMsg(nil)
 	_ = stream.CloseSend()
 	if err := stream.RecvMsg(nil); err != io.EOF {

@@ -2,6 +2,7 @@ package auth0grpctest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -51,6 +52,15 @@ func (g grants) names(claim string) []string {
 		}
 	}
 	return all
+}
+
+// each returns tokens of one grant each.
+func (g grants) each() []grants {
+	tokens := make([]grants, len(g))
+	for i := range g {
+		tokens[i] = g[i : i+1]
+	}
+	return tokens
 }
 
 // withoutEach returns the grants with each left out in turn.
@@ -138,6 +148,74 @@ func (r *sweepRule) satisfyingGrants() []grants {
 		ways = []grants{{}}
 	}
 	return ways[:min(len(ways), maxWays)]
+}
+
+// grants returns each grant that the rule names, sorted.
+func (r *sweepRule) grants() grants {
+	found := slices.Concat(
+		allNames(scopeClaim, r.Scopes), allNames(scopeClaim, r.AnyScope),
+		allNames(permissionsClaim, r.Permissions), allNames(permissionsClaim, r.AnyPermission),
+		allNames(organizationClaim, r.Organizations), allNames(clientClaim, r.Clients))
+	for _, rules := range [][]sweepRule{r.AllOf, r.AnyOf} {
+		for i := range rules {
+			found = append(found, rules[i].grants()...)
+		}
+	}
+	return found.sorted()
+}
+
+// tableGrants returns each grant that a row names, and each scope as a permission and
+// each permission as a scope: a rule may take one for the other.
+func tableGrants(rows map[string]auth0grpc.Rule) grants {
+	var found grants
+	for _, row := range rows {
+		rule, err := ruleOf(row)
+		if err != nil {
+			continue // reported with its method
+		}
+		for _, g := range rule.grants() {
+			switch g.claim {
+			case scopeClaim, permissionsClaim:
+				found = append(found, grant{scopeClaim, g.name}, grant{permissionsClaim, g.name})
+			default:
+				found = append(found, g)
+			}
+		}
+	}
+	return found.sorted()
+}
+
+// sorted returns the grants in order, each once.
+func (g grants) sorted() grants {
+	slices.SortFunc(g, func(a, b grant) int { return cmp.Or(cmp.Compare(a.claim, b.claim), cmp.Compare(a.name, b.name)) })
+	return slices.Compact(g)
+}
+
+// tokens divides grants into those of single tokens. A token has one organization, one
+// client and at most maxNames bytes of names: servers refuse large tokens unread.
+func (g grants) tokens() []grants {
+	const maxNames = 4 << 10
+	var parts []grants
+	sizes := map[int]int{}
+	for _, next := range g {
+		fits := func(i int) bool {
+			_, ok := parts[i].merge(grants{next})
+			return ok && sizes[i]+len(next.name) <= maxNames
+		}
+		i := 0
+		for i < len(parts) && !fits(i) {
+			i++
+		}
+		if i == maxKinds {
+			continue
+		}
+		if i == len(parts) {
+			parts = append(parts, nil)
+		}
+		parts[i] = append(parts[i], next)
+		sizes[i] += len(next.name)
+	}
+	return parts
 }
 
 func allNames(claim string, names []string) grants {
