@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"math/big"
 	"net"
@@ -39,6 +40,14 @@ func (a *CertificateAuthority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.certificate)
 	return pool
+}
+
+// PEM returns the authority's certificate in PEM, for clients and servers in other
+// processes.
+func (a *CertificateAuthority) PEM() []byte { return encodeCertificate(a.certificate) }
+
+func encodeCertificate(certificate *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
 }
 
 // Client returns a new client certificate with its key. Its Leaf is set.

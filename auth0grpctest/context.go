@@ -22,7 +22,7 @@ const contextIssuer = "https://tenant.example/"
 // ContextWithToken panics if the claims have no JSON form or do not make a
 // token.
 func ContextWithToken(ctx context.Context, claims map[string]any) context.Context {
-	payload := mustJSON(merge(accessClaims(contextIssuer, time.Now()), claims))
+	payload := mustJSON(merge(accessClaims(contextIssuer, time.Now(), defaultTokenLifetime), claims))
 	ctx, err := testhook.ContextWithClaims(ctx, payload)
 	if err != nil {
 		panic(fmt.Errorf("auth0grpctest: ContextWithToken: %w", err))

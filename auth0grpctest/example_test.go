@@ -6,7 +6,11 @@ import (
 	"log"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
@@ -202,4 +206,31 @@ func ExampleSweep() {
 		t.Error(err)
 	}
 	auth0grpctest.Sweep(t, server, guard, tenant, nil)
+}
+
+// A tenant for other processes: its port is in their configuration, and they trust
+// its certificate by a file, as SSL_CERT_FILE names it.
+func ExampleStartTenantOnPort() {
+	tenant, err := auth0grpctest.StartTenantOnPort(0) // 0 chooses a free port
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer tenant.Close()
+	tenant.SetTokenLifetime(10 * time.Minute)
+
+	directory, err := os.MkdirTemp("", "tenant")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(directory)
+	file := filepath.Join(directory, "tenant.pem")
+	if err := os.WriteFile(file, tenant.CertificatePEM(), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	authority := auth0grpctest.NewCertificateAuthority() // of client certificates
+	if err := os.WriteFile(filepath.Join(directory, "clients.pem"), authority.PEM(), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(strings.HasPrefix(string(tenant.CertificatePEM()), "-----BEGIN CERTIFICATE-----"))
+	// Output: true
 }

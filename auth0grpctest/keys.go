@@ -5,6 +5,8 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha1" // for x5t, which names a certificate and protects nothing
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"sync"
@@ -46,8 +48,9 @@ func (t *Tenant) PublishES256() {
 
 // A rsaKey is a signing key with its name in the key set.
 type rsaKey struct {
-	id      string
-	private *rsa.PrivateKey
+	id          string
+	private     *rsa.PrivateKey
+	certificate *x509.Certificate // self-signed
 }
 
 // An ecKey is the tenant's key for ES256. It takes no part in rotation.
@@ -87,7 +90,25 @@ func newRSAKey() (*rsaKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &rsaKey{id: newKeyID(), private: private}, nil
+	certificate, err := newKeyCertificate(private)
+	if err != nil {
+		return nil, err
+	}
+	return &rsaKey{id: newKeyID(), private: private, certificate: certificate}, nil
+}
+
+// newKeyCertificate returns a certificate like those that Auth0 publishes with its
+// keys: self-signed, for the name of the tenant, for about 14 years. Nothing checks it.
+func newKeyCertificate(key *rsa.PrivateKey) (*x509.Certificate, error) {
+	template := certificateTemplate("auth0grpctest.invalid")
+	template.NotAfter = template.NotBefore.AddDate(14, 0, 0)
+	template.IsCA, template.BasicConstraintsValid = true, true
+	template.KeyUsage = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment | x509.KeyUsageCertSign
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("auth0grpctest: certificate: %w", err)
+	}
+	return x509.ParseCertificate(der)
 }
 
 // newKeyID returns 21 random characters, like the ids of Auth0's newer keys.
@@ -122,16 +143,18 @@ func (r *keyRing) es256Published() bool {
 	return r.publishES256
 }
 
-// published returns the key set. It leaves out x5c and x5t, which Auth0 sends
-// and verifiers do not need: there is no certificate to be consistent with.
+// published returns the key set. Each RSA key has x5c and x5t, as in Auth0: one
+// self-signed certificate, and its SHA-1 thumbprint.
 func (r *keyRing) published() jose.JSONWebKeySet {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var set jose.JSONWebKeySet
 	for _, key := range []*rsaKey{r.current, r.next, r.previous} {
 		if key != nil {
+			thumbprint := sha1.Sum(key.certificate.Raw) // RFC 7517, section 4.8
 			set.Keys = append(set.Keys, jose.JSONWebKey{
 				Key: key.private.Public(), KeyID: key.id, Algorithm: "RS256", Use: "sig",
+				Certificates: []*x509.Certificate{key.certificate}, CertificateThumbprintSHA1: thumbprint[:],
 			})
 		}
 	}

@@ -1,6 +1,10 @@
 package auth0grpctest_test
 
 import (
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"regexp"
 	"testing"
@@ -11,14 +15,14 @@ import (
 )
 
 // publishedKeys returns the members of the key set.
-func publishedKeys(tb testing.TB, tenant *auth0grpctest.Tenant) []map[string]string {
+func publishedKeys(tb testing.TB, tenant *auth0grpctest.Tenant) []map[string]any {
 	tb.Helper()
 	_, header, body := get(tb, tenant, ".well-known/jwks.json")
 	if got := header.Get("Cache-Control"); got != "public, max-age=15, stale-while-revalidate=15, stale-if-error=86400" {
 		tb.Errorf("Cache-Control %q is not Auth0's", got)
 	}
 	var set struct {
-		Keys []map[string]string `json:"keys"`
+		Keys []map[string]any `json:"keys"`
 	}
 	if err := json.Unmarshal([]byte(body), &set); err != nil {
 		tb.Fatalf("key set: %v", err)
@@ -30,7 +34,7 @@ func keyIDs(tb testing.TB, tenant *auth0grpctest.Tenant) []string {
 	tb.Helper()
 	var ids []string
 	for _, key := range publishedKeys(tb, tenant) {
-		ids = append(ids, key["kid"])
+		ids = append(ids, key["kid"].(string))
 	}
 	return ids
 }
@@ -42,18 +46,47 @@ func TestKeySetHasAuth0Members(t *testing.T) {
 		t.Fatalf("%d keys, want the current and the next", len(keys))
 	}
 	for _, key := range keys {
-		if !regexp.MustCompile(`^[A-Za-z0-9_-]{21}$`).MatchString(key["kid"]) {
+		if !regexp.MustCompile(`^[A-Za-z0-9_-]{21}$`).MatchString(key["kid"].(string)) {
 			t.Errorf("kid %q, want 21 characters", key["kid"])
 		}
-		if len(key["n"]) != 342 { // 2048 bits in base64url
-			t.Errorf("n has %d characters, want 342", len(key["n"]))
+		if n := key["n"].(string); len(n) != 342 { // 2048 bits in base64url
+			t.Errorf("n has %d characters, want 342", len(n))
 		}
+		checkCertificate(t, key)
+		delete(key, "x5c")
+		delete(key, "x5t")
 		delete(key, "kid")
 		delete(key, "n")
-		want := map[string]string{"kty": "RSA", "use": "sig", "alg": "RS256", "e": "AQAB"}
+		want := map[string]any{"kty": "RSA", "use": "sig", "alg": "RS256", "e": "AQAB"}
 		if diff := cmp.Diff(want, key); diff != "" {
 			t.Errorf("members (-want +got):\n%s", diff)
 		}
+	}
+}
+
+// checkCertificate compares x5c and x5t with the key, as strict readers do.
+func checkCertificate(t *testing.T, key map[string]any) {
+	t.Helper()
+	chain := key["x5c"].([]any)
+	if len(chain) != 1 {
+		t.Fatalf("x5c has %d certificates, want 1", len(chain))
+	}
+	der, err := base64.StdEncoding.DecodeString(chain[0].(string))
+	if err != nil {
+		t.Fatalf("x5c is not base64: %v", err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := base64.RawURLEncoding.EncodeToString(certificate.PublicKey.(*rsa.PublicKey).N.Bytes()); got != key["n"] {
+		t.Error("the certificate is of another key")
+	}
+	if err := certificate.CheckSignatureFrom(certificate); err != nil {
+		t.Errorf("not self-signed: %v", err)
+	}
+	if hash := sha1.Sum(der); base64.RawURLEncoding.EncodeToString(hash[:]) != key["x5t"] {
+		t.Errorf("x5t %v is not of the certificate", key["x5t"])
 	}
 }
 
@@ -123,10 +156,10 @@ func TestTenantsShareNoKey(t *testing.T) {
 		tenant := auth0grpctest.NewTenant(t)
 		tenant.RotateKeys()
 		for _, key := range publishedKeys(t, tenant) {
-			if seen[key["n"]] {
+			if seen[key["n"].(string)] {
 				t.Error("two open tenants have a key in common")
 			}
-			seen[key["n"]] = true
+			seen[key["n"].(string)] = true
 		}
 	}
 }

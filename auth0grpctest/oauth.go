@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
@@ -126,9 +127,8 @@ func parseForm(r *http.Request) (url.Values, *oauthError) {
 }
 
 // grantClientCredentials issues a token to the client itself. A scope parameter
-// narrows what the client was granted; Auth0 does not document what it does
-// with one, and this is what RFC 6749, section 3.3, allows. An organization is
-// believed: there is no list of them.
+// narrows the granted scopes; a scope that was not granted fails the request, as in
+// Auth0. Each organization is accepted: the tenant has no list of them.
 func (t *Tenant) grantClientCredentials(r tokenRequest) (tokenResponse, *oauthError) {
 	if r.client.public() {
 		return tokenResponse{}, grantRefused(clientCredentialsGrant)
@@ -139,6 +139,11 @@ func (t *Tenant) grantClientCredentials(r tokenRequest) (tokenResponse, *oauthEr
 		return tokenResponse{}, refusal
 	}
 	if requested := r.form.Get("scope"); requested != "" {
+		if missing := without(strings.Fields(requested), granted); len(missing) > 0 {
+			return tokenResponse{}, &oauthError{
+				http.StatusForbidden, "access_denied", "Client has not been granted scopes: " + strings.Join(missing, ", "),
+			}
+		}
 		granted = intersect(strings.Fields(requested), granted)
 	}
 	claims := map[string]any{
@@ -181,9 +186,14 @@ func (t *Tenant) respond(r tokenRequest, claims map[string]any, scopes []string)
 	return tokenResponse{
 		AccessToken: t.Token(claims),
 		Scope:       scope,
-		ExpiresIn:   int(tokenLifetime.Seconds()),
+		ExpiresIn:   int(t.tokenLifetime() / time.Second),
 		TokenType:   tokenType,
 	}
+}
+
+// without returns the requested scopes that are not granted.
+func without(requested, granted []string) []string {
+	return slices.DeleteFunc(slices.Clone(requested), func(scope string) bool { return slices.Contains(granted, scope) })
 }
 
 // intersect returns the requested scopes that are granted, once each.

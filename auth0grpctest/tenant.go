@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,6 +43,7 @@ type Tenant struct {
 
 	mu          sync.Mutex // guards all below
 	clock       func() time.Time
+	lifetime    time.Duration // of access tokens
 	clients     map[string]*client
 	devices     map[string]*device // by device code
 	autoApprove int
@@ -65,23 +67,29 @@ func NewTenant(tb testing.TB) *Tenant {
 // StartTenant starts a tenant for a program that is not a test. The caller must
 // call [Tenant.Close]. The error is that of listening on 127.0.0.1 or of
 // generating keys.
-func StartTenant() (*Tenant, error) {
-	keys, err := newKeyRing()
+func StartTenant() (*Tenant, error) { return StartTenantOnPort(0) }
+
+// StartTenantOnPort is [StartTenant] with a chosen port of 127.0.0.1, for programs
+// whose configuration names the issuer before the tenant starts. 0 chooses a free
+// port. The error is that the port is in use, or as for StartTenant.
+func StartTenantOnPort(port int) (*Tenant, error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
-		return nil, err
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		keys.release()
 		return nil, fmt.Errorf("auth0grpctest: listen: %w", err)
 	}
+	keys, err := newKeyRing()
+	if err != nil {
+		_ = listener.Close()
+		return nil, err
+	}
 	t := &Tenant{
-		issuer:  "https://" + listener.Addr().String() + "/",
-		keys:    keys,
-		clock:   time.Now,
-		clients: make(map[string]*client),
-		devices: make(map[string]*device),
-		seen:    make(map[string]bool),
+		issuer:   "https://" + listener.Addr().String() + "/",
+		keys:     keys,
+		clock:    time.Now,
+		lifetime: defaultTokenLifetime,
+		clients:  make(map[string]*client),
+		devices:  make(map[string]*device),
+		seen:     make(map[string]bool),
 	}
 	t.handler = t.newRoutes()
 	t.server = &httptest.Server{
@@ -121,6 +129,11 @@ func (t *Tenant) TokenURL() string { return t.endpoint(tokenPath) }
 // HTTPClient returns a client that trusts the tenant's certificate, which no
 // other client does. It is the same client on every call and has no timeout.
 func (t *Tenant) HTTPClient() *http.Client { return t.server.Client() }
+
+// CertificatePEM returns the certificate of the tenant's https server in PEM, for
+// clients in other processes: as a file for SSL_CERT_FILE, or for the -ca of a command.
+// It is self-signed and holds for 127.0.0.1.
+func (t *Tenant) CertificatePEM() []byte { return encodeCertificate(t.server.Certificate()) }
 
 // SetDown starts (true) or ends (false) an outage. During an outage every
 // endpoint answers 503. Connections are still accepted, tokens still signed.

@@ -2,10 +2,14 @@ package auth0grpctest_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -268,5 +272,84 @@ func request(tenant *auth0grpctest.Tenant, path, form string) {
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if response, err := tenant.HTTPClient().Do(request); err == nil {
 		response.Body.Close()
+	}
+}
+
+func TestStartTenantOnPort(t *testing.T) {
+	t.Parallel()
+	first, err := auth0grpctest.StartTenantOnPort(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(strings.Trim(strings.TrimPrefix(first.Issuer(), "https://127.0.0.1:"), "/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := auth0grpctest.StartTenantOnPort(port); err == nil {
+		t.Errorf("port %d was taken twice", port)
+	}
+	first.Close()
+	second, err := auth0grpctest.StartTenantOnPort(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if second.Issuer() != first.Issuer() {
+		t.Errorf("issuer %s, want %s", second.Issuer(), first.Issuer())
+	}
+	if _, err := auth0grpctest.StartTenantOnPort(-1); err == nil {
+		t.Error("port -1 was accepted")
+	}
+}
+
+func TestTokenLifetime(t *testing.T) {
+	t.Parallel()
+	tenant := newTenantWithClients(t)
+	lifetime := func(token string) float64 {
+		_, claims := decode(t, token)
+		return claims["exp"].(float64) - claims["iat"].(float64)
+	}
+	for _, test := range []struct {
+		set  time.Duration
+		want float64
+	}{{time.Minute, 60}, {1500 * time.Millisecond, 1}, {0, 86400}} {
+		tenant.SetTokenLifetime(test.set)
+		_, answer := post(t, tenant, "oauth/token", formType, form("grant_type", "client_credentials", "client_id", "service",
+			"client_secret", "s3cret&", "audience", auth0grpctest.Audience))
+		got := []float64{lifetime(tenant.Token(nil)), lifetime(tenant.RFC9068Token(nil)), lifetime(answer["access_token"].(string)), answer["expires_in"].(float64)}
+		if want := []float64{test.want, test.want, test.want, test.want}; !slices.Equal(got, want) {
+			t.Errorf("%v: lifetimes %v, want %v", test.set, got, test.want)
+		}
+		if got := lifetime(tenant.IDToken(nil)); got != 36000 {
+			t.Errorf("%v: ID token of %v seconds, want ten hours", test.set, got)
+		}
+	}
+	for _, bad := range []time.Duration{-time.Hour, time.Millisecond} {
+		wantPanic(t, "auth0grpctest: SetTokenLifetime: ", func() { tenant.SetTokenLifetime(bad) })
+	}
+}
+
+// The PEM is all that another process needs to trust the tenant and the authority.
+func TestCertificatePEM(t *testing.T) {
+	t.Parallel()
+	tenant, authority := auth0grpctest.NewTenant(t), auth0grpctest.NewCertificateAuthority()
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(tenant.CertificatePEM()) {
+		t.Fatal("not PEM")
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Get(tenant.Issuer() + ".well-known/jwks.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(authority.PEM()) {
+		t.Fatal("not PEM")
+	}
+	if _, err := authority.Server("localhost").Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "localhost"}); err != nil {
+		t.Error(err)
 	}
 }

@@ -2,16 +2,41 @@ package auth0grpctest
 
 import (
 	"crypto/rand"
+	"fmt"
 	"maps"
 	"time"
 )
 
-// tokenLifetime is Auth0's default for access tokens.
-const tokenLifetime = 24 * time.Hour
+// defaultTokenLifetime is Auth0's default for access tokens.
+const defaultTokenLifetime = 24 * time.Hour
+
+// SetTokenLifetime sets how long access tokens live, as the setting of an API in Auth0
+// does. It counts in whole seconds, as Auth0 does. The default, also for 0, is a day.
+// It affects tokens issued from then on, those of the token endpoint included, and
+// neither ID tokens nor logout tokens. It panics if d is neither 0 nor at least a
+// second.
+func (t *Tenant) SetTokenLifetime(d time.Duration) {
+	if d == 0 {
+		d = defaultTokenLifetime
+	}
+	if d < time.Second {
+		panic(fmt.Sprintf("auth0grpctest: SetTokenLifetime: %v: want at least a second", d))
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lifetime = d.Truncate(time.Second)
+}
+
+func (t *Tenant) tokenLifetime() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lifetime
+}
 
 // Token returns a signed access token in Auth0's default profile. By default it
 // is one that a server for [Audience] accepts: "iss" the tenant, "sub"
-// [Subject], "aud" [Audience], "azp" [ClientID], "iat" now, "exp" a day later.
+// [Subject], "aud" [Audience], "azp" [ClientID], "iat" now, "exp" a day later (see
+// [Tenant.SetTokenLifetime]).
 // There is no "scope", as in a token to which none was granted.
 //
 // Members of claims replace or add to these; a nil value removes a claim. A
@@ -19,14 +44,14 @@ const tokenLifetime = 24 * time.Hour
 // encoding/json does. Nothing is checked: a token may be as wrong as the test
 // needs. Token panics if a value has no JSON form.
 func (t *Tenant) Token(claims map[string]any) string {
-	return t.Sign(nil, merge(accessClaims(t.issuer, t.now()), claims))
+	return t.Sign(nil, merge(accessClaims(t.issuer, t.now(), t.tokenLifetime()), claims))
 }
 
 // RFC9068Token returns a signed access token in the RFC 9068 profile, which an
 // API has to be switched to in Auth0: header "typ" at+jwt, "client_id" instead
 // of "azp", and a random "jti". All else is as for [Tenant.Token].
 func (t *Tenant) RFC9068Token(claims map[string]any) string {
-	defaults := accessClaims(t.issuer, t.now())
+	defaults := accessClaims(t.issuer, t.now(), t.tokenLifetime())
 	delete(defaults, "azp")
 	defaults["client_id"] = ClientID
 	defaults["jti"] = rand.Text()
@@ -71,14 +96,14 @@ func (t *Tenant) LogoutToken(claims map[string]any) string {
 }
 
 // accessClaims returns the defaults of an access token in Auth0's profile.
-func accessClaims(issuer string, now time.Time) map[string]any {
+func accessClaims(issuer string, now time.Time, lifetime time.Duration) map[string]any {
 	return map[string]any{
 		"iss": issuer,
 		"sub": Subject,
 		"aud": Audience,
 		"azp": ClientID,
 		"iat": now,
-		"exp": now.Add(tokenLifetime),
+		"exp": now.Add(lifetime),
 	}
 }
 

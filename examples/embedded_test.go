@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/pem"
 	"io"
 	"net/url"
 	"os"
@@ -133,14 +132,8 @@ func environmentOf(t *testing.T, tenant *auth0grpctest.Tenant) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := tenant.HTTPClient().Get(tenant.Issuer() + ".well-known/openid-configuration")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: response.TLS.PeerCertificates[0].Raw})
 	file := filepath.Join(t.TempDir(), "tenant.pem")
-	if err := os.WriteFile(file, certificate, 0o600); err != nil {
+	if err := os.WriteFile(file, tenant.CertificatePEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return []string{"AUTH0_DOMAIN=" + issuer.Host, "AUTH0_AUDIENCE=" + auth0grpctest.Audience, "SSL_CERT_FILE=" + file}

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
@@ -129,14 +128,8 @@ func startExpress(t *testing.T, m *mint) string {
 // certificateOf writes the certificate of the tenant to a file.
 func certificateOf(t *testing.T, m *mint) string {
 	t.Helper()
-	response, err := m.HTTPClient().Get(m.Issuer() + ".well-known/jwks.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
 	path := filepath.Join(t.TempDir(), "tenant.pem")
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: response.TLS.PeerCertificates[0].Raw})
-	if err := os.WriteFile(path, text, 0o600); err != nil {
+	if err := os.WriteFile(path, m.CertificatePEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
