@@ -6,7 +6,7 @@ replace github.com/auth0grpc/auth0grpc => ../
 
 require (
 	github.com/MicahParks/keyfunc/v3 v3.9.1
-	github.com/auth0/go-jwt-middleware/v3 v3.2.0
+	github.com/auth0/go-jwt-middleware/v3 v3.3.0
 	github.com/auth0grpc/auth0grpc v0.1.0
 	github.com/coreos/go-oidc/v3 v3.21.0
 	github.com/go-jose/go-jose/v4 v4.1.9

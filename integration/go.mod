@@ -31,7 +31,7 @@ require (
 
 require (
 	connectrpc.com/vanguard v0.4.0
-	github.com/auth0/go-jwt-middleware/v3 v3.2.0
+	github.com/auth0/go-jwt-middleware/v3 v3.3.0
 	github.com/coreos/go-oidc/v3 v3.21.0 // indirect
 	github.com/grpc-ecosystem/go-grpc-middleware/v2 v2.3.4 // indirect
 	github.com/maypok86/otter/v2 v2.4.0 // indirect

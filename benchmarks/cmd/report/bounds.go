@@ -20,7 +20,7 @@ func (b bound) verdict() string {
 	if b.ok {
 		return "ok"
 	}
-	return "**short**"
+	return "**bound missed**"
 }
 
 func atMost(figure string, measured, most float64, format string) bound {

@@ -67,5 +67,8 @@ func run(p plan, out string) error {
 	if err := os.WriteFile(filepath.Join(out, "RESULTS.md"), []byte(text), 0o644); err != nil {
 		return err
 	}
+	if err := os.WriteFile(filepath.Join(out, "summary.svg"), []byte(r.summary()), 0o644); err != nil {
+		return err
+	}
 	return os.WriteFile(filepath.Join(out, "results.svg"), []byte(r.svg()), 0o644)
 }

@@ -31,12 +31,16 @@ func TestReport(t *testing.T) {
 	}
 	checkTables(t, read("RESULTS.md"))
 	checkXML(t, read("results.svg"))
+	checkXML(t, read("summary.svg"))
 	for _, peer := range suite.Peers {
 		if !strings.Contains(read("RESULTS.md"), "| "+peer+" |") {
 			t.Errorf("no table has a row for %s", peer)
 		}
 		if !strings.Contains(read("results.svg"), ">"+peer+"</text>") {
 			t.Errorf("the chart has no bar for %s", peer)
+		}
+		if peer != suite.NoAuth && !strings.Contains(read("summary.svg"), ">"+peer+"</text>") {
+			t.Errorf("the summary has no bar for %s", peer)
 		}
 	}
 }
@@ -85,11 +89,11 @@ func TestBounds(t *testing.T) {
 		want string
 	}{
 		{atMost("x", 1.8, 1.8, times), "ok"},
-		{atMost("x", 1.801, 1.8, times), "**short**"},
+		{atMost("x", 1.801, 1.8, times), "**bound missed**"},
 		{atLeast("x", 60, 60, "%.0f"), "ok"},
-		{atLeast("x", 59.9, 60, "%.0f"), "**short**"},
-		{atLeast("x", math.NaN(), 60, "%.0f"), "**short**"},
-		{atMost("x", math.NaN(), 60, "%.0f"), "**short**"},
+		{atLeast("x", 59.9, 60, "%.0f"), "**bound missed**"},
+		{atLeast("x", math.NaN(), 60, "%.0f"), "**bound missed**"},
+		{atMost("x", math.NaN(), 60, "%.0f"), "**bound missed**"},
 	}
 	for _, test := range tests {
 		if got := test.got.verdict(); got != test.want {
@@ -128,5 +132,24 @@ func TestPanelLength(t *testing.T) {
 	p.bars = p.bars[1:]
 	if a, b := p.length(700), p.length(1e5); a >= b || b != barMaximum {
 		t.Errorf("lengths %v and %v, want the longest to be %v", a, b, float64(barMaximum))
+	}
+}
+
+// Lengths are linear: a value twice as large has a bar twice as long.
+func TestSummaryLength(t *testing.T) {
+	for _, test := range []struct{ value, want float64 }{
+		{0, 0}, {math.NaN(), 0}, {0.001, 2}, {50, summaryBar / 2}, {100, summaryBar},
+	} {
+		if got := summaryLength(test.value, 100); got != test.want {
+			t.Errorf("summaryLength(%v, 100) = %v, want %v", test.value, got, test.want)
+		}
+	}
+}
+
+func TestGrouped(t *testing.T) {
+	for n, want := range map[float64]string{7: "7", 661.4: "661", 2181: "2\u202f181", 1234567: "1\u202f234\u202f567"} {
+		if got := grouped(n); got != want {
+			t.Errorf("grouped(%v) = %q, want %q", n, got, want)
+		}
 	}
 }
