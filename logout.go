@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -13,20 +14,25 @@ import (
 	"github.com/auth0grpc/auth0grpc/internal/strictjson"
 )
 
-// logoutBody bounds the form that carries a logout token.
-const logoutBody = 2 * maxTokenBytes
+// maxLogoutBody bounds the form that carries a logout token.
+const maxLogoutBody = 2 * maxTokenBytes
 
 // BackChannelLogout returns a handler for Auth0's OIDC Back-Channel Logout
-// (OpenID Connect Back-Channel Logout 1.0): it verifies the logout token and
-// revokes every access token that its subject was issued until then, as Revoke
-// does, on all replicas where Config.RevocationFeed is set. clientIDs are the
-// applications that have the handler's URL as their back-channel logout URI; a
-// logout token must be meant for one of them.
+// (OpenID Connect Back-Channel Logout 1.0). The handler verifies the logout token
+// and revokes every access token that the same issuer issued for its subject
+// until then, as [Interceptor.Revoke] does. clientIDs are the applications that
+// have the handler's URL as their back-channel logout URI; the aud of a logout
+// token must contain one of them.
 //
-// It answers 200 when the revocation was made and 400 to a token that does not
-// verify; 503 where the issuer's keys or the feed are out of reach, so that what
-// sends may try again. A logout token without sub is a 400: access tokens do not
-// say which session (sid) they belong to.
+// The handler answers 200 if the revocation was made, 400 if the token does not
+// verify, and 503 if the issuer's keys or the feed are unavailable or the server
+// is busy, so that the sender may try again. A logout token without sub is a
+// 400: access tokens do not say to which session (sid) they belong. A token that
+// is sent again revokes nothing more.
+//
+// A revocation covers the issuer of the logout token only. A user who holds
+// tokens of two domains of one tenant, canonical and custom, stays logged in at
+// the other domain. Use [AnyIssuer] with Revoke to end both.
 func (i *Interceptor) BackChannelLogout(clientIDs ...string) http.Handler {
 	clientIDs = slices.Clone(clientIDs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -40,7 +46,7 @@ func (i *Interceptor) BackChannelLogout(clientIDs ...string) http.Handler {
 			http.Error(w, "want POST", http.StatusMethodNotAllowed)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, logoutBody)
+		r.Body = http.MaxBytesReader(w, r.Body, maxLogoutBody)
 		token, refused := i.verifier.verifyLogout(r.Context(), r.PostFormValue("logout_token"), clientIDs)
 		switch {
 		case refused != nil && refused.kind == ErrInvalidToken:
@@ -52,17 +58,19 @@ func (i *Interceptor) BackChannelLogout(clientIDs ...string) http.Handler {
 			http.Error(w, "not possible now, try again", http.StatusServiceUnavailable)
 			return
 		}
-		// iat counts whole seconds; what was issued within that second goes as well.
-		err := i.Revoke(r.Context(), Revocation{Issuer: token.Issuer, Subject: token.Subject, IssuedBefore: token.IssuedAt.Add(time.Second)})
+		// The revocation includes the tokens of the second in which the user logged out.
+		until := token.issuedAt.Truncate(time.Second).Add(time.Second)
+		err := i.Revoke(r.Context(), Revocation{Issuer: token.issuer, Subject: token.subject, IssuedBefore: until})
 		if err != nil {
 			http.Error(w, "revoked on this replica alone", http.StatusServiceUnavailable)
 		}
 	})
 }
 
-// verifyLogout verifies a logout token through go-oidc, by the same order as an
-// access token: the algorithm and the issuer before any key is looked for.
-func (v *verifier) verifyLogout(ctx context.Context, raw string, clientIDs []string) (token *oidc.LogoutToken, refused *refusal) {
+// verifyLogout verifies a logout token. It makes the checks that need no key
+// first, as for an access token, and hands the token to go-oidc after the
+// signature.
+func (v *verifier) verifyLogout(ctx context.Context, raw string, clientIDs []string) (c *logoutClaims, refused *refusal) {
 	defer contain(&refused)
 	if len(raw) > maxTokenBytes {
 		return nil, refusedMalformed
@@ -71,29 +79,24 @@ func (v *verifier) verifyLogout(ctx context.Context, raw string, clientIDs []str
 	if err != nil {
 		return nil, refusedMalformed
 	}
-	if !slices.Contains(v.algorithms, parsed.Header.Algorithm) {
-		return nil, refusedAlgorithm
+	if refused := v.checkLogoutHeader(&parsed.Header); refused != nil {
+		return nil, refused
 	}
-	var iss string
-	var audience []string
-	err = strictjson.Object(parsed.Payload, func(name, value string) error {
-		switch name {
-		case "iss":
-			iss, _ = strictjson.String(value)
-		case "aud":
-			audience, _ = stringOrStrings(value)
-		}
-		return nil
-	})
-	from := v.issuers[iss]
-	if err != nil || from == nil {
+	if c, refused = parseLogoutClaims(parsed.Payload); refused != nil {
+		return nil, refused
+	}
+	issuer := v.issuers[c.issuer]
+	if issuer == nil {
 		return nil, refusedIssuer
 	}
-	client := slices.IndexFunc(clientIDs, func(id string) bool { return id != "" && slices.Contains(audience, id) })
-	if client < 0 {
+	clientIndex := slices.IndexFunc(clientIDs, func(id string) bool { return id != "" && slices.Contains(c.audience, id) })
+	if clientIndex < 0 {
 		return nil, refusedAudience
 	}
-	keys, err := from.keys.Keys(ctx, parsed.Header.KeyID, parsed.Header.Algorithm)
+	if refused := v.checkLogoutTimes(c); refused != nil {
+		return nil, refused
+	}
+	keys, err := issuer.keys.Keys(ctx, parsed.Header.KeyID, parsed.Header.Algorithm)
 	if err != nil {
 		return nil, withoutKey(err)
 	}
@@ -101,10 +104,108 @@ func (v *verifier) verifyLogout(ctx context.Context, raw string, clientIDs []str
 	if a.by, refused = v.signer(ctx, parsed, keys); refused != nil {
 		return nil, refused
 	}
-	through := oidc.NewVerifier(iss, vouchedFor{}, &oidc.Config{ClientID: clientIDs[client], SupportedSigningAlgs: v.algorithms, Now: v.now})
-	token, err = through.VerifyLogout(context.WithValue(ctx, attemptKey{}, a), raw)
-	if err != nil || token.Subject == "" || token.IssuedAt.After(v.now().Add(maxClockSkew)) {
+	idVerifier := oidc.NewVerifier(c.issuer, vouchedFor{}, &oidc.Config{ClientID: clientIDs[clientIndex], SupportedSigningAlgs: v.algorithms, Now: v.now})
+	if _, err = idVerifier.VerifyLogout(context.WithValue(ctx, attemptKey{}, a), raw); err != nil {
 		return nil, refusedVerificationFailed
 	}
-	return token, nil
+	return c, nil
+}
+
+// checkLogoutHeader checks the algorithm and the type. Auth0 sends JWT; the type
+// of the standard is logout+jwt (OpenID Connect Back-Channel Logout 1.0, section
+// 2.4).
+func (v *verifier) checkLogoutHeader(h *jws.Header) *refusal {
+	if !slices.Contains(v.algorithms, h.Algorithm) {
+		return refusedAlgorithm
+	}
+	switch strings.TrimPrefix(strings.ToLower(h.Type), "application/") {
+	case "jwt", "logout+jwt":
+		return nil
+	}
+	if h.Type != "" {
+		return refusedType
+	}
+	return nil
+}
+
+// logoutEvent is the member of events that makes a token a logout token.
+const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
+
+// logoutClaims are the claims of a logout token (OpenID Connect Back-Channel
+// Logout 1.0, section 2.4).
+type logoutClaims struct {
+	issuer, subject  string
+	tokenID          string
+	audience         []string
+	issuedAt, expiry time.Time
+	isLogout         bool // events has the member that it must have
+}
+
+// parseLogoutClaims reads the payload of a logout token. All of iss, sub, aud,
+// iat, exp, jti and events are required, although the standard accepts a sid
+// without a sub, and nonce is forbidden.
+func parseLogoutClaims(payload string) (*logoutClaims, *refusal) {
+	c := &logoutClaims{}
+	if strictjson.Object(payload, c.setClaim) != nil {
+		return nil, refusedClaims
+	}
+	if c.issuer == "" || c.subject == "" || c.tokenID == "" || len(c.audience) == 0 ||
+		c.issuedAt.Unix() <= 0 || c.expiry.Unix() <= 0 || !c.isLogout {
+		return nil, refusedClaims
+	}
+	return c, nil
+}
+
+// logoutClaimNames are the claims that decide here or in go-oidc.
+var logoutClaimNames = [...]string{"iss", "sub", "aud", "iat", "exp", "jti", "sid", "events", "nonce"}
+
+// setClaim takes one member of the payload.
+func (c *logoutClaims) setClaim(name, value string) error {
+	ok := true
+	switch name {
+	case "iss":
+		c.issuer, ok = strictjson.String(value)
+	case "sub":
+		c.subject, ok = strictjson.String(value)
+	case "aud":
+		c.audience, ok = stringOrStrings(value)
+	case "iat":
+		c.issuedAt, ok = strictjson.Time(value)
+	case "exp":
+		c.expiry, ok = strictjson.Time(value)
+	case "jti":
+		c.tokenID, ok = strictjson.String(value)
+	case "sid":
+		_, ok = strictjson.String(value)
+	case "events":
+		ok = strictjson.Object(value, func(name, value string) error {
+			if name == logoutEvent {
+				c.isLogout = strings.HasPrefix(value, "{")
+			}
+			return nil
+		}) == nil
+	case "nonce": // the mark of an ID token, with any value
+		ok = false
+	default: // encoding/json, and with it go-oidc, reads "SUB" as sub
+		ok = !slices.ContainsFunc(logoutClaimNames[:], func(claim string) bool { return strings.EqualFold(claim, name) })
+	}
+	if !ok {
+		return errIllTyped
+	}
+	return nil
+}
+
+// checkLogoutTimes refuses a logout token that has expired, that is from the
+// future, or that is so old that every token it could revoke has expired.
+func (v *verifier) checkLogoutTimes(c *logoutClaims) *refusal {
+	now := v.now()
+	switch {
+	case !now.Before(c.expiry) || !c.issuedAt.Before(c.expiry):
+		return refusedExpired
+	case c.issuedAt.After(now.Add(maxClockSkew)):
+		return refusedNotYet
+	case v.revocations.Expired(c.issuedAt.Add(time.Second), now):
+		return refusedExpired
+	}
+	return nil
 }

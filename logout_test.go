@@ -2,6 +2,8 @@ package auth0grpc_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -24,6 +26,34 @@ func postForm(handler http.Handler, form string) *httptest.ResponseRecorder {
 	answer := httptest.NewRecorder()
 	handler.ServeHTTP(answer, request)
 	return answer
+}
+
+const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
+
+// logoutClaims returns the claims of a sound logout token of today.
+func logoutClaims(tenant *auth0grpctest.Tenant) claims {
+	return claims{"iss": tenant.Issuer(), "sub": auth0grpctest.Subject, "aud": auth0grpctest.ClientID, "jti": "j",
+		"iat": today.Unix(), "exp": today.Unix() + 60, "events": claims{logoutEvent: claims{}}}
+}
+
+// rawLogoutToken returns a sound logout token with one more member, which can
+// double one; a null replaces one.
+func rawLogoutToken(t *testing.T, tenant *auth0grpctest.Tenant, member string) string {
+	t.Helper()
+	sound := logoutClaims(tenant)
+	name, value, _ := strings.Cut(member, ":")
+	if value == "null" {
+		delete(sound, strings.Trim(name, `"`))
+	}
+	payload, err := json.Marshal(sound)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, err := base64.RawURLEncoding.DecodeString(strings.Split(tenant.LogoutToken(nil), ".")[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tenant.SignRaw(string(header), strings.TrimSuffix(string(payload), "}")+","+member+"}")
 }
 
 // Who logs out at Auth0 is out here: calls, cached or not, and open streams.
@@ -56,6 +86,8 @@ func TestBadLogoutTokens(t *testing.T) {
 	access, good := tenant.Token(claims{"scope": "read:orders"}), tenant.LogoutToken(nil)
 	decideOnce(t, guard, unaryCall, passes, access)
 	fetches := tenant.KeyFetches()
+	typed := func(typ any) string { return tenant.Sign(claims{"typ": typ}, logoutClaims(tenant)) }
+	raw := func(member string) string { return rawLogoutToken(t, tenant, member) }
 	event := func(events any) string { return tenant.LogoutToken(claims{"events": events}) }
 	for name, token := range map[string]string{
 		"none": "", "garbage": "a.b.c", "oversize": strings.Repeat("a", 20<<10), "dots": strings.Repeat(".", 4000),
@@ -83,6 +115,49 @@ func TestBadLogoutTokens(t *testing.T) {
 		"cut short":            good[:len(good)-2],
 		"doubled iss":          tenant.SignRaw(`{"alg":"RS256"}`, `{"iss":"`+tenant.Issuer()+`","iss":"`+tenant.Issuer()+`"}`),
 		"payload that is none": tenant.SignRaw(`{"alg":"RS256"}`, `[]`),
+
+		"no iat":              tenant.LogoutToken(claims{"iat": nil}),
+		"iat as text":         tenant.LogoutToken(claims{"iat": "1"}),
+		"iat null":            raw(`"iat":null`),
+		"iat 0":               tenant.LogoutToken(claims{"iat": 0}),
+		"iat negative":        tenant.LogoutToken(claims{"iat": -1}),
+		"iat before all":      tenant.LogoutToken(claims{"iat": today.Add(-25 * time.Hour)}),
+		"iat just too far":    tenant.LogoutToken(claims{"iat": today.Add(5*time.Minute + time.Second), "exp": today.Add(time.Hour)}),
+		"iat in year 9999":    tenant.LogoutToken(claims{"iat": 253402300799, "exp": 253402300799}),
+		"iat beyond years":    tenant.LogoutToken(claims{"iat": 1e18, "exp": 1e18}),
+		"exp at iat":          tenant.LogoutToken(claims{"iat": today.Add(time.Minute), "exp": today.Add(time.Minute)}),
+		"exp now":             tenant.LogoutToken(claims{"exp": today}),
+		"exp as text":         tenant.LogoutToken(claims{"exp": "9999999999"}),
+		"exp null":            raw(`"exp":null`),
+		"exp 0":               tenant.LogoutToken(claims{"exp": 0}),
+		"jti empty":           tenant.LogoutToken(claims{"jti": ""}),
+		"jti a number":        tenant.LogoutToken(claims{"jti": 1}),
+		"sub empty":           tenant.LogoutToken(claims{"sub": ""}),
+		"sub a number":        tenant.LogoutToken(claims{"sub": 1}),
+		"sub null":            raw(`"sub":null`),
+		"sid a number":        tenant.LogoutToken(claims{"sid": 1}),
+		"aud empty":           tenant.LogoutToken(claims{"aud": []string{}}),
+		"aud a number":        tenant.LogoutToken(claims{"aud": 1}),
+		"aud with a number":   tenant.LogoutToken(claims{"aud": []any{auth0grpctest.ClientID, 1}}),
+		"nonce null":          raw(`"nonce":null`),
+		"nonce in capitals":   raw(`"NONCE":"n"`),
+		"sub in capitals":     raw(`"SUB":"auth0|leak"`),
+		"doubled sub":         raw(`"sub":"` + auth0grpctest.Subject + `"`),
+		"doubled iat":         raw(`"iat":1`),
+		"doubled by escape":   raw(`"\u0073ub":"auth0|leak"`),
+		"doubled in events":   raw(`"x":{"a":1,"a":2}`),
+		"events an array":     event([]string{logoutEvent}),
+		"events a string":     event(logoutEvent),
+		"events empty":        event(claims{}),
+		"event null":          event(claims{logoutEvent: nil}),
+		"event a string":      event(claims{logoutEvent: ""}),
+		"event an array":      event(claims{logoutEvent: []any{}}),
+		"event true":          event(claims{logoutEvent: true}),
+		"event inside":        event(claims{"x": claims{logoutEvent: claims{}}}),
+		"typ of access token": typed("at+jwt"),
+		"typ of a proof":      typed("dpop+jwt"),
+		"typ of an event":     typed("secevent+jwt"),
+		"typ a number":        typed(1),
 	} {
 		if answer := postLogout(handler, token); answer.Code != http.StatusBadRequest {
 			t.Errorf("%s: %d, want 400", name, answer.Code)
@@ -119,6 +194,43 @@ func TestBadLogoutTokens(t *testing.T) {
 	if answer := postLogout(new(auth0grpc.Interceptor).BackChannelLogout(auth0grpctest.ClientID), good); answer.Code != http.StatusServiceUnavailable {
 		t.Errorf("the zero Interceptor: %d, want 503", answer.Code)
 	}
+}
+
+// Logout tokens of other shapes that the standard allows are accepted.
+func TestGoodLogoutTokens(t *testing.T) {
+	tenant, now := newTenant(t)
+	sound := func(change claims) claims { return with(logoutClaims(tenant), change) }
+	for name, token := range map[string]string{
+		"typ JWT":              tenant.Sign(claims{"typ": "JWT"}, sound(nil)),
+		"typ logout+jwt":       tenant.Sign(claims{"typ": "logout+jwt"}, sound(nil)),
+		"typ as a media type":  tenant.Sign(claims{"typ": "application/Logout+JWT"}, sound(nil)),
+		"several audiences":    tenant.Sign(nil, sound(claims{"aud": []string{"x", auth0grpctest.ClientID}})),
+		"another claim":        rawLogoutToken(t, tenant, `"x":1`),
+		"sid, and other marks": tenant.Sign(nil, sound(claims{"sid": "s", "https://example.com/x": []int{1}})),
+		"another event beside": tenant.Sign(nil, sound(claims{"events": claims{"x": 1, logoutEvent: claims{"y": 1}}})),
+		"iat of a clock ahead": tenant.Sign(nil, sound(claims{"iat": today.Add(5 * time.Minute).Unix(), "exp": today.Add(6 * time.Minute).Unix()})),
+		"an old iat":           tenant.Sign(nil, sound(claims{"iat": today.Add(-23 * time.Hour).Unix()})),
+	} {
+		t.Run(name, func(t *testing.T) {
+			guard := mustNew(t, configFor(tenant, now))
+			access := tenant.Token(claims{"scope": "read:orders", "iat": today.Add(-23 * time.Hour)})
+			if answer := postLogout(guard.BackChannelLogout(auth0grpctest.ClientID), token); answer.Code != http.StatusOK {
+				t.Fatalf("%d, want 200", answer.Code)
+			}
+			decideOnce(t, guard, unaryCall, revoked, access)
+		})
+	}
+}
+
+// A logout token of one issuer leaves the users of the others alone.
+func TestLogoutByIssuer(t *testing.T) {
+	guard, a, b := twoIssuers(t, nil)
+	ofA, ofB := a.Token(claims{"scope": "read:orders"}), b.Token(claims{"scope": "read:orders"})
+	if answer := postLogout(guard.BackChannelLogout(auth0grpctest.ClientID), b.LogoutToken(nil)); answer.Code != http.StatusOK {
+		t.Fatalf("%d, want 200", answer.Code)
+	}
+	decideOnce(t, guard, unaryCall, passes, ofA)
+	decideOnce(t, guard, unaryCall, revoked, ofB)
 }
 
 // What is out of reach is worth another try.

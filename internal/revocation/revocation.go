@@ -177,7 +177,10 @@ func (l *List) cutoff(c Criteria) (latest int64) {
 	return latest
 }
 
-// expired reports whether every token with an iat before the cutoff has expired.
+// Expired reports whether every token with an iat before cutoff has expired at
+// now, so that Add would ignore it.
+func (l *List) Expired(cutoff, now time.Time) bool { return l.expired(Cutoff(cutoff).Unix(), now) }
+
 func (l *List) expired(before int64, now time.Time) bool {
 	return !now.Before(time.Unix(before, 0).Add(l.lifetime))
 }
