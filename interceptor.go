@@ -174,6 +174,11 @@ func (i *Interceptor) ServerOptions() []grpc.ServerOption {
 // brought before this function: its method decides alone. Prefer ServerOptions,
 // which no service can bypass.
 //
+// AuthFunc sees the opening of a stream only, so it cannot end one. A stream that
+// was opened through it continues after its token has expired and after
+// [Interceptor.Revoke], until its handler returns. [Interceptor.ServerOptions]
+// ends such streams.
+//
 // What it returns is marked as made before any handler ran (see
 // [BeforeHandlerKey]), so call it before the handler. It does not see the errors
 // of handlers: a handler that returns the status of another server unchanged hands

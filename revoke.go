@@ -42,16 +42,20 @@ type Revocation struct {
 const AnyIssuer = "*"
 
 // A RevocationFeed carries revocations between the replicas of a service. Its
-// methods are safe for concurrent use. NewRevocationFeed is one for a single
+// methods are safe for concurrent use. [NewRevocationFeed] returns one for a single
 // process; module auth0grpcredis has one on Redis Streams.
+//
+// A feed hands on every field. [Interceptor.Revoke] publishes an explicit Issuer,
+// which may be [AnyIssuer], and an IssuedBefore in whole seconds. An empty Issuer
+// from a feed means AnyIssuer, as in versions that published none.
 type RevocationFeed interface {
-	// Publish hands a revocation to every follower, now and later.
+	// Publish hands r to every follower, current and future.
 	Publish(ctx context.Context, r Revocation) error
-	// Follow calls apply, one call at a time, for each revocation that can still
-	// match a token and then for each one that is published, until ctx ends, whose
-	// error it returns. While the feed is out of reach it goes on trying and calls
-	// gap with the reason; once it is back it catches up on all that it missed.
-	Follow(ctx context.Context, apply func(Revocation), gap func(error)) error
+	// Follow calls apply for each revocation that can still match a token, and then
+	// for each new one, until ctx ends. It returns the error of ctx. Calls of apply do
+	// not overlap. While the feed is unavailable, Follow tries again and calls onGap
+	// with the reason; it then catches up on every revocation that it missed.
+	Follow(ctx context.Context, apply func(Revocation), onGap func(error)) error
 }
 
 // defaultMaxTokenLife is Auth0's default for an API's access tokens.
@@ -66,7 +70,17 @@ var (
 // Revoke refuses from now on every token that r covers, cached or new, with
 // [ReasonTokenRevoked], and ends the streams that were opened with one. It then
 // publishes r to Config.RevocationFeed. If publishing fails, Revoke returns the
-// error, and the revocation holds on this server only.
+// error, and the revocation holds on this server only. Calling Revoke again with
+// the same r is harmless.
+//
+// A token that is issued in a later second passes, also one for the same user. With
+// Config.ClockSkew, tokens are covered whose iat is ahead by up to it.
+//
+// Revoke returns an error if r names no known issuer, or if it would cover every
+// token without saying so; see [Revocation]. It is safe for concurrent use. It does
+// not end streams that were opened through [Interceptor.AuthFunc]. The Interceptor
+// forgets r when Config.MaxTokenLife and the clock skew have passed. There is
+// no call to take r back; docs/operating.md describes the procedure.
 func (i *Interceptor) Revoke(ctx context.Context, r Revocation) error {
 	if i.verifier == nil {
 		return errZeroInterceptor
@@ -130,10 +144,14 @@ func (v *verifier) issuerNames() string {
 	return fmt.Sprintf("%q", names)
 }
 
-// FollowRevocations applies what Config.RevocationFeed brings, until ctx ends,
-// whose error it returns. Run it on a goroutine of its own for as long as the
-// server runs. While the feed is out of reach, what is known here goes on to be
-// refused, and Config.Logger hears of the gap.
+// FollowRevocations applies the revocations of Config.RevocationFeed until ctx
+// ends, and returns the error of ctx. Run it on a goroutine of its own for as long
+// as the server runs. While the feed is unavailable, Config.Logger receives a
+// warning, and the revocations that are known stay in force.
+//
+// A revocation of an issuer that this Interceptor does not accept changes nothing.
+// An IssuedBefore that is ahead of its clock is limited to the tokens issued until
+// now: the clock of the publisher may be wrong.
 func (i *Interceptor) FollowRevocations(ctx context.Context) error {
 	if i.verifier == nil {
 		return errZeroInterceptor
