@@ -60,7 +60,9 @@ func (i *Interceptor) BackChannelLogout(clientIDs ...string) http.Handler {
 		}
 		// The revocation includes the tokens of the second in which the user logged out.
 		until := token.issuedAt.Truncate(time.Second).Add(time.Second)
-		err := i.Revoke(r.Context(), Revocation{Issuer: token.issuer, Subject: token.subject, IssuedBefore: until})
+		// A copy, because a feed may keep it: the claim is a part of the whole payload.
+		subject := strings.Clone(token.subject)
+		err := i.Revoke(r.Context(), Revocation{Issuer: strings.Clone(token.issuer), Subject: subject, IssuedBefore: until})
 		if err != nil {
 			http.Error(w, "revoked on this replica alone", http.StatusServiceUnavailable)
 		}

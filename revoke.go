@@ -150,8 +150,8 @@ func (v *verifier) issuerNames() string {
 // warning, and the revocations that are known stay in force.
 //
 // A revocation of an issuer that this Interceptor does not accept changes nothing.
-// An IssuedBefore that is ahead of its clock is limited to the tokens issued until
-// now: the clock of the publisher may be wrong.
+// An IssuedBefore more than five minutes ahead of its clock is limited to the
+// tokens issued until now, because the clock of the publisher may be wrong.
 func (i *Interceptor) FollowRevocations(ctx context.Context) error {
 	if i.verifier == nil {
 		return errZeroInterceptor
@@ -165,8 +165,10 @@ func (i *Interceptor) FollowRevocations(ctx context.Context) error {
 }
 
 // applyFollowed applies a revocation from the feed. It does not trust the clock
-// of the publisher: a time ahead of ours would also refuse tokens that are issued
-// after the revocation, so it is limited to the tokens that exist now.
+// of the publisher: a time far ahead of ours would refuse tokens that are issued
+// after the revocation, so it is limited to the tokens that exist now. A time a
+// little ahead stays, because our clock may be the one that is behind, and the
+// limit would then spare tokens that the publisher revoked.
 //
 // Versions before AnyIssuer published no issuer. They meant every issuer.
 func (i *Interceptor) applyFollowed(r Revocation) {
@@ -180,7 +182,7 @@ func (i *Interceptor) applyFollowed(r Revocation) {
 	if r.coversEverything() && r.IssuedBefore.IsZero() {
 		return
 	}
-	if until := v.revokedUntil(); r.IssuedBefore.IsZero() || r.IssuedBefore.After(until) {
+	if until := v.revokedUntil(); r.IssuedBefore.IsZero() || r.IssuedBefore.After(until.Add(maxClockSkew)) {
 		r.IssuedBefore = until
 	}
 	i.applyRevocation(r)

@@ -543,17 +543,21 @@ func TestFollowedRevocations(t *testing.T) {
 		r       auth0grpc.Revocation
 		own     bool // with the issuer of the guard
 		revoked bool
+		until   time.Duration // of the last iat that is revoked
 	}{
-		{"own issuer", auth0grpc.Revocation{Subject: subject, IssuedBefore: today.Add(time.Second)}, true, true},
-		{"any issuer", auth0grpc.Revocation{Issuer: auth0grpc.AnyIssuer, Subject: subject, IssuedBefore: today.Add(time.Second)}, false, true},
-		{"no issuer, of an older version", auth0grpc.Revocation{Subject: subject, IssuedBefore: today.Add(time.Second)}, false, true},
-		{"another issuer", auth0grpc.Revocation{Issuer: "https://other.example.com/", Subject: subject, IssuedBefore: today.Add(time.Second)}, false, false},
-		{"a year ahead", auth0grpc.Revocation{Subject: subject, IssuedBefore: today.AddDate(1, 0, 0)}, true, true},
-		{"all, a year ahead", auth0grpc.Revocation{IssuedBefore: today.AddDate(1, 0, 0)}, true, true},
-		{"no time", auth0grpc.Revocation{Subject: subject}, true, true},
-		{"neither time nor field", auth0grpc.Revocation{}, true, false},
-		{"before 1970", auth0grpc.Revocation{Subject: subject, IssuedBefore: time.Unix(-1, 0)}, true, false},
-		{"the year 1", auth0grpc.Revocation{Subject: subject, IssuedBefore: time.Date(1, 1, 1, 0, 0, 0, 0, time.FixedZone("", 3600))}, true, false},
+		{"own issuer", auth0grpc.Revocation{Subject: subject, IssuedBefore: today.Add(time.Second)}, true, true, 0},
+		{"any issuer", auth0grpc.Revocation{Issuer: auth0grpc.AnyIssuer, Subject: subject, IssuedBefore: today.Add(time.Second)}, false, true, 0},
+		{"no issuer, of an older version", auth0grpc.Revocation{Subject: subject, IssuedBefore: today.Add(time.Second)}, false, true, 0},
+		{"another issuer", auth0grpc.Revocation{Issuer: "https://other.example.com/", Subject: subject, IssuedBefore: today.Add(time.Second)}, false, false, 0},
+		{"a little ahead", auth0grpc.Revocation{Subject: subject, IssuedBefore: today.Add(2 * time.Minute)}, true, true, 2 * time.Minute},
+		{"just not too far ahead", auth0grpc.Revocation{Subject: subject, IssuedBefore: today.Add(5*time.Minute + time.Second)}, true, true, 5*time.Minute + time.Second},
+		{"too far ahead", auth0grpc.Revocation{Subject: subject, IssuedBefore: today.Add(5*time.Minute + 2*time.Second)}, true, true, 0},
+		{"a year ahead", auth0grpc.Revocation{Subject: subject, IssuedBefore: today.AddDate(1, 0, 0)}, true, true, 0},
+		{"all, a year ahead", auth0grpc.Revocation{IssuedBefore: today.AddDate(1, 0, 0)}, true, true, 0},
+		{"no time", auth0grpc.Revocation{Subject: subject}, true, true, 0},
+		{"neither time nor field", auth0grpc.Revocation{}, true, false, 0},
+		{"before 1970", auth0grpc.Revocation{Subject: subject, IssuedBefore: time.Unix(-1, 0)}, true, false, 0},
+		{"the year 1", auth0grpc.Revocation{Subject: subject, IssuedBefore: time.Date(1, 1, 1, 0, 0, 0, 0, time.FixedZone("", 3600))}, true, false, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			tenant, now := newTenant(t)
@@ -572,6 +576,10 @@ func TestFollowedRevocations(t *testing.T) {
 				want = revoked
 			}
 			decideOnce(t, guard, unaryCall, want, token)
+			if test.until > 0 {
+				now.Advance(test.until - time.Second)
+				decideOnce(t, guard, unaryCall, revoked, tenant.Token(claims{"scope": "read:orders"}))
+			}
 			now.Advance(time.Second)
 			decideOnce(t, guard, unaryCall, passes, tenant.Token(claims{"scope": "read:orders"}))
 		})
