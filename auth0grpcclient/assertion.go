@@ -17,7 +17,7 @@ type asserter struct {
 	signer   *signer
 	header   string
 	clientID string
-	issuer   string // who the assertions are for
+	issuer   string // the audience of the assertions
 	now      func() time.Time
 }
 

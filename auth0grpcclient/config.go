@@ -14,20 +14,20 @@ import (
 	"time"
 )
 
-// Config says who asks for tokens, where, and for which API. Issuer, ClientID,
-// Audience and exactly one of ClientSecret, PrivateKey and MutualTLS are
-// required. It prints without its secrets.
+// Config configures Credentials: the application, its tenant and the API to call.
+// Issuer, ClientID, Audience and exactly one of ClientSecret, PrivateKey and
+// MutualTLS are required. A Config prints without its secrets.
 type Config struct {
-	// Issuer is the tenant, "https://TENANT.eu.auth0.com/", or its custom domain,
-	// with the slash at the end. Required.
+	// Issuer is the tenant, such as "https://example.eu.auth0.com/", or its custom
+	// domain. It ends in a slash. Required.
 	Issuer string
 
-	// TokenURL is the token endpoint where it is not "oauth/token" under Issuer:
-	// for client certificates Auth0 has an alias on a host of its own
+	// TokenURL is the address of the token endpoint. Default: "oauth/token" under
+	// Issuer. For client certificates Auth0 has an alias on another host
 	// (mtls_endpoint_aliases in the discovery document).
 	TokenURL string
 
-	// ClientID is the application. Required.
+	// ClientID identifies the application. Required.
 	ClientID string
 
 	// ClientSecret authenticates the application by a shared secret.
@@ -50,22 +50,23 @@ type Config struct {
 	// Audience is the identifier of the API to call, as entered in Auth0. Required.
 	Audience string
 
-	// Organization, if any, is the one the token is for: its id, "org_…".
+	// Organization is the id, "org_…", of the organization that the token is for.
+	// Default: none.
 	Organization string
 
-	// Scopes are asked for. Default: all that the application was granted.
+	// Scopes are the requested scopes. Default: all that the application was granted.
 	Scopes []string
 
 	// DPoP asks for a token that is bound to a key, and sends a proof with every
 	// call. Default off: Bearer tokens.
 	DPoP bool
 
-	// DPoPKey is the key of the proofs, of the kinds that PrivateKey takes. Default:
-	// an ES256 key that is made by New and never stored. Only with DPoP.
+	// DPoPKey signs the proofs. It takes the same kinds of key as PrivateKey. Default:
+	// an ES256 key that New generates and never stores. Only with DPoP.
 	DPoPKey crypto.Signer
 
-	// Authority is the server's address in proofs, "https://api.example.com", where
-	// that is not the one that calls are addressed to: one of the server's
+	// Authority is the server's address in proofs, such as "https://api.example.com".
+	// Set it if calls are addressed to another name: it must be one of the server's
 	// auth0grpc.DPoPConfig.Authorities. Default: https and each call's own authority,
 	// also over plaintext, as in gRPC's own URIs. Only with DPoP.
 	Authority string
@@ -79,22 +80,22 @@ type Config struct {
 	Now func() time.Time
 
 	// InsecureAllowPlaintext sends tokens over connections without TLS, and lets
-	// the token endpoint be http on a loopback address. Whoever listens has the
-	// token then. For development.
+	// the token endpoint be http on a loopback address. Anyone on the network can
+	// read the token then. For development.
 	InsecureAllowPlaintext bool
 
-	// InsecureForwardAuthorization lets calls whose outgoing metadata already has
-	// an authorization value pass as they are, without a token of ours. Default:
-	// they are refused, since that value is mostly a caller's token on its way to
-	// a server that it was not meant for.
+	// InsecureForwardAuthorization lets a call pass unchanged if its outgoing
+	// metadata already has an authorization value. Default: such a call is refused.
+	// That value is mostly a caller's token, on its way to a server that it was not
+	// issued for.
 	InsecureForwardAuthorization bool
 }
 
-// A ConfigError is one fault in a Config. New returns all of them at once, joined
+// A ConfigError is one fault in a Config. [New] returns all faults at once, joined
 // by errors.Join and sorted by field.
 type ConfigError struct {
-	Field  string // the field, with its index where it is a list: Scopes[1]
-	Value  string // the value that is at fault; empty where one is missing or secret
+	Field  string // the field, with the index if it is a list: Scopes[1]
+	Value  string // the value at fault; empty if it is missing or secret
 	Reason string // what is wrong and what would be right
 }
 

@@ -31,17 +31,17 @@ type Credentials struct {
 	misuse codes.Code
 }
 
-// A tokenStore knows whose token a call takes.
+// A tokenStore selects the token source of a call.
 type tokenStore interface {
-	// lease returns the source and the subject token for a call, which is "" for
+	// tokenSource returns the source and the subject token for a call, which is "" for
 	// the client's own.
-	lease(ctx context.Context) (s *source, subject string, err error)
+	tokenSource(ctx context.Context) (s *source, subject string, err error)
 }
 
-// own is the store of the client's own token.
-type own struct{ source *source }
+// clientTokens is the store of the client's own token.
+type clientTokens struct{ source *source }
 
-func (o own) lease(context.Context) (*source, string, error) { return o.source, "", nil }
+func (t clientTokens) tokenSource(context.Context) (*source, string, error) { return t.source, "", nil }
 
 var _ credentials.PerRPCCredentials = (*Credentials)(nil)
 
@@ -53,7 +53,7 @@ func New(config Config) (*Credentials, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.tokens = own{&source{fetch: e.fetch, now: e.config.Now}}
+	c.tokens = clientTokens{&source{fetch: e.fetch, now: e.config.Now}}
 	return c, nil
 }
 
@@ -98,20 +98,20 @@ func (c *Credentials) DialOptions() []grpc.DialOption {
 // at its start that it will get none. The error is a *TokenError, or that of
 // ctx. Credentials of NewOnBehalfOf need a caller's token in ctx for it.
 func (c *Credentials) Ready(ctx context.Context) error {
-	s, subject, err := c.tokens.lease(ctx)
+	s, subject, err := c.tokens.tokenSource(ctx)
 	if err == nil {
 		_, err = s.token(ctx, subject)
 	}
 	return err
 }
 
-// RequireTransportSecurity reports true unless Config.InsecureAllowPlaintext is
-// set. It is gRPC's question.
+// RequireTransportSecurity reports whether the credentials need TLS. They do unless
+// Config.InsecureAllowPlaintext is set. gRPC calls it once per connection.
 func (c *Credentials) RequireTransportSecurity() bool { return !c.config.InsecureAllowPlaintext }
 
 // GetRequestMetadata returns the metadata of one call: authorization, and dpop
-// if DPoP is on. It is for gRPC to call, with the call's context. A status error
-// says why there is none; see TokenError.
+// if DPoP is on. gRPC calls it with the call's context. If there is no token, the
+// error is a status error; see [TokenError].
 func (c *Credentials) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
 	info, _ := credentials.RequestInfoFromContext(ctx)
 	// gRPC asks RequireTransportSecurity once per connection. This looks at the
@@ -128,7 +128,7 @@ func (c *Credentials) GetRequestMetadata(ctx context.Context, uri ...string) (ma
 	if len(metadata.ValueFromOutgoingContext(ctx, "dpop")) > 0 {
 		return nil, status.Error(c.misuse, foreignProofText)
 	}
-	s, subject, err := c.tokens.lease(ctx)
+	s, subject, err := c.tokens.tokenSource(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -136,16 +136,16 @@ func (c *Credentials) GetRequestMetadata(ctx context.Context, uri ...string) (ma
 	if err != nil {
 		return nil, err
 	}
-	used := use{source: s, token: t, subject: subject}
+	out := sent{source: s, token: t, subject: subject}
 	// A map for each call: gRPC does not promise to leave it as it is.
 	md := map[string]string{"authorization": t.authorization}
 	if c.prover != nil {
-		if md["dpop"], err = c.prove(&used, info.Method, uri); err != nil {
+		if md["dpop"], err = c.prove(&out, info.Method, uri); err != nil {
 			return nil, err
 		}
 	}
 	if call, ok := ctx.Value(callKey{}).(*call); ok && call.credentials == c {
-		call.attempt.store(used)
+		call.attempt.store(out)
 	}
 	return md, nil
 }
@@ -163,47 +163,47 @@ var (
 	errNoProof = status.Error(codes.Internal, "auth0grpcclient: the DPoP proof cannot be signed")
 )
 
-// prove returns the proof for a call of method, and notes the nonce in used.
-func (c *Credentials) prove(used *use, method string, uri []string) (string, error) {
-	used.server = c.config.Authority
-	if used.server == "" && len(uri) > 0 {
+// prove returns the proof for a call of method, and stores the nonce in out.
+func (c *Credentials) prove(out *sent, method string, uri []string) (string, error) {
+	out.server = c.config.Authority
+	if out.server == "" && len(uri) > 0 {
 		// "https://AUTHORITY/package.Service", without the default port.
 		host, _, _ := strings.Cut(strings.TrimPrefix(uri[0], "https://"), "/")
-		used.server = "https://" + host
+		out.server = "https://" + host
 	}
-	if used.server == "" || method == "" {
+	if out.server == "" || method == "" {
 		return "", errNoMethod
 	}
-	used.nonce = c.prover.nonce(used.server)
-	proof, err := c.prover.prove(used.server+method, used.token.hash, used.nonce)
+	out.nonce = c.prover.nonce(out.server)
+	proof, err := c.prover.prove(out.server+method, out.token.hash, out.nonce)
 	if err != nil {
 		return "", errNoProof // the key's own words are not for the wire
 	}
 	return proof, nil
 }
 
-// An attempt is how the interceptors learn what a call went out with. gRPC may
+// An attempt tells the interceptors which token and nonce a call carried. gRPC may
 // send a call more than once by itself; the last one counts.
 type attempt struct {
 	mu   sync.Mutex // gRPC's goroutines against the interceptor's
-	used use
+	last sent
 }
 
-func (a *attempt) store(used use) {
+func (a *attempt) store(out sent) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.used = used
+	a.last = out
 }
 
-func (a *attempt) load() use {
+func (a *attempt) load() sent {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.used
+	return a.last
 }
 
-// A use is what one call went out with.
-type use struct {
-	source        *source // nil: nothing of ours
+// A sent is what one attempt of a call carried.
+type sent struct {
+	source        *source // nil if the call carried no token of these credentials
 	token         *token
 	subject       string
 	server, nonce string // DPoP only

@@ -20,8 +20,8 @@
 //
 // A call that gets no token ends before anything is sent, with a status that
 // says what to do: Unavailable, with a google.rpc.RetryInfo, if the token endpoint
-// has trouble or limits the rate, and Unauthenticated if it refuses, which no
-// repetition will change. On behalf of a user a refusal is Internal. See
+// has trouble or limits the rate, and Unauthenticated if it refuses: a repetition
+// does not help then. On behalf of a user a refusal is Internal. See
 // [TokenError].
 //
 // # Refused calls
@@ -49,8 +49,8 @@
 //
 // With [Config.DPoP] the token is bound to a key that never leaves the process,
 // and each call carries a fresh proof (RFC 9449). For an API that is not set up
-// for DPoP Auth0 answers with an unbound token and without notice; it is
-// refused: a binding that was asked for is not given up in silence.
+// for DPoP, Auth0 answers with an unbound token and without notice. Such a token is
+// refused: a requested binding is not given up in silence.
 //
 // For tokens that are bound to a client certificate (RFC 8705) give the same
 // certificate to [Config.HTTPClient] and to the connection's TLS credentials.
@@ -60,9 +60,9 @@
 //
 // # The caller's token
 //
-// A token that a server received is for that server. Passing it on makes every
-// service behind it as powerful as the first, so nothing here does it, and a
-// call whose outgoing metadata has an authorization value already is refused
+// A token that a server received is for that server. Forwarding it would make every
+// service behind it as powerful as the first. This package never does so, and
+// refuses a call whose outgoing metadata already has an authorization value
 // (see [Config.InsecureForwardAuthorization]). [NewOnBehalfOf] exchanges it for
 // one that is meant for the next API and names this service as the actor.
 package auth0grpcclient

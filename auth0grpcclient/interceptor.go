@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// The words of package auth0grpc that mean something here. A client does without
-// that package, and without all that a server needs.
+// The words of package auth0grpc that this package reads. It does not import that
+// package, which has all the dependencies of a server.
 const (
 	errorDomain        = "auth0grpc"
 	beforeHandlerKey   = "beforeHandler"
@@ -40,8 +40,8 @@ func (c *Credentials) unaryInterceptor(installed bool) grpc.UnaryClientIntercept
 		}
 		for {
 			err := invoke(call.ctx, method, req, reply, cc, opts...)
-			call.learn(call.header, call.trailer)
-			if err == nil || !call.again(err) {
+			call.rememberNonce(call.header, call.trailer)
+			if err == nil || !call.shouldRetry(err) {
 				return err
 			}
 		}
@@ -50,14 +50,14 @@ func (c *Credentials) unaryInterceptor(installed bool) grpc.UnaryClientIntercept
 
 // A call is one RPC with its repetitions.
 type call struct {
-	credentials *Credentials
-	conn        *grpc.ClientConn
-	ctx         context.Context // with the attempt in it
-	attempt     attempt
-	header      metadata.MD // of the last answer to a unary call with DPoP
-	trailer     metadata.MD
-	renewed     bool // it was repeated with a new token
-	nonced      bool // it was repeated with a new nonce
+	credentials  *Credentials
+	conn         *grpc.ClientConn
+	ctx          context.Context // with the attempt in it
+	attempt      attempt
+	header       metadata.MD // of the last answer to a unary call with DPoP
+	trailer      metadata.MD
+	tokenRetried bool // it was repeated with a new token
+	nonceRetried bool // it was repeated with a new nonce
 }
 
 // callKey is the key of the *call that a context belongs to.
@@ -81,41 +81,41 @@ func (c *Credentials) newCall(ctx context.Context, conn *grpc.ClientConn, instal
 	return call, nil
 }
 
-// learn takes the nonce for the next proof from what the server sent with an
-// answer of any kind (RFC 9449, section 8.2). The trailer is the later word.
-func (c *call) learn(header, trailer metadata.MD) {
+// rememberNonce takes the nonce for the next proof from what the server sent with an
+// answer of any kind (RFC 9449, section 8.2). A nonce in the trailer is the newer one.
+func (c *call) rememberNonce(header, trailer metadata.MD) {
 	if c.credentials.prover == nil {
 		return
 	}
-	used := c.attempt.load()
-	if used.source == nil {
+	last := c.attempt.load()
+	if last.source == nil {
 		return
 	}
-	c.credentials.prover.learn(used.server, header.Get("dpop-nonce"))
-	c.credentials.prover.learn(used.server, trailer.Get("dpop-nonce"))
+	c.credentials.prover.rememberNonce(last.server, header.Get("dpop-nonce"))
+	c.credentials.prover.rememberNonce(last.server, trailer.Get("dpop-nonce"))
 }
 
-// again reports whether a call that ended with err is worth another attempt: its
+// shouldRetry reports whether a call that ended with err is worth another attempt: its
 // token or its nonce was refused, and there is another one now. Each may happen
 // once.
-func (c *call) again(err error) bool {
-	used := c.attempt.load()
-	if used.source == nil { // these credentials had no part in it
+func (c *call) shouldRetry(err error) bool {
+	last := c.attempt.load()
+	if last.source == nil { // these credentials had no part in it
 		return false
 	}
 	switch reason(err) {
 	case reasonTokenExpired, reasonTokenRevoked:
-		if c.renewed {
+		if c.tokenRetried {
 			return false
 		}
-		c.renewed = true
-		return used.source.renew(c.ctx, used.token, used.subject)
+		c.tokenRetried = true
+		return last.source.renew(c.ctx, last.token, last.subject)
 	case reasonUseDPoPNonce:
-		if c.nonced || c.credentials.prover == nil {
+		if c.nonceRetried || c.credentials.prover == nil {
 			return false
 		}
-		c.nonced = true
-		return c.credentials.prover.nonce(used.server) != used.nonce
+		c.nonceRetried = true
+		return c.credentials.prover.nonce(last.server) != last.nonce
 	}
 	return false
 }

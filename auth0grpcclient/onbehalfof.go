@@ -43,17 +43,16 @@ func NewOnBehalfOf(config Config, subject func(ctx context.Context) (string, err
 	}
 	c.misuse = codes.Internal
 	c.tokens = &subjects{
-		subject: subject,
-		make:    func() *source { return &source{fetch: e.fetch, now: e.config.Now} },
-		sources: make(map[[sha256.Size]byte]*list.Element),
+		subject:   subject,
+		newSource: func() *source { return &source{fetch: e.fetch, now: e.config.Now} },
+		sources:   make(map[[sha256.Size]byte]*list.Element),
 	}
 	return c, nil
 }
 
 // IncomingToken returns the access token that the call being served came with,
-// whatever its scheme. It is for NewOnBehalfOf, and for nothing else: it does
-// not verify, and a token that is sent on to another server lets that server do
-// here whatever the user may do.
+// whatever its scheme. Use it for [NewOnBehalfOf] only: it does not verify the
+// token, and a server that receives it can act here as the user.
 //
 // A call without exactly one well-formed authorization value has none; the error is
 // a status with the code Unauthenticated. If ctx belongs to no call that is being
@@ -79,10 +78,10 @@ var (
 	errSubjectFailed  = status.Error(codes.Internal, "auth0grpcclient: there is no caller's token to exchange: the function that returns it has failed")
 )
 
-// subjects is the store of tokens on behalf of others.
+// subjects is the store of tokens on behalf of users.
 type subjects struct {
-	subject func(context.Context) (string, error)
-	make    func() *source
+	subject   func(context.Context) (string, error)
+	newSource func() *source
 
 	mu      sync.Mutex // guards all below
 	sources map[[sha256.Size]byte]*list.Element
@@ -94,7 +93,7 @@ type entry struct {
 	source *source
 }
 
-func (s *subjects) lease(ctx context.Context) (*source, string, error) {
+func (s *subjects) tokenSource(ctx context.Context) (*source, string, error) {
 	token, err := s.subject(ctx)
 	if err != nil {
 		if _, ok := status.FromError(err); ok {
@@ -119,7 +118,7 @@ func (s *subjects) source(key [sha256.Size]byte) *source {
 	if s.recent.Len() >= maxSubjects {
 		delete(s.sources, s.recent.Remove(s.recent.Back()).(*entry).key)
 	}
-	e := &entry{key: key, source: s.make()}
+	e := &entry{key: key, source: s.newSource()}
 	s.sources[key] = s.recent.PushFront(e)
 	return e.source
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// maxNonce bounds what is kept of a server's word, in bytes.
+// maxNonce bounds a nonce that is kept, in bytes.
 const maxNonce = 1 << 10
 
 // A prover makes proofs of possession (RFC 9449, section 4.2) with one key.
@@ -86,8 +86,8 @@ func (p *prover) nonce(server string) string {
 	return p.nonces[server]
 }
 
-// learn remembers what a server sent, unless it sent none.
-func (p *prover) learn(server string, values []string) {
+// rememberNonce remembers what a server sent, unless it sent none.
+func (p *prover) rememberNonce(server string, values []string) {
 	if len(values) == 0 || values[0] == "" || len(values[0]) > maxNonce {
 		return
 	}
@@ -117,7 +117,7 @@ func (t *proofTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	r.Header.Set("DPoP", proof)
 	response, err := base.RoundTrip(r)
 	if err == nil {
-		t.prover.learn(server, response.Header.Values("DPoP-Nonce"))
+		t.prover.rememberNonce(server, response.Header.Values("DPoP-Nonce"))
 	}
 	return response, err
 }

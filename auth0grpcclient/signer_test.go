@@ -98,7 +98,7 @@ func TestNoncesAreBounded(t *testing.T) {
 	p := &prover{nonces: map[string]string{}}
 	longest := strings.Repeat("n", 1024)
 	for _, values := range [][]string{{longest}, {longest + "n"}, {""}, nil} {
-		p.learn("https://a", values)
+		p.rememberNonce("https://a", values)
 		if p.nonce("https://a") != longest {
 			t.Errorf("after %d values: a nonce of %d bytes is kept, want the one of 1024", len(values), len(p.nonce("https://a")))
 		}

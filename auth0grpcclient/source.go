@@ -38,7 +38,7 @@ type source struct {
 	failure  *TokenError
 	failures int       // in a row
 	failedAt time.Time // the failure's
-	renewals int       // on a server's word, each within renewMemory of the one before
+	renewals int       // after refusals by servers, each within renewMemory of the one before
 	renewed  time.Time // when the last of them began
 }
 
@@ -149,9 +149,9 @@ func (s *source) launch(subject string) *flight {
 	return f
 }
 
-// fly has no caller's context: that one's leaving must not fail the others. The
-// fetch has a time limit of its own. It lands come what may: were a panic in a
-// transport to leave it in the air, every later call would wait for it.
+// fly runs a fetch. It uses no caller's context, because a caller that leaves must
+// not fail the others; the fetch has its own time limit. It lands even if the
+// transport panics: otherwise every later call would wait for it.
 func (s *source) fly(f *flight, subject string) {
 	f.failure = unreachable(errBrokeOff)
 	f.failure.onBehalfOf = subject != ""

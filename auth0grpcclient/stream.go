@@ -101,7 +101,7 @@ func (s *stream) RecvMsg(m any) error {
 		if s.answered && err == nil {
 			return nil
 		}
-		s.learn(inner, err)
+		s.rememberNonce(inner, err)
 		if s.answered {
 			return err
 		}
@@ -126,9 +126,9 @@ func (s *stream) accept() {
 	}
 }
 
-// learn looks for a nonce where that cannot block: the header is there after the
+// rememberNonce looks for a nonce where that cannot block: the header is there after the
 // first message, the trailer after the last.
-func (s *stream) learn(inner grpc.ClientStream, err error) {
+func (s *stream) rememberNonce(inner grpc.ClientStream, err error) {
 	if s.call.credentials.prover == nil {
 		return
 	}
@@ -137,16 +137,16 @@ func (s *stream) learn(inner grpc.ClientStream, err error) {
 	if err != nil {
 		trailer = inner.Trailer()
 	}
-	s.call.learn(header, trailer)
+	s.call.rememberNonce(header, trailer)
 }
 
-// reopen replaces a stream that ended with err, if that is worth it and nothing
-// is lost by it. Otherwise it returns the error for the caller. Where it is too
-// late for this stream, the new token is fetched for the next.
+// reopen replaces a stream that ended with err, if another attempt is worthwhile and
+// no message is lost. Otherwise it returns the error for the caller. If it is too
+// late for this stream, the new token is fetched for the next one.
 func (s *stream) reopen(err error) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.call.again(err) || s.settled.Load() {
+	if !s.call.shouldRetry(err) || s.settled.Load() {
 		s.settled.Store(true)
 		return false, err
 	}
