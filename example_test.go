@@ -225,6 +225,23 @@ func ExampleReasonFromError() {
 	// Output: MISSING_TOKEN - get a new token and try again
 }
 
+// A client may repeat a call if the answer proves that no handler ran.
+func ExampleRefusedBeforeHandler() {
+	server := grpc.NewServer(orders().ServerOptions()...)
+	testgrpc.RegisterTestServiceServer(server, greeter{})
+	conn, stop := serve(server)
+	defer stop()
+
+	_, err := testgrpc.NewTestServiceClient(conn).UnaryCall(context.Background(), &testgrpc.SimpleRequest{})
+	fmt.Println(status.Code(err), auth0grpc.RefusedBeforeHandler(err))
+
+	fromHandler := status.Error(codes.Unauthenticated, "the service behind this one refused")
+	fmt.Println(status.Code(fromHandler), auth0grpc.RefusedBeforeHandler(fromHandler))
+	// Output:
+	// Unauthenticated true
+	// Unauthenticated false
+}
+
 // For a server that is built around go-grpc-middleware's auth interceptors.
 func ExampleInterceptor_AuthFunc() {
 	authFunc := orders().AuthFunc()

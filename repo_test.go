@@ -114,7 +114,7 @@ func exportedReceiver(expr ast.Expr) bool {
 // its package. What fmt, log/slog, errors, gRPC and we call is left out.
 func TestEveryFunctionHasAnExample(t *testing.T) {
 	calledByOthers := []string{
-		"Error", "Unwrap", "Format", "LogValue", "String", "MarshalJSON", "GRPCStatus",
+		"Error", "Unwrap", "Format", "LogValue", "String", "MarshalJSON", "MarshalText", "GRPCStatus",
 		"GetRequestMetadata", "RequireTransportSecurity", // by gRPC, of credentials
 		"Publish", "PublishNow", "Follow", "Use", "MaxTokenLifetime", "ClockSkew", // by an Interceptor, of its feed and its store
 	}
