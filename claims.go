@@ -21,7 +21,7 @@ type claims struct {
 	Token
 	from                    *issuer                                        // set when iss is found on the list
 	key                     *keyset.Key                                    // set when its signature is verified
-	clearedAt               atomic.Uint64                                  // the generation of the revocations at which it was not revoked
+	revocationGeneration    atomic.Uint64                                  // the generation of the list of revocations at which it was not revoked
 	scope                   string                                         // the scope claim, which splitScope splits
 	tokenID                 string                                         // jti, where there is one
 	authorizedParty         string                                         // azp, of Auth0's own profile

@@ -56,7 +56,8 @@ func rawLogoutToken(t *testing.T, tenant *auth0grpctest.Tenant, member string) s
 	return tenant.SignRaw(string(header), strings.TrimSuffix(string(payload), "}")+","+member+"}")
 }
 
-// Who logs out at Auth0 is out here: calls, cached or not, and open streams.
+// A logout at Auth0 ends the open streams of the user and refuses the calls, cached
+// tokens or not.
 func TestBackChannelLogout(t *testing.T) {
 	s := newScripted(t, nil, drain)
 	handler := s.guard.BackChannelLogout("another-application", auth0grpctest.ClientID)

@@ -177,7 +177,7 @@ func (i *Interceptor) applyFollowed(r Revocation) {
 		r.Issuer = AnyIssuer
 	}
 	if r.Issuer != AnyIssuer && v.issuers[r.Issuer] == nil {
-		return // of a service with other tenants
+		return // a revocation of a service with other tenants
 	}
 	if r.coversEverything() && r.IssuedBefore.IsZero() {
 		return
@@ -209,17 +209,17 @@ func (r *Revocation) criteria() revocation.Criteria {
 	return c
 }
 
-// checkRevoked looks up the token in the list of revocations, once for each state
-// of the list: most calls compare two numbers.
+// checkRevoked looks up the token in the list of revocations once for each
+// generation of the list. Most calls compare two numbers.
 func (v *verifier) checkRevoked(c *claims, now time.Time) *refusal {
 	generation := v.revocations.Generation()
-	if c.clearedAt.Load() == generation {
+	if c.revocationGeneration.Load() == generation {
 		return nil
 	}
 	if v.revocations.Revoked(c.revocationToken(), now) {
 		return refusedRevoked
 	}
-	c.clearedAt.Store(generation)
+	c.revocationGeneration.Store(generation)
 	return nil
 }
 

@@ -183,8 +183,8 @@ func TestRevocationForgetsItself(t *testing.T) {
 	}
 }
 
-// Streams open, calls are decided and revocations are made, all at once: whoever
-// is revoked has no stream and no call afterwards, and nobody else is hurt.
+// Streams open, calls are decided and revocations are made at the same time. A
+// revoked user has no stream and no call afterwards; other users keep theirs.
 func TestRevokeRaces(t *testing.T) {
 	tenant, now := newTenant(t)
 	guard := mustNew(t, configFor(tenant, now))
@@ -251,7 +251,7 @@ func TestFollowRevocations(t *testing.T) {
 	if err := one.Revoke(t.Context(), auth0grpc.Revocation{ClientID: auth0grpctest.ClientID}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the other hears of it", func() bool { return two.RevocationsRemembered() == 1 })
+	eventually(t, "the other replica has applied it", func() bool { return two.RevocationsRemembered() == 1 })
 	decideOnce(t, two, unaryCall, revoked, token)
 	stop()
 	followers.Wait()
@@ -359,7 +359,7 @@ func TestFeedOutOfReach(t *testing.T) {
 	}
 }
 
-// A revocation is not enforced where nothing is, and told of.
+// Report-only reports a revocation and does not enforce it.
 func TestReportOnlyRevocation(t *testing.T) {
 	s := newScripted(t, func(c *auth0grpc.Config) {
 		c.ReportOnly, c.ReportOnlyInvalidTokens, c.Logger = true, true, slog.New(slog.DiscardHandler)

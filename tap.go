@@ -102,7 +102,7 @@ func (v *verifier) glance(raw string, listed bool) (*claims, *refusal) {
 // interceptor will look.
 func (v *verifier) stillGood(known *claims) bool {
 	published, _ := known.from.keys.Probe(known.key.ID)
-	return published && v.binding == nil && known.clearedAt.Load() == v.revocations.Generation()
+	return published && v.binding == nil && known.revocationGeneration.Load() == v.revocations.Generation()
 }
 
 // farDeadline is how long grpc-go may keep the timer of a call that was refused
