@@ -4,13 +4,23 @@ import (
 	"time"
 )
 
-// VerifyMethod is Verify for another method: RFC 9449's resource request is a GET.
-func (v *Verifier) VerifyMethod(now time.Time, proof, method string, uris []string, accessToken string) (*Proof, error) {
-	return v.verify(now, proof, method, uris, accessToken)
+// Verify makes all checks of a proof, for the key that the proof itself contains.
+func (v *Verifier) Verify(now time.Time, proof string, uris []string, accessToken string) (*Proof, error) {
+	return v.VerifyMethod(now, proof, "POST", uris, accessToken)
 }
 
-// Signer is the part of Verify that asks nothing of the claims: RFC 9449's token
-// request has no access token to hash.
+// VerifyMethod is Verify for another method: RFC 9449's resource request is a GET.
+func (v *Verifier) VerifyMethod(now time.Time, proof, method string, uris []string, accessToken string) (*Proof, error) {
+	thumbprint, _, _ := v.Signer(proof)
+	c, err := v.precheck(now, proof, method, Request{uris, accessToken, thumbprint})
+	if err != nil {
+		return nil, err
+	}
+	return c.Verify()
+}
+
+// Signer makes the checks that do not depend on the values of the claims: RFC
+// 9449's token request has no access token to hash.
 func (v *Verifier) Signer(proof string) (thumbprint, id string, err error) {
 	token, err := v.parse(proof)
 	if err != nil {
@@ -20,7 +30,10 @@ func (v *Verifier) Signer(proof string) (thumbprint, id string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	thumbprint, err = signer(token)
+	key, thumbprint, err := keyOf(token)
+	if err == nil && token.Verify(key) != nil {
+		err = errSignature
+	}
 	return thumbprint, c.jti, err
 }
 
@@ -34,6 +47,27 @@ func (m *Memory) Live() (n int) {
 			panic("heap and map differ")
 		}
 		s.mu.Unlock()
+	}
+	return n
+}
+
+// ShardOf returns which of the shards holds id.
+func (m *Memory) ShardOf(id string) int {
+	_, s := m.locate(id)
+	for i := range m.shards {
+		if s == &m.shards[i] {
+			return i
+		}
+	}
+	return -1
+}
+
+// Owners returns how many keys m counts proofs for.
+func (m *Memory) Owners() (n int) {
+	for i := range m.shares {
+		m.shares[i].mu.Lock()
+		n += len(m.shares[i].live)
+		m.shares[i].mu.Unlock()
 	}
 	return n
 }

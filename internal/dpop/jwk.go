@@ -18,9 +18,10 @@ import (
 	"github.com/auth0grpc/auth0grpc/internal/strictjson"
 )
 
-// The bounds of an RSA modulus, in bits: below, it can be factored (RFC 7518,
-// section 3.3); above, one verification costs more than a call should.
-const minRSA, maxRSA = 2048, 8192
+// The bounds of an RSA modulus, in bits. A shorter one can be factored (RFC 7518,
+// section 3.3). A longer one makes a call cost too much: the client chooses its
+// key, and the cost of a verification grows with the square of the length.
+const minRSA, maxRSA = 2048, 4096
 
 // jwk is a JSON Web Key (RFC 7517) as it was sent; an absent member is empty.
 type jwk struct {

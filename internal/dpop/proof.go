@@ -6,6 +6,7 @@ package dpop
 
 import (
 	"cmp"
+	"crypto"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -19,14 +20,14 @@ import (
 
 const (
 	// maxProof bounds a proof before anything is decoded. A proof with an RSA
-	// key of 8192 bits, the longest key accepted, has about 4 KiB.
+	// key of 4096 bits, the longest key accepted, has about 2 KiB.
 	maxProof = 8 << 10
 	// maxText bounds jti and nonce, which callers store and compare. RFC 9449,
 	// section 11.1, tells servers to refuse a jti of unreasonable length.
 	maxText = 256
 )
 
-// ErrProof is what errors.Is finds in every error of Verify. The text of those
+// ErrProof is in every error of Precheck and Verify, for errors.Is. The text of those
 // errors says which check failed and holds no part of the proof, so that it may
 // be sent to the client.
 var ErrProof = errors.New("dpop: invalid proof")
@@ -54,6 +55,10 @@ const (
 	errTokenHash  proofError = "ath is not the hash of the access token"
 	errNonce      proofError = "nonce is longer than 256 bytes"
 	errSignature  proofError = "signature does not verify"
+
+	// ErrOtherKey reports a proof by another key than the token is bound to: RFC
+	// 9449, section 4.3, item 12b.
+	ErrOtherKey proofError = "jwk is not the key of the access token"
 )
 
 // Config says which proofs a Verifier accepts.
@@ -82,34 +87,51 @@ func NewVerifier(config Config) *Verifier {
 	return &Verifier{config}
 }
 
-// A Proof is what a verified proof leaves for its caller to decide on.
+// A Proof is a proof whose signature was verified.
 type Proof struct {
-	Thumbprint string    // of the proof's key, to compare with the token's cnf.jkt
+	Thumbprint string    // of the proof's key: the token's cnf.jkt
 	ID         string    // jti, unique for the key until Expiry
 	IssuedAt   time.Time // iat
-	Expiry     time.Time // the last instant at which Verify accepts the proof
+	Expiry     time.Time // the last instant at which Precheck accepts the proof
 	Nonce      string    // nonce, or empty
 }
 
-// Verify checks at now one proof, presented with accessToken in a POST request
-// whose URI, as the server knows it, is one of uris: each a result of
-// NormalizeURI on what was configured, never on what the client sent (in Auth0's
-// node SDK before v1.9.1 a Host header decided, and proofs moved between
-// endpoints).
+// A Request is the request that a proof has to be made for: a POST to one of
+// URIs with AccessToken, which is bound to the key with Thumbprint (cnf.jkt).
 //
-// It makes the checks of RFC 9449, section 4.3, except three: that there is one
-// proof (1), that its nonce is one of the server's (10), and that its key is
-// the token's (12b). These, and that ID was not used before (section 11.1), are
-// the caller's, from the Proof returned.
-//
-// Every error is an ErrProof.
-func (v *Verifier) Verify(now time.Time, proof string, uris []string, accessToken string) (*Proof, error) {
-	return v.verify(now, proof, http.MethodPost, uris, accessToken)
+// Each of URIs is a result of [NormalizeURI] on a configured value, never on a
+// value of the client. (In Auth0's node SDK before v1.9.1 a Host header decided,
+// and proofs moved between endpoints.)
+type Request struct {
+	URIs        []string
+	AccessToken string
+	Thumbprint  string
 }
 
-// verify makes all free checks before it touches the key, and the signature
-// last: a proof made for something else costs no elliptic curve.
-func (v *Verifier) verify(now time.Time, proof, method string, uris []string, accessToken string) (*Proof, error) {
+// A Candidate is a proof that fits its request and whose signature is not yet
+// verified. Nothing in it can be trusted; Nonce is there for a cheap refusal.
+type Candidate struct {
+	Nonce string
+
+	token *jws.Token
+	key   crypto.PublicKey
+	proof Proof
+}
+
+// Precheck makes the checks of a proof that cost no public-key operation. The
+// proof's key has to be the key of the request, so a proof of another key costs
+// no signature check, however long that key is.
+//
+// Precheck and [Candidate.Verify] make the checks of RFC 9449, section 4.3, except
+// two: that there is one proof (1) and that its nonce is one of the server's (10).
+// These two, and that ID was not used before (section 11.1), are the caller's.
+//
+// Every error is an [ErrProof].
+func (v *Verifier) Precheck(now time.Time, proof string, request Request) (*Candidate, error) {
+	return v.precheck(now, proof, http.MethodPost, request)
+}
+
+func (v *Verifier) precheck(now time.Time, proof, method string, request Request) (*Candidate, error) {
 	token, err := v.parse(proof)
 	if err != nil {
 		return nil, err
@@ -118,30 +140,39 @@ func (v *Verifier) verify(now time.Time, proof, method string, uris []string, ac
 	if err != nil {
 		return nil, err
 	}
-	if err := v.check(c, now, method, uris, accessToken); err != nil {
+	if err := v.check(c, now, method, request.URIs, request.AccessToken); err != nil {
 		return nil, err
 	}
-	thumbprint, err := signer(token)
+	key, thumbprint, err := keyOf(token)
 	if err != nil {
 		return nil, err
 	}
-	return &Proof{thumbprint, c.jti, c.iat, c.iat.Add(v.config.MaxAge), c.nonce}, nil
+	// Neither value is a secret, so the comparison need not take constant time.
+	if thumbprint != request.Thumbprint {
+		return nil, ErrOtherKey
+	}
+	return &Candidate{c.nonce, token, key, Proof{thumbprint, c.jti, c.iat, c.iat.Add(v.config.MaxAge), c.nonce}}, nil
 }
 
-// signer verifies the signature with the key that the proof brings along, and
-// returns that key's thumbprint: RFC 9449, section 4.3, items 6 and 7.
-func signer(token *jws.Token) (thumbprint string, err error) {
-	key, err := parseJWK(token.Header.JWK, token.Header.Algorithm)
-	if err != nil {
-		return "", err
+// Verify verifies the signature with the key that the proof contains. It is the
+// one public-key operation of a proof. The error is an [ErrProof].
+func (c *Candidate) Verify() (*Proof, error) {
+	if c.token.Verify(c.key) != nil {
+		return nil, errSignature
 	}
-	if token.Verify(key) != nil {
-		return "", errSignature
+	return &c.proof, nil
+}
+
+// keyOf returns the key that the proof contains, and its thumbprint: RFC 9449,
+// section 4.3, item 7.
+func keyOf(token *jws.Token) (key crypto.PublicKey, thumbprint string, err error) {
+	if key, err = parseJWK(token.Header.JWK, token.Header.Algorithm); err != nil {
+		return nil, "", err
 	}
 	if thumbprint, err = Thumbprint(key); err != nil {
-		return "", errKey
+		return nil, "", errKey
 	}
-	return thumbprint, nil
+	return key, thumbprint, nil
 }
 
 // parse checks the form and the header: RFC 9449, section 4.3, items 2, 4, 5.

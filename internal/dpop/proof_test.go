@@ -457,12 +457,16 @@ func TestVerifyRefusesKeys(t *testing.T) {
 		jwk       map[string]any
 		want      string
 	}{
-		// These two are well-formed: only the signature is not theirs.
+		// These are well-formed: only the signature is wrong.
 		{"RSA of 2048 bits", "RS256", rsaKey(n(2048), "AQAB"), unsigned},
-		{"RSA of 8192 bits", "RS256", rsaKey(n(8192), "AQAB"), unsigned},
+		{"RSA of 4096 bits", "RS256", rsaKey(n(4096), "AQAB"), unsigned},
+		{"RSA with the least e", "RS256", rsaKey(n(2048), "Aw"), unsigned},
+		{"RSA with the greatest e", "RS256", rsaKey(n(2048), "f____w"), unsigned},
+		{"RSA with e of 31 bits", "RS256", rsaKey(n(2048), "QAAAAQ"), unsigned},
 		{"RSA of 2047 bits", "RS256", rsaKey(n(2047), "AQAB"), badKey},
 		{"RSA of 1024 bits", "RS256", rsaKey(n(1024), "AQAB"), badKey},
-		{"RSA of 8193 bits", "RS256", rsaKey(n(8193), "AQAB"), badKey},
+		{"RSA of 4097 bits", "RS256", rsaKey(n(4097), "AQAB"), badKey},
+		{"RSA of 8192 bits", "RS256", rsaKey(n(8192), "AQAB"), badKey},
 		{"RSA with a leading zero in n", "RS256", rsaKey(b64("\x00"+string(rsaOf(2048).Bytes())), "AQAB"), badKey},
 		{"RSA with a leading zero in e", "RS256", rsaKey(n(2048), "AAEAAQ"), badKey},
 		{"RSA with e 1", "RS256", rsaKey(n(2048), "AQ"), badKey},

@@ -5,42 +5,64 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"hash/maphash"
+	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// ErrFull reports a Memory without room for another live proof.
-var ErrFull = errors.New("dpop: replay memory is full")
+// ErrFull reports a Memory without room for another live proof, and ErrKeyFull one
+// in which the proof's key has used up its share.
+var (
+	ErrFull    = errors.New("dpop: replay memory is full")
+	ErrKeyFull = errors.New("dpop: replay memory holds too many proofs of this key")
+)
 
 // shards divide the lock. Each holds about 4,000 of a million proofs, so that
 // forgetting all that a shard holds at once takes well under a millisecond.
 const shards = 256
 
+// Neither maps nor slices shrink by themselves. These are the sizes from which on
+// they are dropped once their records have ended.
+const (
+	manyRecords = 1 << 10
+	manyOwners  = 1 << 7
+)
+
 // Memory remembers in this process which proofs were used (RFC 9449, section
 // 11.1). It is exact: no filter that forgets or mistakes, and no eviction. It
-// holds at most its capacity, refuses to go on when that is full of live
-// proofs, forgets each proof after its time, and starts no goroutine. It is safe
-// for concurrent use. Other processes do not see it.
+// holds at most its capacity, fails when that is full of live proofs, forgets each
+// proof after its time, and starts no goroutine. It is safe for concurrent use.
+// Other processes do not see it.
+//
+// A key may have at most half as many live proofs as there are free places. One
+// key thus takes a third of the capacity at most, a second one a third of the rest,
+// and so on: of a million places ten greedy keys leave 17,000, and twenty leave 300.
+// Against more of them only a limit on the rate of calls helps.
 type Memory struct {
 	secret   [16]byte
+	seed     maphash.Seed
 	capacity int64
 	now      func() time.Time
 	live     atomic.Int64
 	shards   [shards]shard
+	shares   [shards]share
 }
 
 // NewMemory returns a Memory for at most capacity live proofs, which take about
-// 70 bytes each as they come; with a capacity below 1, Use always fails. A nil
-// now is time.Now.
+// 80 bytes each, and about 120 if each is of a key of its own. With a capacity
+// below 1, Use always fails. A nil now is time.Now.
 func NewMemory(capacity int, now func() time.Time) *Memory {
 	if now == nil {
 		now = time.Now
 	}
-	m := &Memory{capacity: int64(capacity), now: now}
+	m := &Memory{seed: maphash.MakeSeed(), capacity: int64(capacity), now: now}
 	rand.Read(m.secret[:])
 	for i := range m.shards {
 		m.shards[i].used = map[key]struct{}{}
+		m.shares[i].live = map[owner]int64{}
 	}
 	return m
 }
@@ -48,21 +70,32 @@ func NewMemory(capacity int, now func() time.Time) *Memory {
 // Use records id until the instant until, that one included, and reports
 // whether this is its first use. Of any number of uses of one id with one until,
 // at most one is the first, also when they race, when until has just passed, and
-// when the clock is set back or forth. The error is nil or ErrFull; first is
-// false with an error. It never waits, so it does not look at the context.
+// when the clock is set back or forth. The text of id before its first space names
+// the key whose share the proof counts for; an id without a space counts for none.
+//
+// The error is nil, ErrFull or ErrKeyFull; first is false with an error. Use never
+// waits, so it does not look at the context.
 func (m *Memory) Use(_ context.Context, id string, until time.Time) (first bool, err error) {
 	k, s := m.locate(id)
+	r := record{key: k, until: until.UnixMicro(), owner: m.ownerOf(id)}
 	now := m.now().UnixMicro()
-	first, err = m.use(s, k, now, until.UnixMicro())
-	if err != ErrFull {
-		return first, err
+	first, err = m.use(s, r, now)
+	if err == nil {
+		return first, nil
 	}
-	// Other shards may hold proofs that nobody has needed to forget yet.
-	for i := range m.shards {
-		m.forget(&m.shards[i], now)
-	}
-	return m.use(s, k, now, until.UnixMicro())
+	// Other shards may hold proofs whose time has passed.
+	m.forgetAll(now)
+	return m.use(s, r, now)
 }
+
+// Len returns how many live proofs m holds.
+func (m *Memory) Len() int {
+	m.forgetAll(m.now().UnixMicro())
+	return int(m.live.Load())
+}
+
+// Capacity returns how many live proofs m can hold.
+func (m *Memory) Capacity() int { return int(m.capacity) }
 
 // key stands for an id: 128 bits of a keyed hash.
 //
@@ -80,46 +113,122 @@ func (m *Memory) locate(id string) (key, *shard) {
 	return key(sum[:16]), &m.shards[sum[16]]
 }
 
-func (m *Memory) use(s *shard, k key, now, until int64) (bool, error) {
+// An owner stands for the key of a proof: a keyed hash of its thumbprint, 0 for
+// none. Keys whose hashes are equal share one count.
+type owner uint64
+
+func (m *Memory) ownerOf(id string) owner {
+	thumbprint, _, ok := strings.Cut(id, " ")
+	if !ok {
+		return 0
+	}
+	return owner(maphash.String(m.seed, thumbprint))
+}
+
+// share counts the live records of some of the owners. Its lock is taken under
+// that of a shard, and never the other way round.
+type share struct {
+	mu   sync.Mutex
+	live map[owner]int64
+	most int // owners at once since the map was made
+}
+
+func (m *Memory) use(s *shard, r record, now int64) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m.live.Add(-s.forget(now))
+	m.forget(s, now)
 	// A use whose time has passed is late for its own record, and one that ends
 	// no later than a record already forgotten may have been that record: before
 	// the clock was set back, or in a race at the window's end. Both are refused,
 	// which costs a sound clock nothing.
-	if _, used := s.used[k]; used || until < now || until <= s.forgotten {
+	if _, used := s.used[r.key]; used || r.until < now || r.until <= s.forgotten {
 		return false, nil
 	}
-	if !m.reserve() {
-		return false, ErrFull
+	if err := m.reserve(r.owner); err != nil {
+		return false, err
 	}
-	s.used[k] = struct{}{}
-	s.push(record{k, until})
+	s.used[r.key] = struct{}{}
+	s.push(r)
 	return true, nil
 }
 
 // reserve counts one more live record if there is room for it. The count is the
 // whole Memory's, so that the capacity is exact however the ids spread.
-func (m *Memory) reserve() bool {
-	for n := m.live.Load(); n < m.capacity; n = m.live.Load() {
+func (m *Memory) reserve(o owner) error {
+	held := &m.shares[o%shards]
+	held.mu.Lock()
+	defer held.mu.Unlock()
+	for {
+		n := m.live.Load()
+		switch free := m.capacity - n; {
+		case free <= 0:
+			return ErrFull
+		case 2*held.live[o] >= free:
+			return ErrKeyFull
+		}
 		if m.live.CompareAndSwap(n, n+1) {
-			return true
+			break
 		}
 	}
-	return false
+	if o != 0 {
+		held.live[o]++
+		held.most = max(held.most, len(held.live))
+	}
+	return nil
 }
 
+// release takes back what reserve counted for one record.
+func (m *Memory) release(o owner) {
+	m.live.Add(-1)
+	if o == 0 {
+		return
+	}
+	held := &m.shares[o%shards]
+	held.mu.Lock()
+	defer held.mu.Unlock()
+	if held.live[o]--; held.live[o] == 0 {
+		delete(held.live, o)
+	}
+	if held.most > manyOwners && len(held.live) < held.most/4 { // as in forget
+		kept := make(map[owner]int64, len(held.live))
+		maps.Copy(kept, held.live)
+		held.live, held.most = kept, len(kept)
+	}
+}
+
+func (m *Memory) forgetAll(now int64) {
+	for i := range m.shards {
+		s := &m.shards[i]
+		s.mu.Lock()
+		m.forget(s, now)
+		s.mu.Unlock()
+	}
+}
+
+// forget removes the records of s that ended before now. The caller holds the lock
+// of s.
 func (m *Memory) forget(s *shard, now int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m.live.Add(-s.forget(now))
+	if len(s.heap) == 0 || s.heap[0].until >= now {
+		return
+	}
+	for len(s.heap) > 0 && s.heap[0].until < now {
+		r := s.heap[0]
+		s.forgotten = max(s.forgotten, r.until)
+		delete(s.used, r.key)
+		s.pop()
+		m.release(r.owner)
+	}
+	// After a flood, give the memory back.
+	if len(s.heap) == 0 && cap(s.heap) > manyRecords {
+		s.used, s.heap = map[key]struct{}{}, nil
+	}
 }
 
 // record is a key and the last microsecond for which to remember it.
 type record struct {
 	key   key
 	until int64
+	owner owner
 }
 
 // shard holds its records twice, without pointers for the garbage collector to
@@ -130,21 +239,6 @@ type shard struct {
 	used      map[key]struct{}
 	heap      []record
 	forgotten int64 // the latest end of a record that is gone
-}
-
-// forget removes the records that ended before now and returns how many.
-func (s *shard) forget(now int64) (gone int64) {
-	for len(s.heap) > 0 && s.heap[0].until < now {
-		s.forgotten = max(s.forgotten, s.heap[0].until)
-		delete(s.used, s.heap[0].key)
-		s.pop()
-		gone++
-	}
-	// Neither maps nor slices shrink: after a flood, let them go.
-	if gone > 0 && len(s.heap) == 0 && cap(s.heap) > 1<<10 {
-		s.used, s.heap = map[key]struct{}{}, nil
-	}
-	return gone
 }
 
 // push is container/heap's, without an allocation for the interface.

@@ -161,6 +161,111 @@ func TestMemoryClockJumps(t *testing.T) {
 	use(t, m, "back", c.now().Add(330*time.Second), true, nil)
 }
 
+// A key has at most half as many live proofs as there are free places, and gets its
+// places back when its proofs have ended.
+func TestMemoryShares(t *testing.T) {
+	const capacity = 1000
+	far := now.Add(5 * time.Minute)
+	fill := func(m *dpop.Memory, key string, until time.Time) (held int) {
+		for i := range capacity + 1 {
+			first, err := m.Use(t.Context(), key+" "+strconv.Itoa(i), until)
+			if err == dpop.ErrKeyFull {
+				return held
+			}
+			if err != nil || !first {
+				t.Fatalf("%s: proof %d: %t, %v", key, i, first, err)
+			}
+			held++
+		}
+		return held
+	}
+	for _, test := range []struct{ greedy, left int }{{1, 666}, {2, 444}, {3, 296}, {10, 16}} {
+		m := dpop.NewMemory(capacity, newClock().now)
+		for k := range test.greedy {
+			fill(m, "greedy"+strconv.Itoa(k), far)
+		}
+		if left := capacity - m.Len(); left != test.left {
+			t.Errorf("%d keys leave %d places, want %d", test.greedy, left, test.left)
+		}
+		use(t, m, "greedy0 more", far, false, dpop.ErrKeyFull)
+		use(t, m, "greedy0 1", far, false, nil) // known all the same
+		use(t, m, "another 1", far, true, nil)
+		use(t, m, "another 1", far, false, nil)
+	}
+
+	c := newClock()
+	m := dpop.NewMemory(capacity, c.now)
+	for range 3 {
+		if held := fill(m, "one", c.now().Add(time.Minute)); held != capacity/3+1 {
+			t.Errorf("one key holds %d of %d", held, capacity)
+		}
+		c.add(time.Minute + time.Second)
+		if m.Len() != 0 || m.Owners() != 0 {
+			t.Errorf("%d proofs and %d keys after their time", m.Len(), m.Owners())
+		}
+	}
+}
+
+// A key's refused proofs do not count for it, and neither do replays.
+func TestMemorySharesCountFirstUses(t *testing.T) {
+	m := dpop.NewMemory(10, newClock().now)
+	until := now.Add(time.Minute)
+	for range 20 {
+		m.Use(t.Context(), "key same", until)
+		m.Use(t.Context(), "key late", now.Add(-time.Second))
+	}
+	for i := range 3 {
+		use(t, m, "key "+strconv.Itoa(i), until, true, nil)
+	}
+	use(t, m, "key 3", until, false, dpop.ErrKeyFull)
+	if m.Len() != 4 || m.Capacity() != 10 {
+		t.Errorf("%d of %d", m.Len(), m.Capacity())
+	}
+}
+
+// The capacity serves round after round.
+func TestMemoryRounds(t *testing.T) {
+	c := newClock()
+	m := dpop.NewMemory(5000, c.now)
+	for round := range 5 {
+		for i := range 3000 {
+			use(t, m, strconv.Itoa(round)+"-"+strconv.Itoa(i), c.now().Add(time.Minute), true, nil)
+		}
+		c.add(2 * time.Minute)
+	}
+}
+
+// After a flood a shard gives its memory back, and no proof that is still live is
+// forgotten by that.
+func TestMemoryShrinkKeepsLiveProofs(t *testing.T) {
+	c := newClock()
+	m := dpop.NewMemory(1<<20, c.now)
+	shard := m.ShardOf("live")
+	use(t, m, "live", now.Add(20*time.Second), true, nil)
+	var ids []string
+	for i := 0; len(ids) < 3000; i++ {
+		if id := strconv.Itoa(i); m.ShardOf(id) == shard {
+			ids = append(ids, id)
+			use(t, m, id, now.Add(10*time.Second), true, nil)
+		}
+	}
+	c.add(11 * time.Second)
+	use(t, m, ids[0], now.Add(15*time.Second), true, nil) // makes the shard forget the others
+	use(t, m, "live", now.Add(20*time.Second), false, nil)
+	if n := m.Live(); n != 2 {
+		t.Errorf("%d records, want 2", n)
+	}
+	c.add(5 * time.Second)
+	use(t, m, "live", now.Add(20*time.Second), false, nil)
+	c.add(5 * time.Second) // all have ended, and the shard drops its map
+	if n := m.Len(); n != 0 {
+		t.Errorf("%d proofs, want none", n)
+	}
+	use(t, m, "live", now.Add(20*time.Second), false, nil) // late for its own record
+	use(t, m, "live", now.Add(40*time.Second), true, nil)
+	use(t, m, "live", now.Add(40*time.Second), false, nil)
+}
+
 // CVE-2020-15222: of 64 that race with one proof, one passes.
 func TestMemoryRace(t *testing.T) {
 	m := dpop.NewMemory(100, newClock().now)
@@ -208,7 +313,7 @@ func TestMemoryRaceForRoom(t *testing.T) {
 	}
 }
 
-// proofID has the shape that callers use: thumbprint, jti.
+// proofID has about the length of the ids that callers use.
 func proofID(i int) string {
 	return "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I." + strconv.Itoa(i) + "-3fa85f64-5717-4562-b3fc"
 }
@@ -223,33 +328,43 @@ func heap() uint64 {
 	return stats.HeapAlloc
 }
 
-// At most 100 bytes for each of a million live proofs, and none when they are
-// over.
+// The bytes of a million live proofs, and none when they are over. A proof of a
+// key of its own needs a count of its own.
 func TestMemorySize(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a million proofs")
 	}
-	before := heap()
-	c := newClock()
-	m := dpop.NewMemory(million, c.now)
-	for i := range million {
-		if first, err := m.Use(context.Background(), proofID(i), now.Add(time.Duration(i)*330*time.Second/million)); !first {
-			t.Fatal(err)
+	for _, test := range []struct {
+		name string
+		id   func(int) string
+		most float64
+	}{
+		{"no key", proofID, 100},
+		{"a thousand keys", func(i int) string { return strconv.Itoa(i%1000) + " " + proofID(i) }, 100},
+		{"a key for each", func(i int) string { return strconv.Itoa(i) + " " + proofID(i) }, 150},
+	} {
+		before := heap()
+		c := newClock()
+		m := dpop.NewMemory(2*million, c.now)
+		for i := range million {
+			if first, err := m.Use(context.Background(), test.id(i), now.Add(time.Duration(i)*330*time.Second/million)); !first {
+				t.Fatal(err)
+			}
 		}
+		each := float64(heap()-before) / million
+		t.Logf("%s: %.1f bytes each", test.name, each)
+		if each > test.most {
+			t.Errorf("%s: %.1f bytes each, want at most %.0f", test.name, each, test.most)
+		}
+		c.add(time.Hour)
+		for i := range 10_000 {
+			m.Use(context.Background(), test.id(million+i), c.now())
+		}
+		if rest := heap(); rest > before+million*10 {
+			t.Errorf("%s: %d bytes are left", test.name, rest-before)
+		}
+		runtime.KeepAlive(m)
 	}
-	each := float64(heap()-before) / million
-	t.Logf("%.1f bytes each", each)
-	if each > 100 {
-		t.Errorf("%.1f bytes each, want at most 100", each)
-	}
-	c.add(time.Hour)
-	for i := range 10_000 {
-		m.Use(context.Background(), proofID(million+i), c.now())
-	}
-	if rest := heap(); rest > before+million*10 {
-		t.Errorf("%d bytes are left", rest-before)
-	}
-	runtime.KeepAlive(m)
 }
 
 // filled holds a million live proofs and room for more.

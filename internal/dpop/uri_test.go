@@ -47,6 +47,10 @@ var normalised = map[string]string{
 	"https://[::1]:443":                 "https://[::1]/",
 	"https://[::1]:":                    "https://[::1]/",
 	"https://orders_svc.shop.internal.": "https://orders_svc.shop.internal./",
+	"https://my-api.example.com/Zz":     "https://my-api.example.com/Zz",
+	"https://AZ-az.09/AZaz09":           "https://az-az.09/AZaz09",
+	"https://a/%5A%39%2D":               "https://a/Z9-",
+	"https://a/%3A%2F%40%5B%60%7B":      "https://a/%3A%2F%40%5B%60%7B",
 	// RFC 9449, section 4.3, item 9.
 	"https://a/b?c=d":     "https://a/b",
 	"https://a/b#c":       "https://a/b",
@@ -66,14 +70,21 @@ var noURIs = []string{
 	"https://[::1/", "https://[]/", "https://[::1]a/", "https://[127.0.0.1]/", "https://[fe80::1%25eth0]/", "https://[fe80::1%eth0]/", "https://::1/", "https://[v1.a]/",
 	"https://a/ b", "https://a/\\b", "https://a/\n", "https://a/ü", "https://a/\x7f", "https://a/<b>", `https://a/"`, "https://a/[b]", "https://a/{b}", "https://a/a|b", "https://a/^", "https://a/`",
 	"https://a/%", "https://a/%4", "https://a/%4g", "https://a/%+1", "https://a/%-1", "https://a/%%41",
-	"https://a/" + strings.Repeat("b", 2<<10),
+	"https://a[b/", "https://a`b/", "https://a{b/", "https://[a/",
+	longestURI + "b",
 }
+
+// longestURI has 2 KiB.
+var longestURI = "https://a/" + strings.Repeat("b", 2<<10-len("https://a/"))
 
 func TestNormalizeURI(t *testing.T) {
 	for raw, want := range normalised {
 		if got, err := dpop.NormalizeURI(raw); err != nil || got != want {
 			t.Errorf("NormalizeURI(%q) = %q, %v; want %q", raw, got, err, want)
 		}
+	}
+	if got, err := dpop.NormalizeURI(longestURI); err != nil || got != longestURI {
+		t.Errorf("a URI of 2 KiB: %v", err)
 	}
 	for _, raw := range noURIs {
 		if got, err := dpop.NormalizeURI(raw); err == nil {
