@@ -27,6 +27,8 @@ type binder struct {
 	nonces      *dpop.Nonces // nil: none
 	mtls        BindingMode
 	certificate func(context.Context) (*x509.Certificate, error)
+	beginCheck  func(context.Context) *refusal // before a public-key operation
+	endCheck    func(good bool)                // after it
 }
 
 // newBinder takes a Config whose bindingFaults are none.
@@ -56,6 +58,19 @@ func newBinder(c *Config) *binder {
 	return b
 }
 
+// replayFill returns the proofs in the replay store and its places, if the store is
+// one of [NewReplayStore].
+func (b *binder) replayFill() (proofs, capacity int) {
+	if b == nil {
+		return 0, 0
+	}
+	memory, ok := b.replay.(*dpop.Memory)
+	if !ok {
+		return 0, 0
+	}
+	return memory.Len(), memory.Capacity()
+}
+
 // modes are those of the Config.
 func (b *binder) modes() (dpop, mtls BindingMode) {
 	if b == nil {
@@ -67,19 +82,26 @@ func (b *binder) modes() (dpop, mtls BindingMode) {
 // takesDPoP reports whether a credential under the scheme DPoP is looked at.
 func (b *binder) takesDPoP() bool { return b != nil }
 
-// supports reports whether what the token is bound by is checked here, all of it:
-// a member of cnf that nobody knows is a condition that nobody checks (RFC 7800,
-// section 3.1).
-func (b *binder) supports(cnf *confirmation) bool {
-	return b != nil && !cnf.other && (cnf.key != "" || cnf.certificate != "") &&
-		(cnf.key == "" || b.dpop != BindingDisabled) &&
-		(cnf.certificate == "" || b.mtls != BindingDisabled)
+// refuseConfirmation returns the refusal of a token whose binding is not enforced
+// here, or nil. Members of cnf that are not understood are ignored beside one that
+// is enforced (RFC 7800, section 3.1), but not if they are all there is.
+func (b *binder) refuseConfirmation(cnf *confirmation) *refusal {
+	switch {
+	case cnf == unbound:
+		return nil
+	case !cnf.understood:
+		return refusedConfirmation
+	case b == nil || cnf.empty || cnf.key != "" && b.dpop == BindingDisabled || cnf.certificate != "" && b.mtls == BindingDisabled:
+		return refusedBound
+	}
+	return nil
 }
 
-// demands refuses by the scheme alone what DPoP is asked of, before any of the
-// token is read.
-func (b *binder) demands(r *row, scheme scheme) *refusal {
-	if b != nil && scheme == schemeBearer && b.needsDPoP(r) {
+// refuseScheme refuses a bearer token where every call needs DPoP, before any of
+// the token is read. A row that needs DPoP is judged by check, after the token:
+// which rows there are is for callers with a valid token to know.
+func (b *binder) refuseScheme(scheme scheme) *refusal {
+	if b != nil && scheme == schemeBearer && b.dpop == BindingRequired {
 		return refusedWithoutDPoP
 	}
 	return nil
@@ -89,59 +111,84 @@ func (b *binder) needsDPoP(r *row) bool {
 	return b.dpop == BindingRequired || r != nil && r.rule.requireDPoP
 }
 
-func (b *binder) needsMTLS(r *row) bool {
-	return b.mtls == BindingRequired || r != nil && r.rule.requireMTLS
-}
-
-// check makes the checks of a verified token that are for each call anew.
-func (b *binder) check(ctx context.Context, now time.Time, fullMethod string, r *row, by credential, c *claims) *refusal {
+// check makes the checks of a verified token that each call repeats: first whether
+// the caller proved possession, and only then what the row requires. It returns the
+// proof, which the caller has yet to hand to useProof, or nil if there is none.
+func (b *binder) check(ctx context.Context, now time.Time, fullMethod string, r *row, cred credential, c *claims) (*dpop.Proof, *refusal) {
 	switch {
-	case c.cnf.key == "" && b.needsDPoP(r):
-		return refusedUnbound
-	case c.cnf.certificate == "" && b.needsMTLS(r):
-		return refusedWithoutMTLS
-	case c.cnf.key != "" && by.scheme != schemeDPoP:
+	case c.cnf.key == "" && b.dpop == BindingRequired:
+		return nil, refusedUnbound
+	case c.cnf.certificate == "" && b.mtls == BindingRequired:
+		return nil, refusedWithoutMTLS
+	case c.cnf.key != "" && cred.scheme != schemeDPoP:
 		// RFC 9449, section 7.2: a bound token is no bearer token.
-		return refusedBearer
-	case c.cnf.key == "" && by.scheme == schemeDPoP && c.cnf.certificate == "":
-		return refusedUnbound
+		return nil, refusedBearer
 	}
 	if c.cnf.certificate != "" {
 		if refused := b.checkCertificate(ctx, c); refused != nil {
-			return refused
+			return nil, refused
 		}
 	}
-	if c.cnf.key == "" {
-		// A client that proves possession of a key thinks that its token is bound.
-		if b.dpop != BindingDisabled && len(metadata.ValueFromIncomingContext(ctx, "dpop")) > 0 {
-			return refusedStrayProof
+	var proofs []string
+	if b.dpop != BindingDisabled {
+		proofs = metadata.ValueFromIncomingContext(ctx, "dpop")
+	}
+	var proof *dpop.Proof
+	if c.cnf.key != "" {
+		if len(proofs) != 1 {
+			return nil, refusedProofCount
 		}
-		return nil
+		var refused *refusal
+		if proof, refused = b.checkProof(ctx, now, fullMethod, proofs[0], cred.token, c); refused != nil {
+			return nil, refused
+		}
 	}
-	proofs := metadata.ValueFromIncomingContext(ctx, "dpop")
-	if len(proofs) != 1 {
-		return refusedProofCount
+	switch {
+	case r != nil && r.rule.requireDPoP && c.cnf.key == "":
+		if cred.scheme == schemeBearer {
+			return nil, refusedWithoutDPoP
+		}
+		return nil, refusedUnbound
+	case r != nil && r.rule.requireMTLS && c.cnf.certificate == "":
+		return nil, refusedWithoutMTLS
+	case c.cnf.key == "" && c.cnf.certificate == "" && cred.scheme == schemeDPoP:
+		return nil, refusedUnbound
+	case c.cnf.key == "" && len(proofs) > 0:
+		// A client that proves possession of a key expects its token to be bound.
+		return nil, refusedStrayProof
 	}
-	return b.checkProof(ctx, now, fullMethod, proofs[0], by.token, c)
+	return proof, nil
 }
 
-// checkProof is RFC 9449, section 4.3, and the replay check of section 11.1, the
-// store last: only a proof that is good in every other way is remembered.
-func (b *binder) checkProof(ctx context.Context, now time.Time, fullMethod, raw, token string, c *claims) *refusal {
+// checkProof makes the checks of RFC 9449, section 4.3. The free ones come first,
+// so a proof of another key, or without a nonce, costs no public-key operation.
+func (b *binder) checkProof(ctx context.Context, now time.Time, fullMethod, raw, token string, c *claims) (proof *dpop.Proof, refused *refusal) {
 	uris := make([]string, len(b.authorities))
 	for i, authority := range b.authorities {
 		uris[i] = authority + fullMethod
 	}
-	proof, err := b.proofs.Verify(now, raw, uris, token)
-	if err != nil {
-		return refusedProof.because(err)
+	candidate, err := b.proofs.Precheck(now, raw, dpop.Request{URIs: uris, AccessToken: token, Thumbprint: c.cnf.key})
+	switch {
+	case err == dpop.ErrOtherKey:
+		return nil, refusedProofKey
+	case err != nil:
+		return nil, refusedProof.because(err)
+	case b.nonces != nil && !b.nonces.Check(now, candidate.Nonce):
+		return nil, refusedNonce
 	}
-	if proof.Thumbprint != c.cnf.key {
-		return refusedProofKey
+	if refused := b.beginCheck(ctx); refused != nil {
+		return nil, refused
 	}
-	if b.nonces != nil && !b.nonces.Check(now, proof.Nonce) {
-		return refusedNonce
+	defer func() { b.endCheck(proof != nil) }()
+	if proof, err = candidate.Verify(); err != nil {
+		return nil, refusedProof.because(err)
 	}
+	return proof, nil
+}
+
+// useProof makes the replay check of RFC 9449, section 11.1. It comes last: only a
+// proof of a call that may proceed takes a place in the store.
+func (b *binder) useProof(ctx context.Context, proof *dpop.Proof) *refusal {
 	first, err := b.replay.Use(ctx, proof.Thumbprint+" "+proof.ID, proof.Expiry)
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -191,9 +238,10 @@ func connectionCertificate(ctx context.Context) (*x509.Certificate, error) {
 	return nil, nil
 }
 
-// challenge returns what a refused call is answered with. Where DPoP is on, both
-// schemes are offered, or DPoP alone where it is required; the error goes to the
-// scheme that the client used (RFC 9449, section 7.1).
+// challenge returns the challenges of a refused call. If DPoP is enabled, both
+// schemes are offered, or DPoP alone if it is required; the error goes to the
+// scheme that the client used (RFC 9449, section 7.1). r is nil if the caller may
+// not know which row there is.
 func (b *binder) challenge(refused *refusal, used scheme, r *row, now func() time.Time) metadata.MD {
 	if b == nil || b.dpop == BindingDisabled || refused.parameters == nil {
 		return refused.challenge

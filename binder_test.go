@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http/httptest"
 	"runtime"
@@ -102,7 +103,7 @@ func TestProofs(t *testing.T) {
 			return []string{key.Sign(claims{"jwk": json.RawMessage(jwk)}, f.proofClaims(m, nil))}
 		}, bad},
 		{"jwk symmetric", signed(claims{"jwk": claims{"kty": "oct", "k": "bGVhaw"}}, nil), bad},
-		{"jwk of another, who did not sign", signed(claims{"jwk": auth0grpctest.NewDPoPKey().JWK()}, nil), bad},
+		{"jwk of another, who did not sign", signed(claims{"jwk": auth0grpctest.NewDPoPKey().JWK()}, nil), byDPoP(otherKey)},
 		{"by another key", func(m string) []string {
 			return []string{auth0grpctest.NewDPoPKey().Sign(nil, f.proofClaims(m, nil))}
 		}, byDPoP(otherKey)},
@@ -294,6 +295,187 @@ func TestReplayStoreSeesGoodProofsAlone(t *testing.T) {
 	}
 	if n := store.uses.Load(); n != 0 {
 		t.Errorf("%d uses, want none", n)
+	}
+}
+
+// A call that the rule refuses takes no place in the store, so a client without any
+// right cannot fill it. A call that report-only lets through does.
+func TestRefusedCallsTakeNoPlace(t *testing.T) {
+	const listed, watched, unlistedOne = unaryCall, testgrpc.TestService_EmptyCall_FullMethodName, testgrpc.TestService_FullDuplexCall_FullMethodName
+	store := &countingStore{ReplayStore: auth0grpc.NewReplayStore(10, func() time.Time { return today })}
+	f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+		config.DPoP.ReplayStore = store
+		config.MTLS.Mode = auth0grpc.BindingAllowed
+		config.Logger = slog.New(slog.DiscardHandler)
+		config.Methods = map[string]auth0grpc.Rule{
+			listed:  auth0grpc.Scopes("read:orders"),
+			watched: auth0grpc.Scopes("write:orders").ReportOnly(),
+			testgrpc.TestService_StreamingOutputCall_FullMethodName: auth0grpc.Scopes("read:orders"),
+			testgrpc.TestService_HalfDuplexCall_FullMethodName:      auth0grpc.Authenticated().RequireMTLS(),
+		}
+	})
+	right := f.bound
+	call := func(m string, p presented) (auth0grpc.Reason, int64) {
+		before := store.uses.Load()
+		shape := method{m, grpc.StreamDesc{ServerStreams: true, ClientStreams: true}}
+		err := f.present(t, "bufconn", shape, p).err
+		if err == nil {
+			return "", store.uses.Load() - before
+		}
+		reason, _ := auth0grpc.ReasonFromError(err)
+		return reason, store.uses.Load() - before
+	}
+	for range 20 { // twice as often as the store has places
+		f.bound = f.boundToken(claims{"scope": nil})
+		for m, want := range map[string]auth0grpc.Reason{
+			listed: "INSUFFICIENT_SCOPE", testgrpc.TestService_StreamingOutputCall_FullMethodName: "INSUFFICIENT_SCOPE",
+			unlistedOne: "METHOD_NOT_LISTED", testgrpc.TestService_HalfDuplexCall_FullMethodName: "TOKEN_NOT_BOUND",
+		} {
+			p := f.good(m)
+			for range 2 { // a repeated proof gets the same answer: no handler ran
+				if reason, uses := call(m, p); reason != want || uses != 0 {
+					t.Fatalf("%s: %q and %d uses, want %q and none", m, reason, uses, want)
+				}
+			}
+		}
+	}
+	p := f.good(watched)
+	if reason, uses := call(watched, p); reason != "" || uses != 1 {
+		t.Errorf("report-only: %q and %d uses", reason, uses)
+	}
+	if reason, uses := call(watched, p); reason != "DPOP_PROOF_REPLAYED" || uses != 1 {
+		t.Errorf("report-only, again: %q and %d uses", reason, uses)
+	}
+	f.bound = right
+	if reason, uses := call(listed, f.good(listed)); reason != "" || uses != 1 {
+		t.Errorf("another user: %q and %d uses", reason, uses)
+	}
+}
+
+// One client, however busy, leaves places for the others.
+func TestOneClientDoesNotFillTheReplayStore(t *testing.T) {
+	f := newDPoPFixture(t, func(f *fixture, config *auth0grpc.Config) {
+		config.DPoP.ReplayStore = auth0grpc.NewReplayStore(30, f.clock.Now)
+	})
+	var refused int
+	for range 40 {
+		p := f.good(unaryCall)
+		if got := f.present(t, "bufconn", shapes[0], p); got.err != nil {
+			refused++
+			replayUnavailable.check(t, got, p)
+			if got.outer == nil || !strings.Contains(got.outer.Error(), "too many proofs of this key") {
+				t.Errorf("outside of us: %v", got.outer)
+			}
+		}
+	}
+	if refused != 30 {
+		t.Errorf("%d of 40 calls refused, want 30: a key may have a third of 30 places", refused)
+	}
+	f.key = auth0grpctest.NewDPoPKey()
+	f.bound = f.boundToken(nil)
+	f.inEveryShape(t, passed, f.good, "bufconn")
+}
+
+// Stats has the fill level of the default store, of one made by NewReplayStore, and
+// of no other.
+func TestStatsCountUsedProofs(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		store    auth0grpc.ReplayStore
+		used     int
+		capacity int
+	}{
+		{"default", nil, 2, 1_000_000},
+		{"of NewReplayStore", auth0grpc.NewReplayStore(50, func() time.Time { return today }), 2, 50},
+		{"another", storeFunc(func(context.Context, string, time.Time) (bool, error) { return true, nil }), 0, 0},
+	} {
+		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.ReplayStore = test.store })
+		for range 2 {
+			p := f.good(unaryCall)
+			passed.check(t, f.present(t, "bufconn", shapes[0], p), p)
+		}
+		if s := f.guard.Stats(); s.UsedProofs != test.used || s.UsedProofsCapacity != test.capacity {
+			t.Errorf("%s: %d of %d, want %d of %d", test.name, s.UsedProofs, s.UsedProofsCapacity, test.used, test.capacity)
+		}
+		if f.clock.Advance(301 * time.Second); test.store == nil && f.guard.Stats().UsedProofs != 0 {
+			t.Errorf("%s: %d after their time", test.name, f.guard.Stats().UsedProofs)
+		}
+	}
+}
+
+// The signature of a proof passes the signature gate, and is verified last: a proof of another
+// key, however long, costs no public-key operation.
+func TestProofPassesTheSignatureGate(t *testing.T) {
+	f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+		config.DPoP.Algorithms = []string{"ES256", "RS256"}
+		config.DPoP.NonceKeys = [][]byte{bytes.Repeat([]byte{1}, 32)}
+	})
+	var begun, good, bad atomic.Int64
+	f.guard.SetProofGate(func(context.Context) error { begun.Add(1); return nil }, func(isGood bool) {
+		if isGood {
+			good.Add(1)
+		} else {
+			bad.Add(1)
+		}
+	})
+	long, err := rsa.GenerateKey(rand.Reader, 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce := f.present(t, "bufconn", shapes[0], f.good(unaryCall)).header.Get("dpop-nonce")[0]
+	cut := func(proof string) string {
+		return proof[:strings.LastIndexByte(proof, '.')+1] + strings.Repeat("A", 86)
+	}
+	for _, test := range []struct {
+		name   string
+		proof  string
+		reason auth0grpc.Reason
+		want   [3]int64 // checks begun, and ended as good and as bad
+	}{
+		{"good", f.proof(unaryCall, claims{"nonce": nonce}), "", [3]int64{1, 1, 0}},
+		{"signature wrong", cut(f.proof(unaryCall, claims{"nonce": nonce})), "INVALID_DPOP_PROOF", [3]int64{1, 0, 1}},
+		{"another key", auth0grpctest.NewDPoPKey().Sign(nil, f.proofClaims(unaryCall, claims{"nonce": nonce})), "INVALID_DPOP_PROOF", [3]int64{}},
+		{"a long key of another", auth0grpctest.DPoPKeyOf(long).Sign(nil, f.proofClaims(unaryCall, claims{"nonce": nonce})), "INVALID_DPOP_PROOF", [3]int64{}},
+		{"another method", f.proof(unaryCall, claims{"nonce": nonce, "htm": "GET"}), "INVALID_DPOP_PROOF", [3]int64{}},
+		{"no nonce", f.proof(unaryCall, nil), "USE_DPOP_NONCE", [3]int64{}},
+		{"no nonce and a wrong signature", cut(f.proof(unaryCall, nil)), "USE_DPOP_NONCE", [3]int64{}},
+	} {
+		begun.Store(0)
+		good.Store(0)
+		bad.Store(0)
+		reason, _ := auth0grpc.ReasonFromError(f.present(t, "bufconn", shapes[0], f.withProofs(test.proof)).err)
+		if got := [3]int64{begun.Load(), good.Load(), bad.Load()}; reason != test.reason || got != test.want {
+			t.Errorf("%s: %q, checks %v, want %q and %v", test.name, reason, got, test.reason, test.want)
+		}
+	}
+
+	f.guard.SetProofGate(func(context.Context) error { return context.DeadlineExceeded }, func(bool) { t.Error("a check ended that did not begin") })
+	if err := f.present(t, "bufconn", shapes[0], f.withProofs(f.proof(unaryCall, claims{"nonce": nonce}))).err; status.Code(err) != codes.DeadlineExceeded {
+		t.Errorf("turned away at the gate: %v", err)
+	}
+}
+
+// BenchmarkForeignProof is the cost of a proof by a key that is not the token's.
+func BenchmarkForeignProof(b *testing.B) {
+	f := newDPoPFixture(b, func(_ *fixture, config *auth0grpc.Config) {
+		config.DPoP.Algorithms = []string{"ES256", "RS256"}
+	})
+	for _, bits := range []int{2048, 4096, 8192} {
+		key, err := rsa.GenerateKey(rand.Reader, bits)
+		if err != nil {
+			b.Fatal(err)
+		}
+		proof := auth0grpctest.DPoPKeyOf(key).Sign(nil, f.proofClaims(unaryCall, nil))
+		md := metadata.Pairs("authorization", "DPoP "+f.bound, "dpop", proof)
+		b.Run(fmt.Sprintf("RSA-%d", bits), func(b *testing.B) {
+			ctx := metadata.NewIncomingContext(b.Context(), md)
+			interceptor := f.guard.UnaryServerInterceptor()
+			for b.Loop() {
+				if _, err := interceptor(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall}, nil); err == nil {
+					b.Fatal("accepted")
+				}
+			}
+		})
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -55,11 +57,28 @@ type DPoPConfig struct {
 	// they limit how long in advance a proof can be made. The first key issues, all
 	// verify, and replicas share them; at least 32 random bytes each. Default: no
 	// nonces.
-	NonceKeys [][]byte
+	NonceKeys NonceKeys
 
 	// NonceLifetime is how long a nonce is good. Default 5 minutes.
 	NonceLifetime time.Duration
 }
+
+// NonceKeys are secrets that print, log and marshal as their number and no more. A
+// plain [][]byte is assignable. (Package fmt prints unexported fields of a struct
+// without asking their types, so keep a Config in an exported field or not at all.)
+type NonceKeys [][]byte
+
+// String returns the number of keys.
+func (k NonceKeys) String() string { return fmt.Sprintf("(%d keys, not shown)", len(k)) }
+
+// Format prints String for every verb.
+func (k NonceKeys) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, k.String()) }
+
+// LogValue returns String for log/slog.
+func (k NonceKeys) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
+// MarshalText returns String, for encoding/json and its like. Nothing reads it back.
+func (k NonceKeys) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // MTLSConfig says how tokens bound to a client certificate (cnf x5t#S256) are handled:
 // RFC 8705. Auth0 documents both schemes for them, so both are accepted.
@@ -83,8 +102,13 @@ type ReplayStore interface {
 }
 
 // NewReplayStore returns a ReplayStore in this process for at most capacity live
-// proofs, about 70 bytes each as they come. It is exact within their time and
-// fails, which refuses calls, when it is full. A nil now is time.Now.
+// proofs, about 80 bytes each. It is exact within their time, and fails, which
+// refuses calls, when it is full. A nil now is time.Now.
+//
+// With the default DPoPConfig.MaxProofAge a proof takes a place for 300 s, so
+// 1,000,000 places are enough for 3,300 calls a second. A key may have at most half
+// as many places as are free: one key takes a third of the capacity, 1,100 calls a
+// second, and the other keys keep the rest. [Stats] has the fill level.
 func NewReplayStore(capacity int, now func() time.Time) ReplayStore {
 	return dpop.NewMemory(capacity, now)
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -259,7 +260,13 @@ func TestDPoPMatrix(t *testing.T) {
 		{"required", required, func(r matrixRow) challenged { return r.required }},
 		{"required by the row", func(_ *fixture, config *auth0grpc.Config) {
 			config.Methods[allMethods] = auth0grpc.Scopes("read:orders").RequireDPoP()
-		}, func(r matrixRow) challenged { return r.required }},
+		}, func(r matrixRow) challenged {
+			// The row shows itself to valid tokens alone.
+			if strings.HasPrefix(r.name, "Bearer, unbound token") {
+				return dpopAlone(wantsDPoP)
+			}
+			return r.allowed
+		}},
 		{"required, row mentions it", func(f *fixture, config *auth0grpc.Config) {
 			required(f, config)
 			config.Methods[allMethods] = auth0grpc.Scopes("read:orders").RequireDPoP()
@@ -315,7 +322,7 @@ func TestBindingByRow(t *testing.T) {
 	}{
 		{"bound", needsDPoP, bound, passed},
 		{"plain", needsDPoP, plain, dpopAlone(wantsDPoP)},
-		{"none", needsDPoP, none, dpopAlone(missing)},
+		{"none", needsDPoP, none, byBearer(missing)},
 		{"bound, optional", optional, bound, passed},
 		{"plain, optional", optional, plain, dpopAlone(wantsDPoP)},
 		{"none, optional", optional, none, nobody},
@@ -373,8 +380,9 @@ func TestBindingChallenges(t *testing.T) {
 	}
 }
 
-// A token is bound by whatever its cnf has; what is not understood, or cannot be
-// checked, is refused and not left out (RFC 7800, section 3.1).
+// A binding that is understood is enforced, or the token is refused. A member that
+// is not understood is ignored beside one that is (RFC 7800, section 3.1), and
+// refused if it stands alone.
 func TestConfirmations(t *testing.T) {
 	f := newDPoPFixture(t, nil)
 	jkt, x5t := f.key.Thumbprint(), strings.Repeat("A", 43)
@@ -393,10 +401,17 @@ func TestConfirmations(t *testing.T) {
 		{"certificate", claims{"x5t#S256": x5t}, bound, otherCertificate},
 		{"empty certificate", claims{"x5t#S256": ""}, bound, bound},
 		{"key and certificate", claims{"jkt": jkt, "x5t#S256": x5t}, bound, otherCertificate},
-		{"key and more", claims{"jkt": jkt, "kid": "leak"}, bound, bound},
-		{"key in another case", claims{"JKT": jkt}, bound, bound},
-		{"something else", claims{"jwk": claims{"kty": "RSA"}}, bound, bound},
-		{"empty", claims{}, bound, bound},
+		{"key and more", claims{"jkt": jkt, "kid": "leak"}, passes, passes},
+		{"as Keycloak writes it", claims{"kc-jkt-type": "leak", "jkt": jkt}, passes, passes},
+		{"key and members of every type", claims{"jkt": jkt, "a": 1, "b": nil, "c": []any{""}, "d": claims{"jkt": "leak"}, "e": ""}, passes, passes},
+		{"another key and more", claims{"jkt": x5t, "kid": "leak"}, otherKey, otherKey},
+		{"certificate and more", claims{"x5t#S256": x5t, "kid": "leak"}, bound, otherCertificate},
+		{"key, certificate and more", claims{"jkt": jkt, "x5t#S256": x5t, "kid": "leak"}, bound, otherCertificate},
+		{"empty key and more", claims{"jkt": "", "kid": "leak"}, bound, bound},
+		{"key in another case", claims{"JKT": jkt}, boundOtherwise, boundOtherwise},
+		{"something else", claims{"jwk": claims{"kty": "RSA"}}, boundOtherwise, boundOtherwise},
+		{"more than one thing else", claims{"kid": "leak", "jku": ""}, boundOtherwise, boundOtherwise},
+		{"empty", claims{}, boundOtherwise, boundOtherwise},
 		{"null", json.RawMessage("null"), badClaims, badClaims},
 		{"text", "leak", badClaims, badClaims},
 		{"list", []string{"leak"}, badClaims, badClaims},
@@ -515,7 +530,8 @@ func TestTapRefusesBeforeTheMessage(t *testing.T) {
 		want  auth0grpc.Reason
 	}{
 		{auth0grpc.BindingRequired, auth0grpc.Authenticated(), "Bearer ", "DPOP_REQUIRED"},
-		{auth0grpc.BindingAllowed, auth0grpc.Authenticated().RequireDPoP(), "Bearer ", "DPOP_REQUIRED"},
+		{auth0grpc.BindingAllowed, auth0grpc.Authenticated().RequireDPoP(), "Bearer ", ""},
+		{auth0grpc.BindingAllowed, auth0grpc.Authenticated().RequireDPoP(), "DPoP ", ""},
 		{auth0grpc.BindingAllowed, auth0grpc.Authenticated(), "Bearer ", ""},
 		{auth0grpc.BindingRequired, auth0grpc.Authenticated(), "DPoP ", ""},
 		{auth0grpc.BindingDisabled, auth0grpc.Authenticated(), "DPoP ", "MALFORMED_AUTHORIZATION"},
@@ -707,5 +723,99 @@ func TestSetMethodsChecksBindings(t *testing.T) {
 				t.Errorf("the old table stays: %t, after %v", kept, err)
 			}
 		})
+	}
+}
+
+// A caller without a valid token cannot tell a row that requires a binding from a
+// method that is not listed: not by the status, not by the challenges, and not by
+// the tap.
+func TestRequiredBindingsDoNotShowRows(t *testing.T) {
+	const unlistedOne, listed = testgrpc.TestService_FullDuplexCall_FullMethodName, testgrpc.TestService_UnaryCall_FullMethodName
+	for name, rule := range map[string]auth0grpc.Rule{
+		"DPoP": auth0grpc.Scopes("write:orders").RequireDPoP(), "mTLS": auth0grpc.Authenticated().RequireMTLS(),
+		"both": auth0grpc.Authenticated().RequireDPoP().RequireMTLS(),
+	} {
+		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+			config.MTLS.Mode = auth0grpc.BindingAllowed
+			config.Methods = map[string]auth0grpc.Rule{listed: rule}
+		})
+		tapped := grpc.NewServer(append(f.guard.ServerOptions(), grpc.InTapHandle(f.guard.TapHandle()))...)
+		testgrpc.RegisterTestServiceServer(tapped, service{})
+		f.conns["tapped"] = auth0grpctest.Connect(t, tapped, "")
+		forged := f.plain[:strings.LastIndexByte(f.plain, '.')+1] + strings.Repeat("A", 342)
+		certificate := f.token(claims{"cnf": claims{"x5t#S256": "leak"}})
+		for _, caller := range []struct {
+			name    string
+			present func(fullMethod string) presented
+		}{
+			{"no token", func(string) presented { return presented{} }},
+			{"garbage", func(string) presented { return bearing("leak") }},
+			{"another scheme", func(string) presented { return presented{authorization: []string{"Basic bGVhaw=="}} }},
+			{"forged", func(string) presented { return bearing(forged) }},
+			{"forged, DPoP", func(string) presented { return presented{authorization: []string{"DPoP " + forged}} }},
+			{"expired", func(string) presented { return bearing(f.token(claims{"exp": today})) }},
+			{"wrong audience", func(string) presented { return bearing(f.token(claims{"aud": "leak"})) }},
+			{"stolen, as bearer", func(string) presented { return bearing(f.bound) }},
+			{"stolen, without its proof", func(string) presented { return f.withProofs() }},
+			{"stolen, proof of another key", func(m string) presented {
+				return f.withProofs(auth0grpctest.NewDPoPKey().Sign(nil, f.proofClaims(m, nil)))
+			}},
+			{"stolen, without its certificate", func(string) presented { return bearing(certificate) }},
+		} {
+			for transport := range f.conns {
+				var answers []result
+				for _, m := range []string{listed, unlistedOne} {
+					shape := method{m, grpc.StreamDesc{ServerStreams: true, ClientStreams: true}}
+					answers = append(answers, f.present(t, transport, shape, caller.present(m)))
+				}
+				if answers[0].err == nil {
+					t.Errorf("%s, %s, %s: passes", name, caller.name, transport)
+				}
+				if diff := cmp.Diff(status.Convert(answers[1].err).Proto(), status.Convert(answers[0].err).Proto(), protocmp.Transform()); diff != "" {
+					t.Errorf("%s, %s, %s: statuses differ (-unlisted +listed):\n%s", name, caller.name, transport, diff)
+				}
+				for _, key := range []string{"www-authenticate", "dpop-nonce"} {
+					if diff := cmp.Diff(answers[1].header.Get(key), answers[0].header.Get(key)); diff != "" {
+						t.Errorf("%s, %s, %s: %s differs (-unlisted +listed):\n%s", name, caller.name, transport, key, diff)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Nonce keys are secrets: no way of printing a Config shows them.
+func TestConfigPrintsNoSecrets(t *testing.T) {
+	secret := []byte("0123456789-leak-leak-leak-leak-x")
+	config := auth0grpc.Config{DPoP: auth0grpc.DPoPConfig{Authorities: []string{authority}, NonceKeys: [][]byte{secret, secret}}}
+	var texts []string
+	for _, value := range []any{config, &config, config.DPoP, &config.DPoP, config.DPoP.NonceKeys, []any{config}, map[string]any{"c": config}} {
+		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t"} {
+			texts = append(texts, fmt.Sprintf(format, value))
+		}
+		encoded, _ := json.Marshal(value) // a Config has functions, so it is an error
+		texts = append(texts, string(encoded))
+		var log bytes.Buffer
+		for _, handler := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
+			slog.New(handler).Info("config", "config", value, slog.Group("group", "config", value))
+		}
+		texts = append(texts, log.String())
+	}
+	encoded, err := json.Marshal(config.DPoP)
+	if err != nil || !strings.Contains(string(encoded), authority) {
+		t.Errorf("DPoPConfig as JSON: %s, %v", encoded, err)
+	}
+	if text := fmt.Sprintf("%+v", config); !strings.Contains(text, "NonceKeys:(2 keys, not shown)") {
+		t.Errorf("the nonce keys do not say that they are not shown: %s", text)
+	}
+	for _, text := range texts {
+		for _, form := range []string{
+			string(secret), "leak", fmt.Sprint(secret), strings.Trim(fmt.Sprint(secret), "[]"), fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret),
+			"0x6c, 0x65, 0x61, 0x6b", base64.StdEncoding.EncodeToString(secret), base64.RawURLEncoding.EncodeToString(secret), "108 101 97 107",
+		} {
+			if strings.Contains(text, form) {
+				t.Errorf("prints the key as %q: %s", form, text)
+			}
+		}
 	}
 }

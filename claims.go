@@ -211,28 +211,35 @@ func (c *claims) checkTimes(now time.Time) *refusal {
 type confirmation struct {
 	key         string // jkt: the thumbprint of a DPoP key
 	certificate string // x5t#S256: the hash of a client certificate
-	other       bool   // something else
+	understood  bool   // has one of the two
+	empty       bool   // has an empty one: bound, and no proof can fit
 }
 
 // unbound is the confirmation of a token without cnf.
 var unbound = &confirmation{}
 
+// parseConfirmation ignores members that are not understood: RFC 7800, section 3.1.
+// [binder.refuseConfirmation] refuses a cnf that has no others.
 func parseConfirmation(value string) (*confirmation, bool) {
 	cnf := &confirmation{}
 	err := strictjson.Nested(value, func(name, value string) error {
-		ok := true
+		var text string
+		var ok bool
 		switch name {
 		case "jkt":
-			cnf.key, ok = strictjson.String(value)
+			text, ok = strictjson.String(value)
+			cnf.key = text
 		case "x5t#S256":
-			cnf.certificate, ok = strictjson.String(value)
+			text, ok = strictjson.String(value)
+			cnf.certificate = text
 		default:
-			cnf.other = true
+			return nil
 		}
 		if !ok {
 			return errIllTyped
 		}
-		cnf.other = cnf.other || value == `""` // bound, and to nothing that a proof could be of
+		cnf.understood = true
+		cnf.empty = cnf.empty || text == ""
 		return nil
 	})
 	return cnf, err == nil

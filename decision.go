@@ -161,6 +161,12 @@ type Stats struct {
 	// under grpc.MaxConcurrentStreams, and no message passes it.
 	LingeringStreams int
 	KeyAge           map[string]time.Duration // by issuer, since its keys were fetched; issuers without keys are missing
+
+	// UsedProofs is the number of DPoP proofs that the replay store remembers, and
+	// UsedProofsCapacity how many it can. When it is full, calls are refused as
+	// Unavailable. Both are 0 if DPoP is disabled or the store is not one of
+	// [NewReplayStore].
+	UsedProofs, UsedProofsCapacity int
 }
 
 // Stats returns the sizes of this moment, for gauges. It does no I/O.
@@ -174,6 +180,7 @@ func (i *Interceptor) Stats() Stats {
 	}
 	stats.OpenStreams = i.streams.len()
 	stats.LingeringStreams = int(i.streams.lingering.Load())
+	stats.UsedProofs, stats.UsedProofsCapacity = i.verifier.binding.replayFill()
 	now := i.verifier.now()
 	for name, one := range i.verifier.issuers {
 		if age, ok := one.keys.Age(now); ok {

@@ -235,6 +235,7 @@ var (
 	refusedExpired            = invalidToken(ReasonTokenExpired, "the access token has expired")
 	refusedNotYet             = invalidToken(ReasonTokenNotYetValid, "the access token is not valid yet")
 	refusedBound              = invalidToken(ReasonBoundToken, "the access token is sender-constrained, which is not accepted here")
+	refusedConfirmation       = invalidToken(ReasonBoundToken, "the access token is bound to its sender in a way that is not supported")
 	refusedKey                = invalidToken(ReasonUnknownKey, "the access token is signed with an unknown key")
 	refusedNoKeyID            = invalidToken(ReasonUnknownKey, "the access token does not name its key: its header has no kid")
 	refusedSignature          = invalidToken(ReasonBadSignature, "the signature of the access token is wrong")

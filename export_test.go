@@ -1,6 +1,9 @@
 package auth0grpc
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // SetTimer replaces time.AfterFunc for the timers that end streams.
 func (i *Interceptor) SetTimer(afterFunc func(time.Duration, func()) interface{ Stop() bool }) {
@@ -36,4 +39,15 @@ func (i *Interceptor) FillSignatureGate() (release func()) {
 		defer g.mu.Unlock()
 		g.inProgress, g.maxWaiting = inProgress, maxWaiting
 	}
+}
+
+// SetProofGate replaces the signature gate of DPoP proofs.
+func (i *Interceptor) SetProofGate(begin func(context.Context) error, end func(good bool)) {
+	i.verifier.binding.beginCheck = func(ctx context.Context) *refusal {
+		if err := begin(ctx); err != nil {
+			return contextEnded(err)
+		}
+		return nil
+	}
+	i.verifier.binding.endCheck = end
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/auth0grpc/auth0grpc/internal/dpop"
 )
 
 // An Interceptor decides on every call of a gRPC server. One Interceptor serves
@@ -77,41 +79,59 @@ func (i *Interceptor) decide(ctx context.Context, fullMethod string, start time.
 	}
 	v.scheme = by.scheme
 	if refused == nil {
-		refused = i.verifier.binding.demands(v.row, by.scheme)
+		refused = i.verifier.binding.refuseScheme(by.scheme)
 	}
 	if refused == nil {
 		v.claims, v.hit, refused = i.verifier.verify(ctx, start, by.token)
 	}
+	var proof *dpop.Proof
 	if refused == nil && i.verifier.binding != nil {
-		if refused = i.checkBinding(ctx, fullMethod, &v, by); refused != nil {
-			v.claims = nil // whoever presents it is not who it was issued to
+		if proof, refused = i.checkBinding(ctx, fullMethod, &v, by); refused != nil {
+			v.claims = nil // the presenter did not prove possession
 		}
 	}
 	if refused != nil {
 		v.refused = refused
 		return v
 	}
-	// Only who has a genuine token learns which methods are listed.
+	// Reveal which methods are listed only to callers with a valid token.
 	if v.row == nil {
 		v.refused = refusedUnlisted
 	} else if ok, short := v.row.rule.met(&v.claims.Token); !ok {
 		v.refused = v.row.short[short]
 	}
+	// A refused call takes no place in the memory of used proofs.
+	if proof != nil && (v.refused == nil || i.reports(&v)) {
+		if refused := i.useProof(ctx, proof); refused != nil {
+			v.claims, v.refused = nil, refused
+		}
+	}
 	return v
 }
 
-// checkBinding is binder.check, in which a panic is a refusal as it is in
-// verification: a replay store or a certificate function is not ours.
-func (i *Interceptor) checkBinding(ctx context.Context, fullMethod string, v *verdict, by credential) (refused *refusal) {
+// checkBinding is [binder.check] with panics turned into refusals, as in
+// verification: a certificate function is the user's code.
+func (i *Interceptor) checkBinding(ctx context.Context, fullMethod string, v *verdict, cred credential) (proof *dpop.Proof, refused *refusal) {
 	defer contain(&refused)
-	return i.verifier.binding.check(ctx, i.verifier.now(), fullMethod, v.row, by, v.claims)
+	return i.verifier.binding.check(ctx, i.verifier.now(), fullMethod, v.row, cred, v.claims)
+}
+
+// useProof is [binder.useProof] with panics turned into refusals: a replay store is
+// the user's code.
+func (i *Interceptor) useProof(ctx context.Context, proof *dpop.Proof) (refused *refusal) {
+	defer contain(&refused)
+	return i.verifier.binding.useProof(ctx, proof)
 }
 
 func (i *Interceptor) challenge(v *verdict) metadata.MD {
 	if i.verifier == nil {
 		return v.refused.challenge
 	}
-	return i.verifier.binding.challenge(v.refused, v.scheme, v.row, i.verifier.now)
+	r := v.row
+	if v.claims == nil && v.refused != refusedWithoutDPoP {
+		r = nil // as for a method that is not listed
+	}
+	return i.verifier.binding.challenge(v.refused, v.scheme, r, i.verifier.now)
 }
 
 func (i *Interceptor) nonce(v *verdict) metadata.MD {
@@ -143,7 +163,7 @@ func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
 		if err := v.err(); err != nil {
 			return err
 		}
-		if v.claims == nil { // nobody whose token could expire
+		if v.claims == nil { // no token, so nothing can expire
 			return fromHandler(handler(srv, stream))
 		}
 		v.refused, v.reported = nil, false // what was reported has been told

@@ -509,6 +509,7 @@ var (
 	wrongAudience     = invalid("WRONG_AUDIENCE", "the access token is meant for another audience")
 	expired           = invalid("TOKEN_EXPIRED", "the access token has expired")
 	notYet            = invalid("TOKEN_NOT_YET_VALID", "the access token is not valid yet")
+	boundOtherwise    = invalid("BOUND_TOKEN", "the access token is bound to its sender in a way that is not supported")
 	bound             = invalid("BOUND_TOKEN", "the access token is sender-constrained, which is not accepted here")
 	unknownKey        = invalid("UNKNOWN_KEY", "the access token is signed with an unknown key")
 	noKeyID           = invalid("UNKNOWN_KEY", "the access token does not name its key: its header has no kid")

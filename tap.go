@@ -64,7 +64,7 @@ func (i *Interceptor) glance(info *tap.Info) (v verdict) {
 	}
 	by, refused := parseCredential(info.Header.Get("authorization"), i.verifier.binding.takesDPoP())
 	if refused == nil {
-		refused = i.verifier.binding.demands(v.row, by.scheme)
+		refused = i.verifier.binding.refuseScheme(by.scheme)
 	}
 	switch {
 	case refused == refusedMissing && v.row != nil && v.row.rule.kind == kindOptional:

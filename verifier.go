@@ -51,7 +51,9 @@ func newVerifier(config *Config) *verifier {
 		signatures:  newSignatureGate(config.CacheSize != NoCache),
 		revocations: revocation.NewList(config.MaxTokenLife + config.ClockSkew),
 	}
-	v.binding = newBinder(config)
+	if v.binding = newBinder(config); v.binding != nil {
+		v.binding.beginCheck, v.binding.endCheck = v.signatures.enter, v.signatures.leave
+	}
 	if config.CacheSize != NoCache {
 		v.cache = tokencache.New[*claims](config.CacheSize)
 	}
@@ -272,8 +274,8 @@ func (v *verifier) checkClaims(c *claims, now time.Time) (*oidc.IDTokenVerifier,
 		return nil, refused
 	}
 	// A bound token without its proof may be a stolen one (RFC 9449, section 7.2).
-	if c.cnf != unbound && !v.binding.supports(c.cnf) {
-		return nil, refusedBound
+	if refused := v.binding.refuseConfirmation(c.cnf); refused != nil {
+		return nil, refused
 	}
 	return through, nil
 }
