@@ -435,7 +435,7 @@ func TestProofPassesTheSignatureGate(t *testing.T) {
 		{"good", f.proof(unaryCall, claims{"nonce": nonce}), "", [3]int64{1, 1, 0}},
 		{"signature wrong", cut(f.proof(unaryCall, claims{"nonce": nonce})), "INVALID_DPOP_PROOF", [3]int64{1, 0, 1}},
 		{"another key", auth0grpctest.NewDPoPKey().Sign(nil, f.proofClaims(unaryCall, claims{"nonce": nonce})), "INVALID_DPOP_PROOF", [3]int64{}},
-		{"a long key of another", auth0grpctest.DPoPKeyOf(long).Sign(nil, f.proofClaims(unaryCall, claims{"nonce": nonce})), "INVALID_DPOP_PROOF", [3]int64{}},
+		{"a long key of another", auth0grpctest.NewDPoPKeyFrom(long).Sign(nil, f.proofClaims(unaryCall, claims{"nonce": nonce})), "INVALID_DPOP_PROOF", [3]int64{}},
 		{"another method", f.proof(unaryCall, claims{"nonce": nonce, "htm": "GET"}), "INVALID_DPOP_PROOF", [3]int64{}},
 		{"no nonce", f.proof(unaryCall, nil), "USE_DPOP_NONCE", [3]int64{}},
 		{"no nonce and a wrong signature", cut(f.proof(unaryCall, nil)), "USE_DPOP_NONCE", [3]int64{}},
@@ -465,7 +465,7 @@ func BenchmarkForeignProof(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		proof := auth0grpctest.DPoPKeyOf(key).Sign(nil, f.proofClaims(unaryCall, nil))
+		proof := auth0grpctest.NewDPoPKeyFrom(key).Sign(nil, f.proofClaims(unaryCall, nil))
 		md := metadata.Pairs("authorization", "DPoP "+f.bound, "dpop", proof)
 		b.Run(fmt.Sprintf("RSA-%d", bits), func(b *testing.B) {
 			ctx := metadata.NewIncomingContext(b.Context(), md)

@@ -49,7 +49,7 @@ func (i *Interceptor) authorize(ctx context.Context, fullMethod string) (context
 		i.tell(ctx, v.decision(fullMethod, time.Since(start)))
 	}
 	if v.claims == nil {
-		return ctx, v
+		return withoutToken(ctx), v
 	}
 	return contextWithToken(ctx, &v.claims.Token), v
 }
@@ -164,6 +164,9 @@ func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
 			return err
 		}
 		if v.claims == nil { // no token, so nothing can expire
+			if _, ok := TokenFromContext(stream.Context()); ok { // of another Interceptor
+				stream = contextStream{stream, ctx}
+			}
 			return fromHandler(handler(srv, stream))
 		}
 		v.refused, v.reported = nil, false // what was reported has been told
@@ -174,6 +177,14 @@ func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
 		return i.serveStream(ctx, &v, srv, stream, handler)
 	}
 }
+
+// A contextStream is a stream with another context.
+type contextStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s contextStream) Context() context.Context { return s.ctx }
 
 // ServerOptions returns both interceptors as options for grpc.NewServer, so that
 // neither is forgotten. They chain, in the order of the options, with other
@@ -216,10 +227,11 @@ func (i *Interceptor) AuthFunc() auth.AuthFunc {
 // call that is being decided keeps the table that it began with; open streams go
 // on.
 func (i *Interceptor) SetMethods(methods map[string]Rule) error {
-	next, faults := newTable(methods)
-	if i.verifier != nil {
-		faults = append(faults, next.bindingFaults(i.verifier.binding.modes())...)
+	if i.verifier == nil {
+		return errZeroInterceptor
 	}
+	next, faults := newTable(methods)
+	faults = append(faults, next.bindingFaults(i.verifier.binding.modes())...)
 	if len(faults) > 0 {
 		return joinFaults(faults)
 	}

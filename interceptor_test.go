@@ -5,8 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	gotoken "go/token"
 	"log/slog"
 	"net/http"
+	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,6 +26,7 @@ import (
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
@@ -423,6 +429,148 @@ func TestZeroInterceptor(t *testing.T) {
 	}
 	if guard.String() != "" || guard.Scopes() != nil {
 		t.Errorf("String = %q, Scopes = %q, want none", guard.String(), guard.Scopes())
+	}
+}
+
+// Every exported method of the zero Interceptor returns, and none makes it let a
+// call pass. The methods are listed by reflection, so a new one is called as well.
+func TestZeroInterceptorMethods(t *testing.T) {
+	guard := new(auth0grpc.Interceptor)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel() // a method that waits for its context has to return
+	rules := map[string]auth0grpc.Rule{allMethods: auth0grpc.Public()}
+	arguments := map[reflect.Type]any{
+		reflect.TypeFor[context.Context]():           t.Context(),
+		reflect.TypeFor[map[string]auth0grpc.Rule](): rules,
+		reflect.TypeFor[auth0grpc.Revocation]():      auth0grpc.Revocation{Subject: "auth0|1"},
+	}
+	ours := methodsOfTests(t)
+	value := reflect.ValueOf(guard)
+	for n := range value.NumMethod() {
+		name, method := value.Type().Method(n).Name, value.Method(n)
+		if ours[name] {
+			continue
+		}
+		call := func(how string, valueOf func(reflect.Type) reflect.Value) {
+			defer func() {
+				if p := recover(); p != nil {
+					t.Errorf("%s, %s, panics: %v", name, how, p)
+				}
+			}()
+			var in []reflect.Value
+			for k := range method.Type().NumIn() {
+				if method.Type().IsVariadic() && k == method.Type().NumIn()-1 {
+					break
+				}
+				in = append(in, valueOf(method.Type().In(k)))
+			}
+			results := method.Call(in)
+			if len(results) == 0 {
+				return
+			}
+			// Of methods that change or follow something, success would be a lie.
+			err, isError := results[len(results)-1].Interface().(error)
+			if results[len(results)-1].Type() == reflect.TypeFor[error]() && (!isError || err == nil) {
+				t.Errorf("%s, %s, returns no error", name, how)
+			}
+		}
+		call("zero arguments", func(in reflect.Type) reflect.Value {
+			if in == reflect.TypeFor[context.Context]() {
+				return reflect.ValueOf(ended)
+			}
+			return reflect.Zero(in)
+		})
+		call("sound arguments", func(in reflect.Type) reflect.Value {
+			if argument, ok := arguments[in]; ok {
+				return reflect.ValueOf(argument)
+			}
+			return reflect.Zero(in)
+		})
+	}
+	for shape, r := range direct(t, t.Context(), guard, unaryCall, metadata.Pairs("authorization", "Bearer x")) {
+		t.Run(shape, func(t *testing.T) { unlisted.check(t, r) })
+	}
+	if _, err := guard.AuthFunc()(t.Context()); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("AuthFunc = %v", err)
+	}
+	if _, err := guard.TapHandle()(t.Context(), &tap.Info{FullMethodName: unaryCall}); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("TapHandle = %v", err)
+	}
+}
+
+// methodsOfTests returns the methods of Interceptor that test files declare.
+func methodsOfTests(t *testing.T) map[string]bool {
+	t.Helper()
+	names, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	methods := map[string]bool{}
+	for _, name := range names {
+		file, err := parser.ParseFile(gotoken.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, declared := range file.Decls {
+			f, ok := declared.(*ast.FuncDecl)
+			if !ok || f.Recv == nil {
+				continue
+			}
+			if receiver, ok := f.Recv.List[0].Type.(*ast.StarExpr); ok && fmt.Sprint(receiver.X) == "Interceptor" {
+				methods[f.Name.Name] = true
+			}
+		}
+	}
+	return methods
+}
+
+// A handler sees no token but one that the nearest Interceptor verified: what an
+// outer one put into the context does not pass Optional, Public and report-only.
+func TestNoTokenOfAnotherInterceptor(t *testing.T) {
+	anyone := auth0grpc.Authenticated()
+	for name, rule := range map[string]auth0grpc.Rule{
+		"optional": auth0grpc.Optional(), "public": auth0grpc.Public(), "report-only": anyone.ReportOnly(),
+	} {
+		outer := newFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.Methods[allMethods] = anyone })
+		inner := newFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+			config.Logger = slog.New(slog.DiscardHandler)
+			config.Methods[allMethods] = rule
+		})
+		// Between the two the token is taken out of the metadata, as a gateway does.
+		strip := func(ctx context.Context) context.Context {
+			md, _ := metadata.FromIncomingContext(ctx)
+			md = md.Copy()
+			md.Delete("authorization")
+			return metadata.NewIncomingContext(ctx, md)
+		}
+		authFunc := func(ctx context.Context) (context.Context, error) {
+			if _, ok := auth0grpc.TokenFromContext(ctx); !ok {
+				t.Error("the outer Interceptor put no token into the context")
+			}
+			return inner.guard.AuthFunc()(strip(ctx))
+		}
+		servers := map[string]*grpc.Server{
+			"interceptors": grpc.NewServer(append(outer.guard.ServerOptions(),
+				grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+					return inner.guard.UnaryServerInterceptor()(strip(ctx), req, info, handler)
+				}),
+				grpc.ChainStreamInterceptor(func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+					return inner.guard.StreamServerInterceptor()(srv, serverStream{stream, strip(stream.Context())}, info, handler)
+				}))...),
+			"AuthFunc": grpc.NewServer(append(outer.guard.ServerOptions(),
+				grpc.ChainUnaryInterceptor(auth.UnaryServerInterceptor(authFunc)),
+				grpc.ChainStreamInterceptor(auth.StreamServerInterceptor(authFunc)))...),
+		}
+		for how, server := range servers {
+			testgrpc.RegisterTestServiceServer(server, service{})
+			outer.conns[how] = auth0grpctest.Connect(t, server, "")
+			for _, m := range shapes {
+				got := outer.call(t.Context(), how, m, bearer(outer.token(nil))...)
+				if diff := cmp.Diff([]string{"nobody"}, got.trailer.Get("handled-for")); got.err != nil || diff != "" {
+					t.Errorf("%s, %s, %s: %v, handled for (-want +got):\n%s", name, how, m.name, got.err, diff)
+				}
+			}
+		}
 	}
 }
 

@@ -194,7 +194,7 @@ func TestHandlersErrorIsReturned(t *testing.T) {
 		}
 	}
 	handler := func(context.Context, any) (any, error) { return nil, nil }
-	if n := testing.AllocsPerRun(100, func() { _, _ = intercept(ctx, nil, info, handler) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { _, _ = intercept(t.Context(), nil, info, handler) }); n != 0 {
 		t.Errorf("%v allocations for a public call, want none", n)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
@@ -102,8 +103,9 @@ func (p *tapped) alike(t *testing.T, refused bool, m method, authorization ...st
 	}
 	taps := p.with.taps.Load()
 	got, want := status.Convert(exchange(ctx, p.with.conn, m).err), status.Convert(exchange(ctx, p.without.conn, m).err)
-	if !proto.Equal(got.Proto(), want.Proto()) {
-		t.Errorf("%s: %v with the tap, %v without", m.name, got.Proto(), want.Proto())
+	// Not proto.Equal: it compares the bytes of details, and maps have no order there.
+	if diff := cmp.Diff(want.Proto(), got.Proto(), protocmp.Transform()); diff != "" {
+		t.Errorf("%s: (-without the tap +with it):\n%s", m.name, diff)
 	}
 	if n := p.with.taps.Load() - taps; (n == 1) != refused {
 		t.Errorf("%s: the tap refused %d calls of one; refused by it: want %t", m.name, n, refused)

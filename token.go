@@ -104,8 +104,18 @@ func contextWithToken(ctx context.Context, t *Token) context.Context {
 // whose rule is Public, on Optional ones called without a token, and outside of
 // a call.
 func TokenFromContext(ctx context.Context) (*Token, bool) {
-	t, ok := ctx.Value(tokenKey{}).(*Token)
-	return t, ok
+	t, _ := ctx.Value(tokenKey{}).(*Token)
+	return t, t != nil
+}
+
+// withoutToken returns ctx without the token that another Interceptor put there: a
+// handler may rely only on a token that this Interceptor verified. It returns ctx
+// itself if there is none.
+func withoutToken(ctx context.Context) context.Context {
+	if _, ok := TokenFromContext(ctx); !ok {
+		return ctx
+	}
+	return contextWithToken(ctx, nil)
 }
 
 // LogFields returns who called, for go-grpc-middleware's logging interceptor
