@@ -533,7 +533,7 @@ func TestRacingProof(t *testing.T) {
 				switch reason, _ := auth0grpc.ReasonFromError(err); {
 				case err == nil:
 					first.Add(1)
-				case reason == auth0grpc.ReasonProofReplayed:
+				case reason == auth0grpc.ReasonDPoPProofReplayed:
 					again.Add(1)
 				default:
 					t.Errorf("%s: %v", m.name, err)

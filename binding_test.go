@@ -456,7 +456,7 @@ func TestBoundTokenFromTheCache(t *testing.T) {
 }
 
 // Report-only is for those who may pass soon; who presents the token of another
-// is not one of them, unless ReportOnlyInvalidTokens says so, and then is nobody.
+// is not one of them, unless ReportOnlyEverything says so, and then has no token.
 func TestReportOnlyBindings(t *testing.T) {
 	rows := map[string]func(f *dpopFixture) (presented, auth0grpc.Reason){
 		"bound as bearer": func(f *dpopFixture) (presented, auth0grpc.Reason) { return bearing(f.bound), "BOUND_TOKEN" },
@@ -482,7 +482,10 @@ func TestReportOnlyBindings(t *testing.T) {
 	for _, invalidToo := range []bool{false, true} {
 		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
 			config.MTLS.Mode = auth0grpc.BindingAllowed
-			config.ReportOnly, config.ReportOnlyInvalidTokens = true, invalidToo
+			config.ReportOnly = auth0grpc.ReportOnlyTable
+			if invalidToo {
+				config.ReportOnly = auth0grpc.ReportOnlyEverything
+			}
 			config.Logger = slog.New(slog.DiscardHandler)
 		})
 		for name, row := range rows {
@@ -491,7 +494,7 @@ func TestReportOnlyBindings(t *testing.T) {
 			reason, _ := auth0grpc.ReasonFromError(got.err)
 			if handled := got.trailer.Get("handled-for"); invalidToo {
 				if diff := cmp.Diff([]string{"nobody"}, handled); diff != "" {
-					t.Errorf("%s, with ReportOnlyInvalidTokens (-want +got):\n%s", name, diff)
+					t.Errorf("%s, with ReportOnlyEverything (-want +got):\n%s", name, diff)
 				}
 			} else if handled != nil || reason != want {
 				t.Errorf("%s: %q, handled for %q, want %q", name, reason, handled, want)

@@ -55,14 +55,14 @@ type Config struct {
 	// Default 10,000 (about 20 MB when full); NoCache turns it off.
 	CacheSize int
 
-	// Streams says what becomes of an open stream when its token expires; a row can
-	// say otherwise by Rule.Streams. Default EndAtExpiry.
-	Streams StreamPolicy
+	// StreamPolicy sets what happens to an open stream when its token expires. A row
+	// overrides it by [Rule.Streams]. Default [EndAtExpiry].
+	StreamPolicy StreamPolicy
 
-	// MaxTokenLife is the longest life of a token of this API, as set in Auth0 ("Token
+	// MaxTokenLifetime is the longest life of a token of this API, as set in Auth0 ("Token
 	// Expiration"): how long a revocation is remembered. A token that lives longer
 	// is accepted again after it. Default 24 hours, which is Auth0's.
-	MaxTokenLife time.Duration
+	MaxTokenLifetime time.Duration
 
 	// RevocationFeed carries revocations to and from other replicas: Revoke publishes
 	// to it, FollowRevocations follows it. Default: revocations stay in this
@@ -74,18 +74,11 @@ type Config struct {
 	DPoP DPoPConfig
 	MTLS MTLSConfig
 
-	// ReportOnly lets calls pass that would have been refused, and reports them:
-	// to OnDecision, and to Logger when it begins and every hour in which it happens.
-	// It is for rolling out: for the whole table here, for a row by Rule.ReportOnly.
-	// It lets nobody pass as somebody: a handler sees a *Token only if the token
-	// was verified. It does not extend to tokens that may be forged or meant for
-	// somebody else. Default: every rule is enforced.
-	ReportOnly bool
-
-	// ReportOnlyInvalidTokens extends ReportOnly, and the rows that have it, to
-	// tokens that fail verification: wrong signature, issuer, audience, type,
-	// algorithm or claims. The handler sees no *Token. It does nothing by itself.
-	ReportOnlyInvalidTokens bool
+	// ReportOnly lets calls pass that would have been refused, and reports them to
+	// OnDecision and Logger. It serves a roll-out; [Rule.ReportOnly] does the same for
+	// one row. A handler sees a [*Token] only if the token was verified. Default
+	// [ReportOnlyOff].
+	ReportOnly ReportOnlyMode
 
 	// OnDecision is told of every decision, on the goroutine of the call and
 	// before the handler runs; it should be quick. Panics in it are contained.
@@ -153,11 +146,14 @@ func New(config Config) (*Interceptor, error) {
 	if config.ClockSkew < 0 || config.ClockSkew > maxClockSkew {
 		faults = append(faults, &ConfigError{"ClockSkew", config.ClockSkew.String(), "want 0 to 5m0s"})
 	}
-	if fault := config.Streams.fault(); fault != "" {
-		faults = append(faults, &ConfigError{"Streams", config.Streams.String(), fault})
+	if fault := config.StreamPolicy.fault(); fault != "" {
+		faults = append(faults, &ConfigError{"StreamPolicy", config.StreamPolicy.String(), fault})
 	}
-	if config.MaxTokenLife < 0 {
-		faults = append(faults, &ConfigError{"MaxTokenLife", config.MaxTokenLife.String(), "want the API's token expiration, or 0 for 24h"})
+	if config.ReportOnly < ReportOnlyOff || config.ReportOnly > ReportOnlyEverything {
+		faults = append(faults, &ConfigError{"ReportOnly", strconv.Itoa(int(config.ReportOnly)), "want ReportOnlyOff, ReportOnlyTable or ReportOnlyEverything"})
+	}
+	if config.MaxTokenLifetime < 0 {
+		faults = append(faults, &ConfigError{"MaxTokenLifetime", config.MaxTokenLifetime.String(), "want the API's token expiration, or 0 for 24h"})
 	}
 	if config.CacheSize < 0 && config.CacheSize != NoCache {
 		faults = append(faults, &ConfigError{"CacheSize", strconv.Itoa(config.CacheSize), "want a number of tokens, or NoCache"})
@@ -166,17 +162,16 @@ func New(config Config) (*Interceptor, error) {
 		return nil, joinFaults(faults)
 	}
 	i := &Interceptor{
-		verifier:          newVerifier(&config),
-		reportOnly:        config.ReportOnly,
-		reportOnlyInvalid: config.ReportOnlyInvalidTokens,
-		onDecision:        config.OnDecision,
-		logger:            config.Logger,
-		feed:              config.RevocationFeed,
+		verifier:   newVerifier(&config),
+		reportOnly: config.ReportOnly,
+		onDecision: config.OnDecision,
+		logger:     config.Logger,
+		feed:       config.RevocationFeed,
 	}
 	i.verifier.wallClock = wallClock
-	i.streams.init(config.Streams, i.verifier.now, i.endStream)
+	i.streams.init(config.StreamPolicy, i.verifier.now, i.endStream)
 	i.table.Store(methods)
-	if i.reportOnly || len(methods.reportOnlyRows()) > 0 {
+	if i.reportOnly != ReportOnlyOff || len(methods.reportOnlyRows()) > 0 {
 		i.remind(context.Background(), config.Now())
 	}
 	return i, nil
@@ -201,8 +196,8 @@ func (c Config) withDefaults() Config {
 	if c.DPoP.NonceLifetime == 0 {
 		c.DPoP.NonceLifetime = defaultNonceLife
 	}
-	if c.MaxTokenLife == 0 {
-		c.MaxTokenLife = defaultMaxTokenLife
+	if c.MaxTokenLifetime == 0 {
+		c.MaxTokenLifetime = defaultMaxTokenLifetime
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -162,6 +162,7 @@ func TestOtherFaults(t *testing.T) {
 		{"algorithm twice", func(c *auth0grpc.Config) { c.Algorithms = []string{"ES256", "ES256"} }, "Algorithms[1]|ES256|is listed twice"},
 		{"algorithm in lower case", func(c *auth0grpc.Config) { c.Algorithms = []string{"hs256"} }, "Algorithms[0]|hs256|is symmetric: whoever verifies could sign; let the API sign with RS256"},
 		{"skew too large", func(c *auth0grpc.Config) { c.ClockSkew = 5*time.Minute + 1 }, "ClockSkew|5m0.000000001s|want 0 to 5m0s"},
+		{"unknown report-only mode", func(c *auth0grpc.Config) { c.ReportOnly = 3 }, "ReportOnly|3|want ReportOnlyOff, ReportOnlyTable or ReportOnlyEverything"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -256,7 +257,7 @@ func TestInterceptorString(t *testing.T) {
 	if diff := cmp.Diff(want, guard.String()); diff != "" {
 		t.Errorf("String (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"admin", "read:b", "write:b"}, guard.Scopes()); diff != "" {
+	if diff := cmp.Diff([]string{"admin", "read:b", "write:b"}, guard.RequiredScopes()); diff != "" {
 		t.Errorf("Scopes (-want +got):\n%s", diff)
 	}
 	config.Methods = map[string]auth0grpc.Rule{"/a.B/Get": auth0grpc.Public()}

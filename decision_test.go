@@ -322,7 +322,7 @@ func TestHookMayUseTheInterceptor(t *testing.T) {
 			return
 		}
 		guard.Stats()
-		_, _, _ = guard.Methods(), guard.Scopes(), guard.String()
+		_, _, _ = guard.Methods(), guard.RequiredScopes(), guard.String()
 		if err := errors.Join(
 			guard.SetMethods(guard.Methods()),
 			guard.Revoke(ctx, auth0grpc.Revocation{Subject: "auth0|somebody", IssuedBefore: today}),

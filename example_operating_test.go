@@ -198,7 +198,7 @@ func ExampleInterceptor_SetMethods() {
 	token := tenant.Token(map[string]any{"scope": "greet"})
 	fmt.Println(call(token))
 	err := guard.SetMethods(map[string]auth0grpc.Rule{unary: auth0grpc.Scopes("greet", "wave")})
-	fmt.Println(err, guard.Scopes(), guard.Methods()[unary])
+	fmt.Println(err, guard.RequiredScopes(), guard.Methods()[unary])
 	fmt.Println(call(token))
 	fmt.Println(guard.SetMethods(nil))
 	// Output:
@@ -227,7 +227,7 @@ func ExampleRule_ReportOnly() {
 // What becomes of open streams, and how tokens must be bound, stands in the row.
 func ExampleRule_Streams() {
 	for _, rule := range []auth0grpc.Rule{
-		auth0grpc.Scopes("read:orders").Streams(auth0grpc.RunOn()),
+		auth0grpc.Scopes("read:orders").Streams(auth0grpc.IgnoreExpiry()),
 		auth0grpc.Scopes("write:orders").Streams(auth0grpc.EndAfter(5 * time.Minute)),
 		auth0grpc.AnyPermission("refund:orders", "admin").Streams(auth0grpc.EndAtExpiry()),
 		auth0grpc.Scopes("pay").RequireDPoP(),

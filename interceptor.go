@@ -17,15 +17,14 @@ import (
 // unary and streaming methods, and may serve several servers; it is safe for
 // concurrent use. It is made by New; the zero Interceptor refuses every call.
 type Interceptor struct {
-	table             atomic.Pointer[table]
-	verifier          *verifier
-	reportOnly        bool
-	reportOnlyInvalid bool
-	reminded          atomic.Int64 // when the log last heard of report-only, in Unix seconds
-	onDecision        func(context.Context, Decision)
-	logger            *slog.Logger
-	streams           openStreams
-	feed              RevocationFeed // nil: revocations stay here
+	table      atomic.Pointer[table]
+	verifier   *verifier
+	reportOnly ReportOnlyMode
+	reminded   atomic.Int64 // when the log last heard of report-only, in Unix seconds
+	onDecision func(context.Context, Decision)
+	logger     *slog.Logger
+	streams    openStreams
+	feed       RevocationFeed // nil: revocations stay here
 }
 
 // authorize is the one decision: may this call of fullMethod go on, and as whom.
@@ -253,9 +252,9 @@ func (i *Interceptor) Methods() map[string]Rule {
 	return methods
 }
 
-// Scopes returns every scope and every permission that the table names, sorted:
-// what has to be defined as a permission of the API in Auth0.
-func (i *Interceptor) Scopes() []string {
+// RequiredScopes returns every scope and every permission that the table names,
+// sorted. Each must be defined as a permission of the API in Auth0.
+func (i *Interceptor) RequiredScopes() []string {
 	if t := i.table.Load(); t != nil {
 		return t.scopes()
 	}
@@ -269,7 +268,7 @@ func (i *Interceptor) String() string {
 	if t == nil {
 		return ""
 	}
-	if i.reportOnly {
+	if i.reportOnly != ReportOnlyOff {
 		return "REPORT ONLY: what these rows refuse is let through\n\n" + t.String()
 	}
 	return t.String()

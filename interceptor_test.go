@@ -427,8 +427,8 @@ func TestZeroInterceptor(t *testing.T) {
 	if err := guard.CheckServices(nil); !errors.Is(err, auth0grpc.ErrUnlistedMethod) {
 		t.Errorf("CheckServices = %v, want ErrUnlistedMethod", err)
 	}
-	if guard.String() != "" || guard.Scopes() != nil {
-		t.Errorf("String = %q, Scopes = %q, want none", guard.String(), guard.Scopes())
+	if guard.String() != "" || guard.RequiredScopes() != nil {
+		t.Errorf("String = %q, RequiredScopes = %q, want none", guard.String(), guard.RequiredScopes())
 	}
 }
 

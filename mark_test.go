@@ -132,7 +132,7 @@ func TestHandlersCannotMark(t *testing.T) {
 		testgrpc.TestService_CacheableUnaryCall_FullMethodName:  auth0grpc.Optional(),
 		testgrpc.TestService_StreamingInputCall_FullMethodName:  auth0grpc.Optional(),
 		testgrpc.TestService_HalfDuplexCall_FullMethodName:      auth0grpc.Public(),
-		testgrpc.TestService_StreamingOutputCall_FullMethodName: auth0grpc.Authenticated().Streams(auth0grpc.RunOn()),
+		testgrpc.TestService_StreamingOutputCall_FullMethodName: auth0grpc.Authenticated().Streams(auth0grpc.IgnoreExpiry()),
 	}
 	f.guard = mustNew(t, config)
 	var returned error

@@ -3,6 +3,7 @@ package auth0grpc_test
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -272,18 +273,44 @@ func TestMinimumVersions(t *testing.T) {
 			continue
 		}
 		delete(least, path)
-		var got [3]int
-		version, _, _ = strings.Cut(strings.TrimPrefix(version, "v"), " ")
-		for i, part := range strings.SplitN(version, ".", 3) {
-			if got[i], err = strconv.Atoi(part); err != nil {
-				t.Fatalf("%s %s: %v", path, version, err)
-			}
-		}
-		if slices.Compare(got[:], want[:]) < 0 {
-			t.Errorf("%s is %v, want at least %v", path, got, want)
+		version, _, _ = strings.Cut(version, " ")
+		if ok, err := atLeast(version, want); err != nil || !ok {
+			t.Errorf("%s is %s, want at least %v: %v", path, version, want, err)
 		}
 	}
 	if len(least) > 0 {
 		t.Errorf("go.mod does not require %v", least)
+	}
+}
+
+// atLeast reports whether the module version is the release want or a later one.
+// A pre-release comes before its release (Semantic Versioning 2.0.0, item 11).
+func atLeast(version string, want [3]int) (bool, error) {
+	version, _, _ = strings.Cut(version, "+")
+	numbers, prerelease, isPrerelease := strings.Cut(version, "-")
+	var got [3]int
+	if n, err := fmt.Sscanf(numbers+" ", "v%d.%d.%d ", &got[0], &got[1], &got[2]); n != 3 || err != nil || isPrerelease && prerelease == "" {
+		return false, fmt.Errorf("malformed version %q", version)
+	}
+	order := slices.Compare(got[:], want[:])
+	return order > 0 || order == 0 && !isPrerelease, nil
+}
+
+func TestAtLeast(t *testing.T) {
+	want := [3]int{1, 82, 1}
+	for version, atLeastWant := range map[string]bool{
+		"v1.82.1": true, "v1.82.2": true, "v1.83.0": true, "v2.0.0": true, "v2.0.0+incompatible": true, "v1.82.1+meta-1": true,
+		"v1.82.0": false, "v1.9.9": false, "v0.99.99": false,
+		"v1.82.1-rc.1": false, "v1.82.1-0.20260101000000-abcdefabcdef": false,
+		"v1.82.2-rc.1": true, "v1.83.0-dev": true, "v1.82.2-0.20260101000000-abcdefabcdef": true, "v1.83.0-rc.1+meta": true,
+	} {
+		if got, err := atLeast(version, want); got != atLeastWant || err != nil {
+			t.Errorf("atLeast(%s) = %v, %v; want %v", version, got, err, atLeastWant)
+		}
+	}
+	for _, version := range []string{"", "v1", "v1.82", "1.82.1", "v1.82.x", "v1.82.1.5", "v1.82.1-"} {
+		if _, err := atLeast(version, want); err == nil {
+			t.Errorf("atLeast(%q) does not refuse it", version)
+		}
 	}
 }

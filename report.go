@@ -5,15 +5,32 @@ import (
 	"time"
 )
 
+// A ReportOnlyMode sets which refusals [Config.ReportOnly] reports instead of
+// enforcing them.
+type ReportOnlyMode int
+
+const (
+	// ReportOnlyOff enforces every row but those with [Rule.ReportOnly].
+	ReportOnlyOff ReportOnlyMode = iota
+	// ReportOnlyTable lets calls pass without a token, with an expired token, with a
+	// token that does not meet the rule, on an unlisted method, or while the keys are
+	// unavailable. Tokens that may be forged or issued for another API are refused.
+	ReportOnlyTable
+	// ReportOnlyEverything also lets calls pass whose token fails verification: wrong
+	// signature, issuer, audience, type, algorithm or claims. The handler sees no
+	// [*Token] for them.
+	ReportOnlyEverything
+)
+
 // reportEvery is how often the log is reminded that calls pass which should not.
 const reportEvery = time.Hour
 
-// lenient are the reasons for which Config.ReportOnly lets a call pass. It is
-// not those of a token that may be forged or meant for somebody else: they need
-// Config.ReportOnlyInvalidTokens as well. An expired token is refused before its
-// signature is looked at, so it may be forged too; it gets no further than who
-// sends no token, and the handler sees neither.
-var lenient = map[Reason]bool{
+// reportOnlyReasons are the reasons for which [ReportOnlyTable] lets a call pass.
+// Reasons of a token that may be forged or issued for another API are missing: they
+// need [ReportOnlyEverything]. An expired token is refused before its signature is
+// checked, so it may be forged too. It reaches no more than a call without a token,
+// and the handler sees no [*Token] for either.
+var reportOnlyReasons = map[Reason]bool{
 	ReasonMissingToken:            true,
 	ReasonMalformedAuthorization:  true,
 	ReasonTokenExpired:            true,
@@ -28,13 +45,13 @@ var lenient = map[Reason]bool{
 
 // reports reports whether a refused call is to be let through and reported.
 func (i *Interceptor) reports(v *verdict) bool {
-	if !i.reportOnly && (v.row == nil || !v.row.rule.reportOnly) {
+	if i.reportOnly == ReportOnlyOff && (v.row == nil || !v.row.rule.reportOnly) {
 		return false
 	}
 	if v.refused.reason == "" { // the caller's context ended: there is nobody to let through
 		return false
 	}
-	return lenient[v.refused.reason] || i.reportOnlyInvalid
+	return reportOnlyReasons[v.refused.reason] || i.reportOnly == ReportOnlyEverything
 }
 
 // remind warns that report-only is on: when it begins, and every hour in which a
@@ -50,5 +67,5 @@ func (i *Interceptor) remind(ctx context.Context, now time.Time) {
 		return
 	}
 	i.logger.WarnContext(ctx, "auth0grpc: report-only: calls that should be refused are let through",
-		"whole_table", i.reportOnly, "invalid_tokens", i.reportOnlyInvalid, "rows", i.table.Load().reportOnlyRows())
+		"whole_table", i.reportOnly != ReportOnlyOff, "invalid_tokens", i.reportOnly == ReportOnlyEverything, "rows", i.table.Load().reportOnlyRows())
 }

@@ -84,14 +84,9 @@ func TestReportOnly(t *testing.T) {
 			change func(*auth0grpc.Config)
 		}{
 			{"enforced", neither, func(*auth0grpc.Config) {}},
-			{"second switch alone", neither, func(c *auth0grpc.Config) { c.ReportOnlyInvalidTokens = true }},
-			{"whole table", lenient, func(c *auth0grpc.Config) { c.ReportOnly = true }},
+			{"whole table", lenient, func(c *auth0grpc.Config) { c.ReportOnly = auth0grpc.ReportOnlyTable }},
 			{"row", lenient, func(c *auth0grpc.Config) { c.Methods[allMethods] = c.Methods[allMethods].ReportOnly() }},
-			{"whole table, invalid tokens", invalid, func(c *auth0grpc.Config) { c.ReportOnly, c.ReportOnlyInvalidTokens = true, true }},
-			{"row, invalid tokens", invalid, func(c *auth0grpc.Config) {
-				c.Methods[allMethods] = c.Methods[allMethods].ReportOnly()
-				c.ReportOnlyInvalidTokens = true
-			}},
+			{"whole table, invalid tokens", invalid, func(c *auth0grpc.Config) { c.ReportOnly = auth0grpc.ReportOnlyEverything }},
 		} {
 			t.Run(test.name+"/"+mode.name, func(t *testing.T) {
 				var r recorder
@@ -136,7 +131,7 @@ func forge(token string) string {
 func TestReportOnlyWithoutKeys(t *testing.T) {
 	var r recorder
 	f := newFixture(t, func(f *fixture, c *auth0grpc.Config) {
-		c.ReportOnly, c.OnDecision, c.Logger = true, r.OnDecision, slog.New(slog.DiscardHandler)
+		c.ReportOnly, c.OnDecision, c.Logger = auth0grpc.ReportOnlyTable, r.OnDecision, slog.New(slog.DiscardHandler)
 	})
 	f.tenant.SetDown(true)
 	f.everywhere(t, anybody, bearer(f.token(nil))...)
@@ -147,13 +142,15 @@ func TestReportOnlyWithoutKeys(t *testing.T) {
 	}
 }
 
-// A revoked token is one that somebody wanted gone: no switch of a roll-out but
-// the second lets it through, and not as its subject.
+// A revoked token was revoked on purpose: only ReportOnlyEverything lets its call
+// pass, and the handler sees no token.
 func TestReportOnlyRevoked(t *testing.T) {
-	for name, all := range map[string]bool{"first switch": false, "both": true} {
+	for name, mode := range map[string]auth0grpc.ReportOnlyMode{
+		"table": auth0grpc.ReportOnlyTable, "everything": auth0grpc.ReportOnlyEverything,
+	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, func(_ *fixture, c *auth0grpc.Config) {
-				c.ReportOnly, c.ReportOnlyInvalidTokens, c.Logger = true, all, slog.New(slog.DiscardHandler)
+				c.ReportOnly, c.Logger = mode, slog.New(slog.DiscardHandler)
 			})
 			value := bearer(f.token(nil))
 			passes.check(t, f.call(t.Context(), "tcp", shapes[0], value...))
@@ -161,7 +158,7 @@ func TestReportOnlyRevoked(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := invalid("TOKEN_REVOKED", "the access token has been revoked")
-			if all {
+			if mode == auth0grpc.ReportOnlyEverything {
 				want = anybody
 			}
 			f.everywhere(t, want, value...)
@@ -172,14 +169,16 @@ func TestReportOnlyRevoked(t *testing.T) {
 // A method without a row has no rule that could say ReportOnly, so only the
 // whole table can.
 func TestReportOnlyUnlisted(t *testing.T) {
-	for name, whole := range map[string]bool{"row": false, "whole table": true} {
+	for name, mode := range map[string]auth0grpc.ReportOnlyMode{
+		"row": auth0grpc.ReportOnlyOff, "whole table": auth0grpc.ReportOnlyTable,
+	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, func(_ *fixture, c *auth0grpc.Config) {
 				c.Methods = map[string]auth0grpc.Rule{testgrpc.TestService_EmptyCall_FullMethodName: auth0grpc.Authenticated().ReportOnly()}
-				c.ReportOnly, c.Logger = whole, slog.New(slog.DiscardHandler)
+				c.ReportOnly, c.Logger = mode, slog.New(slog.DiscardHandler)
 			})
 			want := unlisted
-			if whole {
+			if mode == auth0grpc.ReportOnlyTable {
 				want = passes
 			}
 			f.everywhere(t, want, bearer(f.token(nil))...)
@@ -191,7 +190,7 @@ func TestReportOnlyUnlisted(t *testing.T) {
 func TestReportOnlyCallerLeft(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
-	config.ReportOnly, config.ReportOnlyInvalidTokens, config.Logger = true, true, slog.New(slog.DiscardHandler)
+	config.ReportOnly, config.Logger = auth0grpc.ReportOnlyEverything, slog.New(slog.DiscardHandler)
 	config.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
 		<-t.Context().Done()
 		return nil, t.Context().Err()
@@ -209,7 +208,7 @@ func TestReportOnlyCallerLeft(t *testing.T) {
 func TestReportOnlyWithTap(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
-	config.ReportOnly, config.Logger = true, slog.New(slog.DiscardHandler)
+	config.ReportOnly, config.Logger = auth0grpc.ReportOnlyTable, slog.New(slog.DiscardHandler)
 	guard := mustNew(t, config)
 	client := connect(t, "", append(guard.ServerOptions(), grpc.InTapHandle(guard.TapHandle()))...)
 	if _, err := client.UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); err != nil {
@@ -224,8 +223,8 @@ func TestReportOnlyIsLoud(t *testing.T) {
 		change func(*auth0grpc.Config)
 		want   string
 	}{
-		{"whole table", func(c *auth0grpc.Config) { c.ReportOnly = true }, "whole_table=true invalid_tokens=false rows=[]"},
-		{"invalid tokens", func(c *auth0grpc.Config) { c.ReportOnly, c.ReportOnlyInvalidTokens = true, true }, "whole_table=true invalid_tokens=true rows=[]"},
+		{"whole table", func(c *auth0grpc.Config) { c.ReportOnly = auth0grpc.ReportOnlyTable }, "whole_table=true invalid_tokens=false rows=[]"},
+		{"invalid tokens", func(c *auth0grpc.Config) { c.ReportOnly = auth0grpc.ReportOnlyEverything }, "whole_table=true invalid_tokens=true rows=[]"},
 		{"row", func(c *auth0grpc.Config) { c.Methods[allMethods] = c.Methods[allMethods].ReportOnly() }, "whole_table=false invalid_tokens=false rows=[" + allMethods + "]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -275,7 +274,7 @@ func TestReportOnlyIsLoudAtTheEpoch(t *testing.T) {
 	var log sink
 	tenant, _ := newTenant(t)
 	config := configFor(tenant, &clock{now: time.Unix(60, 0)})
-	config.ReportOnly, config.Logger = true, log.logger()
+	config.ReportOnly, config.Logger = auth0grpc.ReportOnlyTable, log.logger()
 	mustNew(t, config)
 	if line := log.take(); !strings.Contains(line, "level=WARN") {
 		t.Errorf("%q, want a warning", line)
@@ -287,7 +286,7 @@ func TestEnforcedIsQuiet(t *testing.T) {
 	var log sink
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
-	config.Logger, config.ReportOnlyInvalidTokens = log.logger(), true
+	config.Logger = log.logger()
 	guard := mustNew(t, config)
 	direct(t, t.Context(), guard, unaryCall, nil)
 	if err := guard.SetMethods(config.Methods); err != nil {
@@ -317,7 +316,7 @@ func TestReportOnlyIsPrinted(t *testing.T) {
 	if line := log.take(); !strings.Contains(line, "level=WARN") || !strings.Contains(line, "rows=["+allMethods+"]") {
 		t.Errorf("%q, want a warning of the new table", line)
 	}
-	config.ReportOnly = true
+	config.ReportOnly = auth0grpc.ReportOnlyTable
 	if text := mustNew(t, config).String(); !strings.HasPrefix(text, "REPORT ONLY") {
 		t.Errorf("%s\nwant REPORT ONLY first", text)
 	}

@@ -58,8 +58,8 @@ type RevocationFeed interface {
 	Follow(ctx context.Context, apply func(Revocation), onGap func(error)) error
 }
 
-// defaultMaxTokenLife is Auth0's default for an API's access tokens.
-const defaultMaxTokenLife = 24 * time.Hour
+// defaultMaxTokenLifetime is Auth0's default for an API's access tokens.
+const defaultMaxTokenLifetime = 24 * time.Hour
 
 var (
 	errZeroInterceptor = errors.New("auth0grpc: the Interceptor was not created by New")
@@ -79,7 +79,7 @@ var (
 // Revoke returns an error if r names no known issuer, or if it would cover every
 // token without saying so; see [Revocation]. It is safe for concurrent use. It does
 // not end streams that were opened through [Interceptor.AuthFunc]. The Interceptor
-// forgets r when Config.MaxTokenLife and the clock skew have passed. There is
+// forgets r when Config.MaxTokenLifetime and the clock skew have passed. There is
 // no call to take r back; docs/operating.md describes the procedure.
 func (i *Interceptor) Revoke(ctx context.Context, r Revocation) error {
 	if i.verifier == nil {
@@ -262,15 +262,15 @@ func (r *Revocation) feedKey() feedKey {
 }
 
 // NewRevocationFeed returns a [RevocationFeed] for several Interceptors in one
-// process. maxTokenLife is how long it remembers a revocation: the longest
-// lifetime of a token, as in Config.MaxTokenLife; 0 means 24 hours. Of several
+// process. maxTokenLifetime is how long it remembers a revocation: the longest
+// lifetime of a token, as in Config.MaxTokenLifetime; 0 means 24 hours. Of several
 // revocations that differ in IssuedBefore only, it remembers the latest.
-func NewRevocationFeed(maxTokenLife time.Duration) RevocationFeed {
-	if maxTokenLife <= 0 {
-		maxTokenLife = defaultMaxTokenLife
+func NewRevocationFeed(maxTokenLifetime time.Duration) RevocationFeed {
+	if maxTokenLifetime <= 0 {
+		maxTokenLifetime = defaultMaxTokenLifetime
 	}
 	return &memoryFeed{
-		lifetime: maxTokenLife, now: time.Now,
+		lifetime: maxTokenLifetime, now: time.Now,
 		latest: map[feedKey]*feedEntry{}, changed: make(chan struct{}),
 	}
 }

@@ -146,7 +146,7 @@ func TestRevocationForgetsItself(t *testing.T) {
 	for _, life := range []time.Duration{0, time.Hour} {
 		tenant, now := newTenant(t)
 		config := configFor(tenant, now)
-		config.MaxTokenLife, config.ClockSkew = life, time.Minute
+		config.MaxTokenLifetime, config.ClockSkew = life, time.Minute
 		if life == 0 {
 			life = 24 * time.Hour
 		}
@@ -362,7 +362,7 @@ func TestFeedOutOfReach(t *testing.T) {
 // Report-only reports a revocation and does not enforce it.
 func TestReportOnlyRevocation(t *testing.T) {
 	s := newScripted(t, func(c *auth0grpc.Config) {
-		c.ReportOnly, c.ReportOnlyInvalidTokens, c.Logger = true, true, slog.New(slog.DiscardHandler)
+		c.ReportOnly, c.Logger = auth0grpc.ReportOnlyEverything, slog.New(slog.DiscardHandler)
 	}, drain)
 	stream := s.open(t, "tcp", streamShapes[2], bearer(s.token(nil))...)
 	eventually(t, "the stream is open", func() bool { return s.guard.Stats().OpenStreams == 1 })

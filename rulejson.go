@@ -20,7 +20,7 @@ type ruleJSON struct {
 	Authenticated bool       `json:"authenticated,omitempty"`
 	Optional      bool       `json:"optional,omitempty"`
 	Public        bool       `json:"public,omitempty"`
-	Streams       any        `json:"streams,omitempty"` // "endAtExpiry", "runOn" or {"endAfter":"5m0s"}
+	Streams       any        `json:"streams,omitempty"` // "endAtExpiry", "ignoreExpiry" or {"endAfter":"5m0s"}
 	ReportOnly    bool       `json:"reportOnly,omitempty"`
 	RequireDPoP   bool       `json:"requireDPoP,omitempty"`
 	RequireMTLS   bool       `json:"requireMTLS,omitempty"`
@@ -75,15 +75,15 @@ func jsonOf(rules []Rule) []ruleJSON {
 	return all
 }
 
-// json returns the policy's form, or nil for "as Config.Streams says".
+// json returns the policy's form, or nil for "as Config.StreamPolicy says".
 func (p StreamPolicy) json() any {
 	switch p.kind {
 	case endAtExpiry:
 		return "endAtExpiry"
 	case endAfter:
 		return map[string]string{"endAfter": p.grace.String()}
-	case runOn:
-		return "runOn"
+	case ignoreExpiry:
+		return "ignoreExpiry"
 	}
 	return nil
 }

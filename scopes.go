@@ -95,7 +95,7 @@ func (r Rule) ReportOnly() Rule {
 }
 
 // Streams returns the rule with a policy of its own for open streams whose token
-// expires, in place of Config.Streams. It is for the whole rule of a row.
+// expires, in place of Config.StreamPolicy. It is for the whole rule of a row.
 func (r Rule) Streams(policy StreamPolicy) Rule {
 	r.streams = policy
 	return r

@@ -23,9 +23,9 @@ type (
 // with those of the Config: a feed that forgets a revocation while a token that it
 // covers can still be accepted, and a store that forgets a proof likewise.
 func (c *Config) sharedStoreFaults() (faults []*ConfigError) {
-	if feed, ok := c.RevocationFeed.(lifetimeFeed); ok && feed.MaxTokenLifetime() < c.MaxTokenLife {
+	if feed, ok := c.RevocationFeed.(lifetimeFeed); ok && feed.MaxTokenLifetime() < c.MaxTokenLifetime {
 		faults = append(faults, &ConfigError{"RevocationFeed", feed.MaxTokenLifetime().String(),
-			"its MaxTokenLifetime is below the Config's " + c.MaxTokenLife.String()})
+			"its MaxTokenLifetime is below the Config's " + c.MaxTokenLifetime.String()})
 	}
 	if store, ok := c.DPoP.ReplayStore.(skewStore); ok && store.ClockSkew() < c.ClockSkew {
 		faults = append(faults, &ConfigError{"DPoP.ReplayStore", store.ClockSkew().String(),

@@ -71,7 +71,7 @@ func (i *Interceptor) streamDeadline(v *verdict) (time.Time, bool) {
 	if v.row != nil && v.row.rule.streams.kind != 0 {
 		policy = v.row.rule.streams
 	}
-	return v.claims.expiry.Add(i.verifier.skew + policy.grace), policy.kind != runOn
+	return v.claims.expiry.Add(i.verifier.skew + policy.grace), policy.kind != ignoreExpiry
 }
 
 // endStream ends a stream under its handler, unless report-only keeps it open or

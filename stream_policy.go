@@ -4,7 +4,7 @@ import "time"
 
 // A StreamPolicy says what becomes of an open stream when the token that it was
 // opened with expires. The zero StreamPolicy is EndAtExpiry in a Config, and
-// "as Config.Streams says" in a Rule.
+// "as Config.StreamPolicy says" in a Rule.
 type StreamPolicy struct {
 	kind  streamKind
 	grace time.Duration
@@ -15,7 +15,7 @@ type streamKind int
 const (
 	endAtExpiry streamKind = iota + 1
 	endAfter
-	runOn
+	ignoreExpiry
 )
 
 // EndAtExpiry ends the stream when its token expires, plus Config.ClockSkew.
@@ -25,15 +25,15 @@ func EndAtExpiry() StreamPolicy { return StreamPolicy{kind: endAtExpiry} }
 // can finish what it is at and reopen. grace must be positive.
 func EndAfter(grace time.Duration) StreamPolicy { return StreamPolicy{kind: endAfter, grace: grace} }
 
-// RunOn lets the stream go on for as long as it likes. Revoke still ends it.
-func RunOn() StreamPolicy { return StreamPolicy{kind: runOn} }
+// IgnoreExpiry lets the stream go on for as long as it likes. Revoke still ends it.
+func IgnoreExpiry() StreamPolicy { return StreamPolicy{kind: ignoreExpiry} }
 
 // String returns the policy as it reads in the printed table.
 func (p StreamPolicy) String() string {
 	switch p.kind {
 	case endAfter:
 		return "streams end " + p.grace.String() + " after expiry"
-	case runOn:
+	case ignoreExpiry:
 		return "streams run on"
 	}
 	return "streams end at expiry"

@@ -406,11 +406,11 @@ func TestStreamEndsInTime(t *testing.T) {
 func TestStreamPolicies(t *testing.T) {
 	const life = 90*time.Second + 300*time.Millisecond
 	policy := func(p auth0grpc.StreamPolicy) func(*auth0grpc.Config) {
-		return func(c *auth0grpc.Config) { c.Streams = p }
+		return func(c *auth0grpc.Config) { c.StreamPolicy = p }
 	}
 	row := func(server, row auth0grpc.StreamPolicy) func(*auth0grpc.Config) {
 		return func(c *auth0grpc.Config) {
-			c.Streams = server
+			c.StreamPolicy = server
 			c.Methods[streamShapes[2].name] = auth0grpc.Scopes("read:orders").Streams(row)
 		}
 	}
@@ -424,12 +424,12 @@ func TestStreamPolicies(t *testing.T) {
 		{"at expiry", policy(auth0grpc.EndAtExpiry()), life, "90"},
 		{"clock skew", func(c *auth0grpc.Config) { c.ClockSkew = 20 * time.Second }, life + 20*time.Second, "110"},
 		{"after a grace", policy(auth0grpc.EndAfter(10 * time.Second)), life + 10*time.Second, "100"},
-		{"run on", policy(auth0grpc.RunOn()), 0, ""},
-		{"row ends, server runs on", row(auth0grpc.RunOn(), auth0grpc.EndAtExpiry()), life, "90"},
-		{"row runs on, server ends", row(auth0grpc.EndAtExpiry(), auth0grpc.RunOn()), 0, ""},
+		{"run on", policy(auth0grpc.IgnoreExpiry()), 0, ""},
+		{"row ends, server runs on", row(auth0grpc.IgnoreExpiry(), auth0grpc.EndAtExpiry()), life, "90"},
+		{"row runs on, server ends", row(auth0grpc.EndAtExpiry(), auth0grpc.IgnoreExpiry()), 0, ""},
 		{"row has a grace of its own", row(auth0grpc.EndAfter(time.Second), auth0grpc.EndAfter(time.Minute)), life + time.Minute, "150"},
 		{"skew and grace", func(c *auth0grpc.Config) {
-			c.Streams, c.ClockSkew = auth0grpc.EndAfter(10*time.Second), 20*time.Second
+			c.StreamPolicy, c.ClockSkew = auth0grpc.EndAfter(10*time.Second), 20*time.Second
 		}, life + 30*time.Second, "120"},
 	}
 	for _, test := range tests {
@@ -483,7 +483,7 @@ func TestStreamPolicies(t *testing.T) {
 // whatever order they were opened and whichever of them has gone.
 func TestStreamsEndInTurn(t *testing.T) {
 	s := newScripted(t, func(c *auth0grpc.Config) {
-		c.Methods[streamShapes[1].name] = auth0grpc.Scopes("read:orders").Streams(auth0grpc.RunOn())
+		c.Methods[streamShapes[1].name] = auth0grpc.Scopes("read:orders").Streams(auth0grpc.IgnoreExpiry())
 	}, drain)
 	open := func(m method, minutes int) grpc.ClientStream {
 		n := s.guard.Stats().OpenStreams
@@ -529,7 +529,7 @@ func TestStreamsEndInTurn(t *testing.T) {
 func TestStreamPolicyFaults(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
-	config.Streams = auth0grpc.EndAfter(0)
+	config.StreamPolicy = auth0grpc.EndAfter(0)
 	config.Methods[unaryCall] = auth0grpc.Scopes("a").Streams(auth0grpc.EndAfter(-time.Second))
 	_, err := auth0grpc.New(config)
 	if err == nil || strings.Count(err.Error(), "want a positive grace") != 2 {
@@ -539,7 +539,7 @@ func TestStreamPolicyFaults(t *testing.T) {
 		{}:                              "streams end at expiry",
 		auth0grpc.EndAtExpiry():         "streams end at expiry",
 		auth0grpc.EndAfter(time.Minute): "streams end 1m0s after expiry",
-		auth0grpc.RunOn():               "streams run on",
+		auth0grpc.IgnoreExpiry():        "streams run on",
 	} {
 		if got := policy.String(); got != want {
 			t.Errorf("String() = %q, want %q", got, want)
@@ -1145,8 +1145,9 @@ func TestReportOnlyStreams(t *testing.T) {
 		started := make(chan struct{}, 1)
 		s := newScripted(t, func(c *auth0grpc.Config) {
 			c.Logger = slog.New(slog.DiscardHandler)
-			c.ReportOnly = whole
-			if !whole {
+			if whole {
+				c.ReportOnly = auth0grpc.ReportOnlyTable
+			} else {
 				c.Methods[allMethods] = c.Methods[allMethods].ReportOnly()
 			}
 		}, func(stream grpc.ServerStream) error {

@@ -213,12 +213,12 @@ func TestTapLetsPass(t *testing.T) {
 		"optional without a token": {ruled(auth0grpc.Optional()), nil, false},
 		"optional with garbage":    {ruled(auth0grpc.Optional()), []string{"Bearer leak"}, true},
 		"optional with two":        {ruled(auth0grpc.Optional()), []string{"Bearer a", "Bearer a"}, true},
-		"report-only":              {func(c *auth0grpc.Config) { c.ReportOnly = true }, nil, false},
+		"report-only":              {func(c *auth0grpc.Config) { c.ReportOnly = auth0grpc.ReportOnlyTable }, nil, false},
 		"report-only, by its row":  {ruled(auth0grpc.Authenticated().ReportOnly()), nil, false},
-		"report-only and garbage":  {func(c *auth0grpc.Config) { c.ReportOnly = true }, []string{"Bearer leak"}, true},
-		"report-only, all of it":   {func(c *auth0grpc.Config) { c.ReportOnly, c.ReportOnlyInvalidTokens = true, true }, []string{"Bearer leak"}, false},
+		"report-only and garbage":  {func(c *auth0grpc.Config) { c.ReportOnly = auth0grpc.ReportOnlyTable }, []string{"Bearer leak"}, true},
+		"report-only, all of it":   {func(c *auth0grpc.Config) { c.ReportOnly = auth0grpc.ReportOnlyEverything }, []string{"Bearer leak"}, false},
 		"report-only, unlisted": {func(c *auth0grpc.Config) {
-			c.ReportOnly = true
+			c.ReportOnly = auth0grpc.ReportOnlyTable
 			delete(c.Methods, allMethods)
 			c.Methods["/a.B/C"] = auth0grpc.Public()
 		}, nil, false},

@@ -49,7 +49,7 @@ func newVerifier(config *Config) *verifier {
 		skew:        config.ClockSkew,
 		now:         config.Now,
 		signatures:  newSignatureGate(config.CacheSize != NoCache),
-		revocations: revocation.NewList(config.MaxTokenLife + config.ClockSkew),
+		revocations: revocation.NewList(config.MaxTokenLifetime + config.ClockSkew),
 	}
 	if v.binding = newBinder(config); v.binding != nil {
 		v.binding.beginCheck, v.binding.endCheck = v.signatures.enter, v.signatures.leave

@@ -14,7 +14,7 @@ func TestWords(t *testing.T) {
 	client := []string{errorDomain, beforeHandlerKey, reasonTokenExpired, reasonTokenRevoked, reasonUseDPoPNonce}
 	server := []string{
 		auth0grpc.ErrorDomain, auth0grpc.BeforeHandlerKey,
-		string(auth0grpc.ReasonTokenExpired), string(auth0grpc.ReasonTokenRevoked), string(auth0grpc.ReasonUseNonce),
+		string(auth0grpc.ReasonTokenExpired), string(auth0grpc.ReasonTokenRevoked), string(auth0grpc.ReasonUseDPoPNonce),
 	}
 	if diff := cmp.Diff(server, client); diff != "" {
 		t.Errorf("words (-server +client):\n%s", diff)

@@ -322,7 +322,7 @@ func TestReplayToAnotherProcess(t *testing.T) {
 			t.Fatalf("a fresh proof is refused with %s", reason)
 		}
 		for name, r := range map[string]*replica{"other": there, "same": here} {
-			if reason := call(r, proof); reason != auth0grpc.ReasonProofReplayed {
+			if reason := call(r, proof); reason != auth0grpc.ReasonDPoPProofReplayed {
 				t.Errorf("replayed to the %s server: reason %q, want DPOP_PROOF_REPLAYED", name, reason)
 			}
 		}
@@ -338,7 +338,7 @@ func TestReplayToAnotherProcess(t *testing.T) {
 		switch reason := receive(t, reasons, "an answer"); reason {
 		case "":
 			passed++
-		case auth0grpc.ReasonProofReplayed:
+		case auth0grpc.ReasonDPoPProofReplayed:
 		default:
 			t.Errorf("refused with %s, want DPOP_PROOF_REPLAYED", reason)
 		}

@@ -35,7 +35,7 @@ var shop = map[string]auth0grpc.Rule{
 	"/shop.v1.ShopService/Price":  auth0grpc.Optional(),
 	"/shop.v1.ShopService/Ping":   auth0grpc.Public(),
 	"/shop.v1.ShopService/Trial":  auth0grpc.Scopes("trial:shop").ReportOnly().Streams(auth0grpc.EndAfter(5 * time.Minute)),
-	"/shop.v1.ShopService/Follow": auth0grpc.Scopes("read:shop").Streams(auth0grpc.RunOn()),
+	"/shop.v1.ShopService/Follow": auth0grpc.Scopes("read:shop").Streams(auth0grpc.IgnoreExpiry()),
 	"/shop.v1.ShopService/Tail":   auth0grpc.Scopes("read:shop").Streams(auth0grpc.EndAtExpiry()),
 }
 

@@ -75,7 +75,7 @@ func randomModifiers(random *rand.Rand, rule auth0grpc.Rule) auth0grpc.Rule {
 	if random.IntN(4) == 0 && !public {
 		rule = rule.RequireMTLS()
 	}
-	streams := []auth0grpc.StreamPolicy{{}, {}, auth0grpc.EndAtExpiry(), auth0grpc.RunOn(), auth0grpc.EndAfter(time.Duration(1 + random.Int64N(1e15)))}
+	streams := []auth0grpc.StreamPolicy{{}, {}, auth0grpc.EndAtExpiry(), auth0grpc.IgnoreExpiry(), auth0grpc.EndAfter(time.Duration(1 + random.Int64N(1e15)))}
 	return rule.Streams(streams[random.IntN(len(streams))])
 }
 
@@ -115,7 +115,7 @@ func TestMarshalRefusesWhatNewRefuses(t *testing.T) {
 // TestMarshalLosesNothing is that no modifier is left out without a word.
 func TestMarshalLosesNothing(t *testing.T) {
 	for _, rule := range []auth0grpc.Rule{
-		read.ReportOnly(), read.RequireDPoP(), read.RequireMTLS(), read.Streams(auth0grpc.RunOn()),
+		read.ReportOnly(), read.RequireDPoP(), read.RequireMTLS(), read.Streams(auth0grpc.IgnoreExpiry()),
 		auth0grpc.Optional().RequireDPoP().RequireMTLS().ReportOnly().Streams(auth0grpc.EndAtExpiry()),
 	} {
 		document, err := policy.Marshal(table{"/a.B/C": rule})

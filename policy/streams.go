@@ -15,7 +15,7 @@ func streamsModifier(f *faults, path string, n node, rule auth0grpc.Rule) auth0g
 		case "endAtExpiry":
 			return rule.Streams(auth0grpc.EndAtExpiry())
 		case "runOn":
-			return rule.Streams(auth0grpc.RunOn())
+			return rule.Streams(auth0grpc.IgnoreExpiry())
 		}
 	case object:
 		return rule.Streams(f.endAfter(path, n.at, value))

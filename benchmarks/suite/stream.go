@@ -69,7 +69,7 @@ func (s *Suite) streamPeer(kind string) (*peer, error) {
 	case Protected:
 		return s.newPeer(Warm, "RS256")
 	case ProtectedRO:
-		return s.newOurs(auth0grpc.Config{Streams: auth0grpc.RunOn()}, "RS256", s.newIssuerClient("RS256"))
+		return s.newOurs(auth0grpc.Config{StreamPolicy: auth0grpc.IgnoreExpiry()}, "RS256", s.newIssuerClient("RS256"))
 	}
 	return s.newPeer(NoAuth, "RS256")
 }

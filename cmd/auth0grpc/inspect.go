@@ -41,7 +41,7 @@ func inspect(in *input) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &result{table: guard.String(), scopes: slices.DeleteFunc(guard.Scopes(), isOpenIDScope)}
+	r := &result{table: guard.String(), scopes: slices.DeleteFunc(guard.RequiredScopes(), isOpenIDScope)}
 	if in.services == nil {
 		return r, nil
 	}

@@ -74,11 +74,11 @@ func thefts(ctx context.Context) func(*clients, *wiretap) []call {
 		get := getOrder("2")
 		return []call{
 			{"GetOrder", "thief, DPoP token as Bearer", c.anonymous, get, []string{"authorization", "Bearer " + token}, codes.Unauthenticated, auth0grpc.ReasonBoundToken},
-			{"GetOrder", "thief, DPoP token alone", c.anonymous, get, []string{"authorization", "DPoP " + token}, codes.Unauthenticated, auth0grpc.ReasonMissingProof},
-			{"GetOrder", "thief, proof again", c.anonymous, get, []string{"authorization", "DPoP " + token, "dpop", proof}, codes.Unauthenticated, auth0grpc.ReasonProofReplayed},
-			{"ListOrders", "thief, proof of GetOrder", c.anonymous, listOrders, []string{"authorization", "DPoP " + token, "dpop", proof}, codes.Unauthenticated, auth0grpc.ReasonInvalidProof},
-			{"GetOrder", "thief, proof of the thief's", c.anonymous, get, []string{"authorization", "DPoP " + token, "dpop", c.proof(own, token)}, codes.Unauthenticated, auth0grpc.ReasonInvalidProof},
-			{"GetOrder", "DPoP client, proof without nonce", c.anonymous, get, []string{"authorization", "DPoP " + token, "dpop", c.proof(c.key, token)}, codes.Unauthenticated, auth0grpc.ReasonUseNonce},
+			{"GetOrder", "thief, DPoP token alone", c.anonymous, get, []string{"authorization", "DPoP " + token}, codes.Unauthenticated, auth0grpc.ReasonMissingDPoPProof},
+			{"GetOrder", "thief, proof again", c.anonymous, get, []string{"authorization", "DPoP " + token, "dpop", proof}, codes.Unauthenticated, auth0grpc.ReasonDPoPProofReplayed},
+			{"ListOrders", "thief, proof of GetOrder", c.anonymous, listOrders, []string{"authorization", "DPoP " + token, "dpop", proof}, codes.Unauthenticated, auth0grpc.ReasonInvalidDPoPProof},
+			{"GetOrder", "thief, proof of the thief's", c.anonymous, get, []string{"authorization", "DPoP " + token, "dpop", c.proof(own, token)}, codes.Unauthenticated, auth0grpc.ReasonInvalidDPoPProof},
+			{"GetOrder", "DPoP client, proof without nonce", c.anonymous, get, []string{"authorization", "DPoP " + token, "dpop", c.proof(c.key, token)}, codes.Unauthenticated, auth0grpc.ReasonUseDPoPNonce},
 			{"GetOrder", "thief, mTLS token", c.anonymous, get, []string{"authorization", "Bearer " + ofCertificate}, codes.Unauthenticated, auth0grpc.ReasonWrongCertificate},
 			{"GetOrder", "thief, mTLS token, another certificate", c.other, get, []string{"authorization", "Bearer " + ofCertificate}, codes.Unauthenticated, auth0grpc.ReasonWrongCertificate},
 		}

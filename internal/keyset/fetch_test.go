@@ -159,6 +159,14 @@ func TestFaults(t *testing.T) {
 			s.mux.Handle("/3", http.RedirectHandler(s.URL+"/jwks", http.StatusTemporaryRedirect))
 			s.serve("/jwks", good)
 		}, ""},
+		{"one redirect too many", func(_ *testing.T, s *site) {
+			s.discovery(s.URL + "/0")
+			s.mux.Handle("/0", http.RedirectHandler("/1", http.StatusFound))
+			s.mux.Handle("/1", http.RedirectHandler("/2", http.StatusFound))
+			s.mux.Handle("/2", http.RedirectHandler("/3", http.StatusFound))
+			s.mux.Handle("/3", http.RedirectHandler("/jwks", http.StatusFound))
+			s.serve("/jwks", good)
+		}, "keyset: jwks redirects too often"},
 		{"redirect in a circle", func(_ *testing.T, s *site) {
 			s.discovery(s.URL + "/jwks")
 			s.mux.Handle("/jwks", http.RedirectHandler("/jwks", http.StatusFound))
@@ -261,6 +269,9 @@ func TestIssuers(t *testing.T) {
 		{"http://localhost:8080/", "http://localhost:8080/.well-known/openid-configuration"},
 		{"http://[::1]:8080/", "http://[::1]:8080/.well-known/openid-configuration"},
 		{"http://tenant.example/", ""},
+		{"http://192.0.2.1/", ""},
+		{"http://[2001:db8::1]:8080/", ""},
+		{"http://127.0.0.1:8080/", "http://127.0.0.1:8080/.well-known/openid-configuration"},
 		{"http://127.0.0.1.evil.example/", ""},
 		{"https://u:p@tenant.example/", ""},
 		{"https://tenant.example/?a", ""},
@@ -381,6 +392,31 @@ func TestOwnClient(t *testing.T) {
 	}
 }
 
+// The default client is the Set's own, so closing its connections closes those of
+// nothing else, and a header beyond 64 KiB fails the request.
+func TestOwnClientIsBounded(t *testing.T) {
+	client, own := guardedClient(nil)
+	if client.Transport == nil || client.Transport == http.DefaultTransport || !own {
+		t.Errorf("transport = %v, own = %v; want one of its own", client.Transport, own)
+	}
+	for size, want := range map[int]string{60 << 10: "", 68 << 10: "keyset: jwks request failed: transport error"} {
+		s := newSite(t, httptest.NewServer)
+		s.discovery(s.URL + "/jwks")
+		key := ecJWK(t, "a")
+		s.mux.HandleFunc("/jwks", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Padding", strings.Repeat("x", size))
+			_, _ = io.WriteString(w, `{"keys":[`+key+`]}`)
+		})
+		got := ""
+		if err := load(t, s.issuer(), nil, requestLimit); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("a header of %d bytes: %q, want %q", size, got, want)
+		}
+	}
+}
+
 // Each request has five seconds, whoever asks and however the issuer stalls.
 func TestRequestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -389,8 +425,8 @@ func TestRequestLimit(t *testing.T) {
 		if got, want := fmt.Sprint(err), "keyset: discovery request failed: timeout"; got != want {
 			t.Errorf("Load = %q, want %q", got, want)
 		}
-		if got := time.Since(start); got != requestLimit {
-			t.Errorf("took %v, want %v", got, requestLimit)
+		if got := time.Since(start); got != 5*time.Second {
+			t.Errorf("took %v, want five seconds", got)
 		}
 	})
 }

@@ -89,7 +89,7 @@ func TestOutage(t *testing.T) {
 		}
 		b.up()
 		b.clock.Advance(coolDown - 10*time.Second - 1)
-		b.wantKeyUnavailable("a", minRetry) // never less, lest clients hammer
+		b.wantKeyUnavailable("a", time.Second) // never less, lest clients hammer
 		b.wantDiscoveries(b, 1)
 		b.clock.Advance(1)
 		b.key("a")
@@ -180,6 +180,7 @@ func TestRetryAfter(t *testing.T) {
 		{"429 seconds", http.StatusTooManyRequests, " 90 ", 90 * time.Second},
 		{"503 seconds", http.StatusServiceUnavailable, "90", 90 * time.Second},
 		{"too long", http.StatusTooManyRequests, "86400", maxCoolDown},
+		{"an hour", http.StatusTooManyRequests, "3600", 5 * time.Minute},
 		{"past any integer", http.StatusTooManyRequests, "99999999999999999999999", coolDown},
 		{"past any duration", http.StatusTooManyRequests, "18446744073709551615", maxCoolDown},
 		{"negative", http.StatusTooManyRequests, "-5", coolDown},
@@ -265,6 +266,9 @@ func TestUnknownID(t *testing.T) {
 		b.clock.Advance(10 * time.Second)
 		b.wantKeyUnavailable("c", coolDown-10*time.Second)
 		b.wantFetches(b, 2)
+		if _, err := b.set.Keys(b.Context(), "c", "ES256"); err.Error() != "keyset: jwks answered status 502" {
+			b.Errorf("Keys = %v, want the last failure", err)
+		}
 		b.key("a")
 		b.up()
 		b.clock.Advance(coolDown - 10*time.Second)
@@ -317,11 +321,42 @@ func TestUnknownID(t *testing.T) {
 		b.wantUnknown("made-up") // the load they waited for was their refetch
 		b.wantFetches(b, 2)
 	})
+	run(t, "joining a refresh that finds the key starts no cool-down", func(b *bench) {
+		b.key("a")
+		release := b.hang()
+		b.publish(b.keys[0], ecJWK(b, "c"))
+		b.clock.Advance(freshFor)
+		b.key("a") // starts the refresh
+		b.settle()
+		var wg sync.WaitGroup
+		wg.Go(func() { b.key("c") })
+		b.settle()
+		release()
+		wg.Wait()
+		b.publish(b.keys[0], ecJWK(b, "d"))
+		b.key("d")
+		b.wantFetches(b, 3)
+	})
+	run(t, "the cool-down of a failure ends with a success", func(b *bench) {
+		b.down()
+		b.wantKeyUnavailable("a", coolDown)
+		b.up()
+		if err := b.set.Load(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.publish(b.keys[0], ecJWK(b, "c"))
+		b.key("c")
+		b.wantFetches(b, 2)
+	})
 	run(t, "it has landed meanwhile", func(b *bench) {
 		b.key("a")
 		snap, f, err := b.set.seek("b")
 		if snap != b.set.snap.Load() || f != nil || err != nil {
 			b.Errorf("seek of a known id = %v, %v, %v; want the set", snap, f, err)
+		}
+		snap, err = b.set.search(b.Context(), "b")
+		if snap != b.set.snap.Load() || err != nil {
+			b.Errorf("search of a known id = %v, %v; want the set", snap, err)
 		}
 	})
 }

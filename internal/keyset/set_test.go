@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"runtime"
 	"testing"
 	"time"
 
@@ -125,6 +126,155 @@ func TestLoad(t *testing.T) {
 			b.Errorf("Load = %v, want context.Canceled", err)
 		}
 	})
+}
+
+// The bounds that the documentation states.
+func TestBounds(t *testing.T) {
+	for name, b := range map[string][2]any{
+		"freshFor":     {freshFor, 5 * time.Minute},
+		"staleAfter":   {staleAfter, 10 * time.Minute},
+		"usableFor":    {usableFor, 24 * time.Hour},
+		"coolDown":     {coolDown, 30 * time.Second},
+		"maxCoolDown":  {maxCoolDown, 5 * time.Minute},
+		"minRetry":     {minRetry, time.Second},
+		"requestLimit": {requestLimit, 5 * time.Second},
+		"maxBody":      {maxBody, 1 << 20},
+		"maxRedirects": {maxRedirects, 3},
+		"maxSeekers":   {maxSeekers, 128},
+		"maxWanted":    {maxWanted, 64},
+		"maxSameID":    {maxSameID, 3},
+		"maxUnused":    {maxUnused, 32},
+		"maxShownID":   {maxShownID, 64},
+	} {
+		if b[0] != b[1] {
+			t.Errorf("%s = %v, want %v", name, b[0], b[1])
+		}
+	}
+}
+
+// TryLoad is Load with manners: it asks a failing issuer once per cool-down.
+func TestTryLoad(t *testing.T) {
+	run(t, "loads once", func(b *bench) {
+		if b.set.Loaded() {
+			b.Error("loaded before the first fetch")
+		}
+		for range 3 {
+			if err := b.set.TryLoad(b.Context()); err != nil {
+				b.Errorf("TryLoad = %v", err)
+			}
+		}
+		b.wantFetches(b, 1)
+		if !b.set.Loaded() {
+			b.Error("not loaded")
+		}
+		b.clock.Advance(usableFor)
+		if b.set.Loaded() {
+			b.Error("loaded with keys that are too old to serve")
+		}
+	})
+	run(t, "respects the cool-down, which Load does not", func(b *bench) {
+		b.down()
+		for range 3 {
+			wantUnavailable(b, b.set.TryLoad(b.Context()), coolDown)
+		}
+		b.wantDiscoveries(b, 1)
+		b.clock.Advance(coolDown - 1)
+		err := b.set.TryLoad(b.Context())
+		wantUnavailable(b, err, minRetry)
+		if want := "keyset: discovery answered status 502"; err.Error() != want {
+			b.Errorf("TryLoad = %q, want %q", err, want)
+		}
+		b.wantDiscoveries(b, 1)
+		wantUnavailable(b, b.set.Load(b.Context()), coolDown)
+		b.wantDiscoveries(b, 2)
+		b.clock.Advance(coolDown)
+		wantUnavailable(b, b.set.TryLoad(b.Context()), coolDown)
+		b.wantDiscoveries(b, 3)
+	})
+	run(t, "respects a Retry-After", func(b *bench) {
+		b.provider.set(func(p *provider) {
+			p.fault = answer(http.StatusTooManyRequests, "", map[string]string{"Retry-After": "120"})
+		})
+		wantUnavailable(b, b.set.TryLoad(b.Context()), 2*time.Minute)
+		b.clock.Advance(2*time.Minute - time.Second)
+		wantUnavailable(b, b.set.TryLoad(b.Context()), time.Second)
+		b.wantDiscoveries(b, 1)
+	})
+}
+
+// A load occupies its place until its fetch has ended, however it ends and
+// whether or not the caller waits for it.
+func TestLoads(t *testing.T) {
+	limited := func(b *bench) {
+		b.set.loads = make(chan struct{}, 1)
+	}
+	run(t, "a fetch keeps its place", func(b *bench) {
+		limited(b)
+		release := b.hang()
+		ctx, cancel := context.WithCancel(b.Context())
+		left := make(chan error)
+		go func() { left <- b.set.Load(ctx) }()
+		b.settle()
+		cancel()
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			b.Errorf("Load = %v, want context.Canceled", err)
+		}
+		if n := len(b.set.loads); n != 1 {
+			b.Errorf("%d places are occupied during the fetch, want 1", n)
+		}
+		if err := b.set.Load(ctx); !errors.Is(err, context.Canceled) {
+			b.Errorf("Load without a place = %v, want context.Canceled", err)
+		}
+		waiting := make(chan error)
+		go func() { waiting <- b.set.Load(b.Context()) }()
+		b.settle()
+		release()
+		if err := <-waiting; err != nil {
+			b.Errorf("Load = %v", err)
+		}
+		b.settle()
+		if n := len(b.set.loads); n != 0 {
+			b.Errorf("%d places are occupied after the fetch", n)
+		}
+		b.wantFetches(b, 1)
+	})
+	run(t, "calls need none", func(b *bench) {
+		limited(b)
+		b.set.loads <- struct{}{}
+		b.key("a")
+		if err := b.set.Load(b.Context()); err != nil { // loaded already
+			b.Errorf("Load = %v", err)
+		}
+	})
+	run(t, "joining a fetch of a call frees the place", func(b *bench) {
+		limited(b)
+		release := b.hang()
+		go b.set.Keys(b.Context(), "a", "ES256")
+		b.settle()
+		waiting := make(chan error)
+		go func() { waiting <- b.set.Load(b.Context()) }()
+		b.settle()
+		if n := len(b.set.loads); n != 0 {
+			b.Errorf("%d places are occupied, want none", n)
+		}
+		release()
+		if err := <-waiting; err != nil {
+			b.Errorf("Load = %v", err)
+		}
+	})
+	for name, act := range map[string]func(){"panic": func() { panic("secret") }, "exit": runtime.Goexit} {
+		run(t, name, func(b *bench) {
+			limited(b)
+			b.provider.set(func(p *provider) {
+				p.fault = func(*http.Request) (*http.Response, error) { act(); return nil, nil }
+			})
+			wantUnavailable(b, b.set.TryLoad(b.Context()), coolDown)
+			wantUnavailable(b, b.set.TryLoad(b.Context()), coolDown) // in the cool-down
+			if n := len(b.set.loads); n != 0 {
+				b.Errorf("%d places are occupied after the fetch", n)
+			}
+		})
+	}
 }
 
 // A revoked key has to stop verifying, and verdicts resting on it have to fall
