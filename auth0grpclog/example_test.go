@@ -19,7 +19,7 @@ func Example() {
 		}
 		return a
 	}}))
-	decisions := auth0grpclog.New(auth0grpclog.Config{Logger: logger, First: 2})
+	decisions := auth0grpclog.New(auth0grpclog.Config{Logger: logger, Initial: 2})
 	config := auth0grpc.Config{OnDecision: decisions.OnDecision, OnKeyRefresh: decisions.OnKeyRefresh} // and all the rest
 
 	for range 3 { // what an Interceptor of that Config would do

@@ -47,12 +47,12 @@ type Config struct {
 	// Logger writes the records. Default: slog.Default() at the time of New.
 	Logger *slog.Logger
 
-	// First is how many refusals of one kind (row, outcome, reason) are written one
+	// Initial is how many refusals of one kind (row, outcome, reason) are written one
 	// by one in each Interval; of the rest one record tells the number. Default 10.
 	// If negative, none is written one by one.
-	First int
+	Initial int
 
-	// Interval is the time in which First are written. Default one minute, also for
+	// Interval is the time in which Initial are written. Default one minute, also for
 	// a negative one.
 	Interval time.Duration
 
@@ -69,12 +69,12 @@ type Log struct {
 
 	mu      sync.Mutex
 	since   time.Time // when the interval began
-	tallies map[kind]*tally
+	tallies map[key]*tally
 }
 
-// A kind is what refusals have in common that are written together. All of it
+// A key is what refusals have in common that are written together. All of it
 // comes from closed sets: the table's rows and constants.
-type kind struct {
+type key struct {
 	row     string
 	outcome auth0grpc.Outcome
 	reason  auth0grpc.Reason
@@ -88,8 +88,8 @@ func New(config Config) *Log {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
-	if config.First == 0 {
-		config.First = 10
+	if config.Initial == 0 {
+		config.Initial = 10
 	}
 	if config.Interval <= 0 {
 		config.Interval = time.Minute
@@ -97,7 +97,7 @@ func New(config Config) *Log {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Log{config: config, logger: config.Logger, tallies: map[kind]*tally{}}
+	return &Log{config: config, logger: config.Logger, tallies: map[key]*tally{}}
 }
 
 // OnDecision is a value for Config.OnDecision. The number of what was not written
@@ -109,9 +109,9 @@ func (l *Log) OnDecision(ctx context.Context, d auth0grpc.Decision) {
 	enabled := l.logger.Enabled(ctx, level)
 	sampled := enabled && level > slog.LevelDebug
 	if sampled || l.dropped.Load() {
-		l.tell(ctx, l.over(l.config.Now()))
+		l.writeSummaries(ctx, l.rotate(l.config.Now()))
 	}
-	if !enabled || sampled && !l.admit(kindOf(&d)) {
+	if !enabled || sampled && !l.allow(keyOf(&d)) {
 		return
 	}
 	l.write(ctx, level, &d)
@@ -156,7 +156,7 @@ func (l *Log) Flush(ctx context.Context) {
 	l.mu.Lock()
 	all := l.drain()
 	l.mu.Unlock()
-	l.tell(ctx, all)
+	l.writeSummaries(ctx, all)
 }
 
 func levelOf(d *auth0grpc.Decision) slog.Level {
@@ -169,21 +169,21 @@ func levelOf(d *auth0grpc.Decision) slog.Level {
 	return slog.LevelInfo
 }
 
-func kindOf(d *auth0grpc.Decision) kind {
-	return kind{row: d.Row, outcome: d.Outcome, reason: d.Reason, code: d.Code}
+func keyOf(d *auth0grpc.Decision) key {
+	return key{row: d.Row, outcome: d.Outcome, reason: d.Reason, code: d.Code}
 }
 
 // A summary is how many decisions of a kind were not written since a time.
 type summary struct {
-	kind    kind
+	key     key
 	dropped int
 	since   time.Time
 }
 
-// over ends the interval if it is over at the time now, and returns what is to
+// rotate ends the interval if it is over at the time now, and returns what is to
 // be told of it. An interval that begins in the future is over: the clock was set
 // back.
-func (l *Log) over(now time.Time) []summary {
+func (l *Log) rotate(now time.Time) []summary {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if elapsed := now.Sub(l.since); elapsed >= 0 && elapsed < l.config.Interval {
@@ -205,14 +205,14 @@ func (l *Log) drain() []summary {
 	clear(l.tallies)
 	l.dropped.Store(false)
 	slices.SortFunc(all, func(a, b summary) int {
-		return cmp.Or(cmp.Compare(a.kind.row, b.kind.row), cmp.Compare(a.kind.outcome, b.kind.outcome),
-			cmp.Compare(a.kind.reason, b.kind.reason), cmp.Compare(a.kind.code, b.kind.code))
+		return cmp.Or(cmp.Compare(a.key.row, b.key.row), cmp.Compare(a.key.outcome, b.key.outcome),
+			cmp.Compare(a.key.reason, b.key.reason), cmp.Compare(a.key.code, b.key.code))
 	})
 	return all
 }
 
-// admit counts a decision and reports whether it is to be written.
-func (l *Log) admit(k kind) bool {
+// allow counts a decision and reports whether it is to be written.
+func (l *Log) allow(k key) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.tallies[k]
@@ -220,7 +220,7 @@ func (l *Log) admit(k kind) bool {
 		t = &tally{}
 		l.tallies[k] = t
 	}
-	if t.written < l.config.First {
+	if t.written < l.config.Initial {
 		t.written++
 		return true
 	}
@@ -229,10 +229,10 @@ func (l *Log) admit(k kind) bool {
 	return false
 }
 
-// tell writes summaries, outside of the lock: a handler may be slow.
-func (l *Log) tell(ctx context.Context, all []summary) {
+// writeSummaries writes summaries, outside of the lock: a handler may be slow.
+func (l *Log) writeSummaries(ctx context.Context, all []summary) {
 	for _, s := range all {
-		d := auth0grpc.Decision{Row: s.kind.row, Outcome: s.kind.outcome, Reason: s.kind.reason, Code: s.kind.code}
+		d := auth0grpc.Decision{Row: s.key.row, Outcome: s.key.outcome, Reason: s.key.reason, Code: s.key.code}
 		l.logger.LogAttrs(ctx, levelOf(&d), message(&d)+", more of the same",
 			slog.String("method", methodOf(&d)), slog.String("reason", string(d.Reason)), slog.String("code", d.Code.String()),
 			slog.Int("dropped", s.dropped), slog.Time("since", s.since))
@@ -241,7 +241,7 @@ func (l *Log) tell(ctx context.Context, all []summary) {
 
 func (l *Log) write(ctx context.Context, level slog.Level, d *auth0grpc.Decision) {
 	attrs := append(make([]slog.Attr, 0, 10), slog.String("method", methodOf(d)))
-	for _, one := range []struct{ name, value string }{
+	for _, attr := range []struct{ name, value string }{
 		{"reason", string(d.Reason)},
 		{"auth.subject", d.Subject},
 		{"auth.client_id", d.ClientID},
@@ -249,8 +249,8 @@ func (l *Log) write(ctx context.Context, level slog.Level, d *auth0grpc.Decision
 		{"auth.organization_id", d.OrganizationID},
 		{"key_id", d.KeyID},
 	} {
-		if one.value != "" {
-			attrs = append(attrs, slog.String(one.name, one.value))
+		if attr.value != "" {
+			attrs = append(attrs, slog.String(attr.name, attr.value))
 		}
 	}
 	if d.Code != codes.OK {

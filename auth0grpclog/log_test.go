@@ -194,7 +194,7 @@ func (j *journal) checkWritten(t *testing.T, want ...string) {
 // The first of a kind are written, the rest are counted, and the next decision
 // after the interval tells the number before anything else.
 func TestSampling(t *testing.T) {
-	j := newJournal(slog.LevelInfo, auth0grpclog.Config{First: 2, Interval: time.Minute})
+	j := newJournal(slog.LevelInfo, auth0grpclog.Config{Initial: 2, Interval: time.Minute})
 	missing, expired := refused(auth0grpc.ReasonMissingToken), refused(auth0grpc.ReasonTokenExpired)
 	other := missing
 	other.Row = "/orders.v1.Orders/*"
@@ -227,7 +227,7 @@ func TestDroppedIsTold(t *testing.T) {
 		"by Flush":                    func(j *journal) { j.Flush(t.Context()) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			j := newJournal(slog.LevelInfo, auth0grpclog.Config{First: -1})
+			j := newJournal(slog.LevelInfo, auth0grpclog.Config{Initial: -1})
 			for range 3 {
 				j.OnDecision(t.Context(), refused(auth0grpc.ReasonMissingToken))
 				j.OnDecision(t.Context(), allowed)
@@ -271,7 +271,7 @@ func TestDefaults(t *testing.T) {
 
 func TestIntervalIsAsConfigured(t *testing.T) {
 	for _, interval := range []time.Duration{time.Second, time.Hour} {
-		j := newJournal(slog.LevelInfo, auth0grpclog.Config{First: 1, Interval: interval})
+		j := newJournal(slog.LevelInfo, auth0grpclog.Config{Initial: 1, Interval: interval})
 		j.OnDecision(t.Context(), refused(auth0grpc.ReasonMissingToken))
 		j.checkWritten(t, method+" MISSING_TOKEN")
 		j.now = start.Add(interval - 1)
@@ -285,7 +285,7 @@ func TestIntervalIsAsConfigured(t *testing.T) {
 
 // Records of level Debug are all written: a logger of that level wants each call.
 func TestDebugIsNotSampled(t *testing.T) {
-	j := newJournal(slog.LevelDebug, auth0grpclog.Config{First: -1})
+	j := newJournal(slog.LevelDebug, auth0grpclog.Config{Initial: -1})
 	for range 3 {
 		j.OnDecision(t.Context(), auth0grpc.Decision{Row: method, Outcome: auth0grpc.OutcomeAllowed})
 	}
@@ -297,7 +297,7 @@ func TestDebugIsNotSampled(t *testing.T) {
 // decisions that differ in row, outcome, reason or code are counted apart. The
 // order is by row, outcome, reason and code.
 func TestSummaries(t *testing.T) {
-	j := newJournal(slog.LevelInfo, auth0grpclog.Config{First: -1})
+	j := newJournal(slog.LevelInfo, auth0grpclog.Config{Initial: -1})
 	const row, otherRow = "/a.B/C", "/a.B/D"
 	decisions := []auth0grpc.Decision{
 		{Row: otherRow, Outcome: auth0grpc.OutcomeRefused, Reason: auth0grpc.ReasonMissingToken, Code: codes.Unauthenticated},
@@ -330,7 +330,7 @@ func TestSummaries(t *testing.T) {
 
 // What the logger does not want is neither written nor counted.
 func TestLevelIsOff(t *testing.T) {
-	j := newJournal(slog.LevelWarn, auth0grpclog.Config{First: -1})
+	j := newJournal(slog.LevelWarn, auth0grpclog.Config{Initial: -1})
 	j.OnDecision(t.Context(), refused(auth0grpc.ReasonMissingToken))
 	j.Flush(t.Context())
 	j.checkWritten(t)
@@ -345,7 +345,7 @@ func TestCountsAreExact(t *testing.T) {
 		defer lines.Unlock()
 		told += dropped
 	})
-	log := auth0grpclog.New(auth0grpclog.Config{Logger: slog.New(handler), First: 3, Interval: time.Second, Now: func() time.Time {
+	log := auth0grpclog.New(auth0grpclog.Config{Logger: slog.New(handler), Initial: 3, Interval: time.Second, Now: func() time.Time {
 		clock.Lock()
 		defer clock.Unlock()
 		now = now.Add(10 * time.Millisecond)
@@ -389,7 +389,7 @@ func (h counting) Handle(_ context.Context, r slog.Record) error {
 // holds neither the names nor the tokens.
 func TestFlood(t *testing.T) {
 	tenant := auth0grpctest.NewTenant(t)
-	j := newJournal(slog.LevelDebug, auth0grpclog.Config{First: 3})
+	j := newJournal(slog.LevelDebug, auth0grpclog.Config{Initial: 3})
 	guard, err := auth0grpc.New(auth0grpc.Config{
 		Issuers: []string{tenant.Issuer()}, Audiences: []string{auth0grpctest.Audience}, HTTPClient: tenant.HTTPClient(),
 		Methods:    map[string]auth0grpc.Rule{method: auth0grpc.Authenticated()},

@@ -59,8 +59,8 @@ type row struct {
 	method attribute.KeyValue
 	hits   counter // allowed by a cache hit, which is what most calls are
 
-	mu   sync.Mutex
-	rest map[series]*counter
+	mu     sync.Mutex
+	others map[series]*counter
 }
 
 // A series is what tells the decisions by one row apart.
@@ -75,13 +75,13 @@ type counter struct {
 	options []metric.ObserveOption
 }
 
-func (c *decisions) add(d *auth0grpc.Decision, looked cacheResult) {
+func (c *decisions) add(d *auth0grpc.Decision, lookUp cacheResult) {
 	r := c.row(d.Row)
-	if looked == hit && d.Outcome == auth0grpc.OutcomeAllowed {
+	if lookUp == hit && d.Outcome == auth0grpc.OutcomeAllowed {
 		r.hits.n.Add(1)
 		return
 	}
-	r.of(series{d.Outcome, looked, errorType(d)}).n.Add(1)
+	r.counterFor(series{d.Outcome, lookUp, errorType(d)}).n.Add(1)
 }
 
 func (c *decisions) row(name string) *row {
@@ -92,36 +92,36 @@ func (c *decisions) row(name string) *row {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	more := map[string]*row{}
+	updated := map[string]*row{}
 	if rows := c.rows.Load(); rows != nil {
 		if r, ok := (*rows)[name]; ok {
 			return r
 		}
-		more = maps.Clone(*rows)
+		updated = maps.Clone(*rows)
 	}
 	r := newRow(name)
-	more[name] = r
-	c.rows.Store(&more)
+	updated[name] = r
+	c.rows.Store(&updated)
 	return r
 }
 
 func newRow(name string) *row {
-	method := other
+	method := otherValue
 	if name != "" {
 		method = strings.TrimPrefix(name, "/")
 	}
-	r := &row{method: semconv.RPCMethod(method), rest: map[series]*counter{}}
+	r := &row{method: semconv.RPCMethod(method), others: map[series]*counter{}}
 	r.hits.options = r.optionsOf(series{outcome: auth0grpc.OutcomeAllowed, cacheResult: hit})
 	return r
 }
 
-func (r *row) of(s series) *counter {
+func (r *row) counterFor(s series) *counter {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := r.rest[s]
+	c := r.others[s]
 	if c == nil {
 		c = &counter{options: r.optionsOf(s)}
-		r.rest[s] = c
+		r.others[s] = c
 	}
 	return c
 }
@@ -135,20 +135,20 @@ func (r *row) optionsOf(s series) []metric.ObserveOption {
 }
 
 // observe tells the totals.
-func (c *decisions) observe(o metric.Observer, into metric.Int64Observable) {
+func (c *decisions) observe(o metric.Observer, instrument metric.Int64Observable) {
 	rows := c.rows.Load()
 	if rows == nil {
 		return
 	}
 	for _, r := range *rows {
 		if n := r.hits.n.Load(); n > 0 {
-			o.ObserveInt64(into, n, r.hits.options...)
+			o.ObserveInt64(instrument, n, r.hits.options...)
 		}
 		r.mu.Lock()
-		rest := maps.Clone(r.rest)
+		others := maps.Clone(r.others)
 		r.mu.Unlock()
-		for _, c := range rest {
-			o.ObserveInt64(into, c.n.Load(), c.options...)
+		for _, c := range others {
+			o.ObserveInt64(instrument, c.n.Load(), c.options...)
 		}
 	}
 }

@@ -19,8 +19,8 @@ import (
 // ScopeName is the name of the instrumentation scope of every metric.
 const ScopeName = "github.com/auth0grpc/auth0grpc/auth0grpcotel"
 
-// other is what the semantic conventions call what has no name of its own.
-const other = "_OTHER"
+// otherValue is what the semantic conventions call what has no name of its own.
+const otherValue = "_OTHER"
 
 // The attributes for which there is no convention.
 const (
@@ -51,9 +51,9 @@ type Telemetry struct {
 	duration  metric.Float64Histogram
 	refreshes metric.Int64Counter
 
-	mu     sync.Mutex
-	guards []*auth0grpc.Interceptor
-	timed  map[string]metric.MeasurementOption // of duration, by error.type
+	mu              sync.Mutex
+	guards          []*auth0grpc.Interceptor
+	durationOptions map[string]metric.MeasurementOption // of duration, by error.type
 }
 
 // New makes the instruments. The error is that of the MeterProvider.
@@ -62,7 +62,7 @@ func New(config Config) (*Telemetry, error) {
 	if provider == nil {
 		provider = otel.GetMeterProvider()
 	}
-	t := &Telemetry{endUserID: config.EndUserID, timed: map[string]metric.MeasurementOption{}}
+	t := &Telemetry{endUserID: config.EndUserID, durationOptions: map[string]metric.MeasurementOption{}}
 	if err := t.instrument(provider.Meter(ScopeName, metric.WithSchemaURL(semconv.SchemaURL))); err != nil {
 		return nil, fmt.Errorf("auth0grpcotel: %w", err)
 	}
@@ -137,13 +137,13 @@ func (t *Telemetry) observe(o metric.Observer, cached, open metric.Int64Observab
 
 // OnDecision is a value for auth0grpc.Config.OnDecision.
 func (t *Telemetry) OnDecision(ctx context.Context, d auth0grpc.Decision) {
-	looked := cacheResultOf(&d)
-	t.decisions.add(&d, looked)
-	if looked == miss {
-		t.duration.Record(ctx, d.Duration.Seconds(), t.timedBy(errorType(&d)))
+	lookUp := cacheResultOf(&d)
+	t.decisions.add(&d, lookUp)
+	if lookUp == miss {
+		t.duration.Record(ctx, d.Duration.Seconds(), t.durationAttrs(errorType(&d)))
 	}
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
-		t.annotate(span, &d, looked)
+		t.annotate(span, &d, lookUp)
 	}
 }
 
@@ -156,14 +156,14 @@ func (t *Telemetry) OnKeyRefresh(r auth0grpc.KeyRefresh) {
 	t.refreshes.Add(context.Background(), 1, metric.WithAttributes(attributes...))
 }
 
-// timedBy returns the attributes of a duration, each set made once.
-func (t *Telemetry) timedBy(errorType string) metric.MeasurementOption {
+// durationAttrs returns the attributes of a duration, each set made once.
+func (t *Telemetry) durationAttrs(errorType string) metric.MeasurementOption {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	option, ok := t.timed[errorType]
+	option, ok := t.durationOptions[errorType]
 	if !ok {
 		option = metric.WithAttributeSet(attribute.NewSet(withError(nil, errorType)...))
-		t.timed[errorType] = option
+		t.durationOptions[errorType] = option
 	}
 	return option
 }
@@ -185,10 +185,10 @@ func errorType(d *auth0grpc.Decision) string {
 	case d.Code == codes.DeadlineExceeded:
 		return "DEADLINE_EXCEEDED"
 	}
-	return other
+	return otherValue
 }
 
-func (t *Telemetry) annotate(span trace.Span, d *auth0grpc.Decision, looked cacheResult) {
+func (t *Telemetry) annotate(span trace.Span, d *auth0grpc.Decision, lookUp cacheResult) {
 	attributes := make([]attribute.KeyValue, 0, 8)
 	set := func(key attribute.Key, value string) {
 		if value != "" {
@@ -199,7 +199,7 @@ func (t *Telemetry) annotate(span trace.Span, d *auth0grpc.Decision, looked cach
 	if d.Outcome != auth0grpc.OutcomeEnded { // the rest is there since the stream was opened
 		set(outcomeKey, string(d.Outcome))
 		set(rowKey, d.Row)
-		set(cacheResultKey, looked.String())
+		set(cacheResultKey, lookUp.String())
 		set(issuerKey, d.Issuer)
 		set(clientKey, d.ClientID)
 		set(organizationKey, d.OrganizationID)

@@ -39,19 +39,19 @@ type faults struct {
 
 // A fault is an Error that is still at a byte of the document.
 type fault struct {
-	at int
+	offset int
 	Error
 }
 
 // add notes a fault at a byte of the document.
-func (f *faults) add(at int, path, format string, args ...any) {
-	f.all = append(f.all, fault{at, Error{Path: path, Reason: fmt.Sprintf(format, args...)}})
+func (f *faults) add(offset int, path, format string, args ...any) {
+	f.all = append(f.all, fault{offset, Error{Path: path, Reason: fmt.Sprintf(format, args...)}})
 }
 
 // err joins the errors in the order of the document. It returns nil if there are none.
 func (f *faults) err() error {
 	slices.SortStableFunc(f.all, func(a, b fault) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.Path, b.Path))
+		return cmp.Or(cmp.Compare(a.offset, b.offset), cmp.Compare(a.Path, b.Path))
 	})
 	errs := make([]error, len(f.all))
 	// One pass over the document gives all positions, even if a single line holds many faults.
@@ -59,13 +59,13 @@ func (f *faults) err() error {
 	for i := range f.all {
 		fault := &f.all[i]
 		if f.doc != nil {
-			passed := f.doc[offset:fault.at]
+			passed := f.doc[offset:fault.offset]
 			if last := bytes.LastIndexByte(passed, '\n'); last >= 0 {
 				line += bytes.Count(passed, []byte{'\n'})
 				column, passed = 1, passed[last+1:]
 			}
 			column += utf8.RuneCount(passed)
-			offset = fault.at
+			offset = fault.offset
 			fault.Line, fault.Column = line, column
 		}
 		errs[i] = &fault.Error

@@ -1,4 +1,4 @@
 package policy
 
-// ReadsBack is for tests of a guard that no public function reaches.
-var ReadsBack = readsBack
+// CheckRoundTrip is for tests of a guard that no public function reaches.
+var CheckRoundTrip = checkRoundTrip

@@ -13,16 +13,16 @@ import (
 // auth0grpc.New would refuse is an error; all of them are reported at once, as
 // [*Error] joined by errors.Join.
 func Marshal(methods map[string]auth0grpc.Rule) ([]byte, error) {
-	var found faults
+	var errs faults
 	var b bytes.Buffer
 	b.WriteString("{\n  \"methods\": {")
 	for i, key := range slices.Sorted(maps.Keys(methods)) {
 		if !fullMethod.MatchString(key) {
-			found.add(0, key, `is not a full method; want "/pkg.Service/Method" or "/pkg.Service/*"`)
+			errs.add(0, key, `is not a full method; want "/pkg.Service/Method" or "/pkg.Service/*"`)
 		}
 		rule, err := methods[key].MarshalJSON()
 		if err != nil {
-			found.add(0, key, "%v", err)
+			errs.add(0, key, "%v", err)
 		}
 		if i > 0 {
 			b.WriteByte(',')
@@ -34,28 +34,28 @@ func Marshal(methods map[string]auth0grpc.Rule) ([]byte, error) {
 		b.WriteString("\n  ")
 	}
 	b.WriteString("}\n}\n")
-	if err := found.err(); err != nil {
+	if err := errs.err(); err != nil {
 		return nil, err
 	}
-	if err := readsBack(b.Bytes(), methods); err != nil {
+	if err := checkRoundTrip(b.Bytes(), methods); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
 }
 
-// readsBack returns an error for each row that Parse would read otherwise. There
+// checkRoundTrip returns an error for each row that Parse would read otherwise. There
 // is none unless a rule can say what its JSON does not: then it is better not to
 // write it than to write a weaker one.
-func readsBack(document []byte, methods map[string]auth0grpc.Rule) error {
+func checkRoundTrip(document []byte, methods map[string]auth0grpc.Rule) error {
 	read, err := Parse(document)
 	if err != nil {
 		return err
 	}
-	var found faults
+	var errs faults
 	for key, rule := range methods {
 		if got := read[key]; got.String() != rule.String() {
-			found.add(0, key, "cannot be written: %q would be read as %q", rule, got)
+			errs.add(0, key, "cannot be written: %q would be read as %q", rule, got)
 		}
 	}
-	return found.err()
+	return errs.err()
 }

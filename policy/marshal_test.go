@@ -133,14 +133,14 @@ func TestMarshalLosesNothing(t *testing.T) {
 // document today, so this test calls the guard itself.
 func TestMarshalRefusesWhatParseReadsOtherwise(t *testing.T) {
 	const document = `{"methods": {"/a.B/C": {"public": true}}}`
-	if err := policy.ReadsBack([]byte(document), table{"/a.B/C": auth0grpc.Public()}); err != nil {
+	if err := policy.CheckRoundTrip([]byte(document), table{"/a.B/C": auth0grpc.Public()}); err != nil {
 		t.Errorf("equal table: %v", err)
 	}
-	err := policy.ReadsBack([]byte(document), table{"/a.B/C": read, "/a.B/D": auth0grpc.Public()})
+	err := policy.CheckRoundTrip([]byte(document), table{"/a.B/C": read, "/a.B/D": auth0grpc.Public()})
 	if diff := cmp.Diff([]string{"0:0: /a.B/C", "0:0: /a.B/D"}, places(t, err)); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}
-	err = policy.ReadsBack([]byte(`{"methods": []}`), table{})
+	err = policy.CheckRoundTrip([]byte(`{"methods": []}`), table{})
 	if diff := cmp.Diff([]string{"1:13: $.methods"}, places(t, err)); diff != "" {
 		t.Errorf("faults of a document that Parse refuses (-want +got):\n%s", diff)
 	}

@@ -18,21 +18,21 @@ import (
 // errors.Join; the table is then nil.
 func Merge(tables ...map[string]auth0grpc.Rule) (map[string]auth0grpc.Rule, error) {
 	merged := map[string]auth0grpc.Rule{}
-	var found faults
+	var errs faults
 	for i, table := range tables {
 		for _, key := range slices.Sorted(maps.Keys(table)) {
 			for j, other := range tables {
 				other, pattern, ok := effective(other, key)
 				// Two rows of the same key meet twice; report them once.
-				if !ok || j == i || j < i && pattern == key || same(table[key], other) {
+				if !ok || j == i || j < i && pattern == key || equalRules(table[key], other) {
 					continue
 				}
-				found.add(0, key, "is %q in table %d, and %q in table %d%s", table[key], i+1, other, j+1, by(pattern, key))
+				errs.add(0, key, "is %q in table %d, and %q in table %d%s", table[key], i+1, other, j+1, viaPattern(pattern, key))
 			}
 			merged[key] = table[key]
 		}
 	}
-	if err := found.err(); err != nil {
+	if err := errs.err(); err != nil {
 		return nil, err
 	}
 	return merged, nil
@@ -48,16 +48,16 @@ func effective(table map[string]auth0grpc.Rule, key string) (rule auth0grpc.Rule
 	return auth0grpc.Rule{}, "", false
 }
 
-func by(pattern, key string) string {
+func viaPattern(pattern, key string) string {
 	if pattern == key {
 		return ""
 	}
 	return fmt.Sprintf(" by %s", pattern)
 }
 
-// same reports whether two rules say the same in the same words. A rule that is
+// equalRules reports whether two rules say the same in the same words. A rule that is
 // faulty is like no other.
-func same(a, b auth0grpc.Rule) bool {
+func equalRules(a, b auth0grpc.Rule) bool {
 	textA, errA := a.MarshalJSON()
 	textB, errB := b.MarshalJSON()
 	return errA == nil && errB == nil && bytes.Equal(textA, textB) && a.String() == b.String()

@@ -15,8 +15,8 @@ import (
 // brought into the same form. Its value is an object, an array, a string, a
 // json.Number, a bool or nil.
 type node struct {
-	at    int // where it begins in the document
-	value any
+	offset int // where it begins in the document
+	val    any
 }
 
 type object []member
@@ -27,36 +27,36 @@ type array []node
 // own decoding into structs, which folds case and lets the last of two win, is not
 // used (hashicorp/cap#191).
 type member struct {
-	name  string
-	label string // the name as the author of the policy wrote it
-	at    int
-	value node
+	name   string
+	label  string // the name as the author of the policy wrote it
+	offset int
+	value  node
 }
 
 // parseNode reads the one JSON value of doc. Duplicate names are added to found,
 // the first of them stays; a document that is not JSON has one fault and no value.
-func parseNode(doc []byte, found *faults) (node, bool) {
-	if at := invalidUTF8(doc); at >= 0 {
-		found.add(at, "$", "is not UTF-8; save the document as UTF-8")
+func parseNode(doc []byte, errs *faults) (node, bool) {
+	if offset := invalidUTF8(doc); offset >= 0 {
+		errs.add(offset, "$", "is not UTF-8; save the document as UTF-8")
 		return node{}, false
 	}
 	var all json.RawMessage
 	if err := json.Unmarshal(doc, &all); err != nil {
-		at := len(doc)
+		offset := len(doc)
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) && syntax.Offset > 0 && !strings.HasPrefix(syntax.Error(), "unexpected end") {
-			at = int(syntax.Offset) - 1
+			offset = int(syntax.Offset) - 1
 		}
 		advice := ""
 		if start := bytes.TrimLeft(doc, " \t\r\n"); len(start) > 0 && start[0] != '{' {
 			advice = "; convert YAML by a strict reader first, see the documentation of package policy"
 		}
-		found.add(at, "$", "is not JSON: %s%s", strings.TrimPrefix(err.Error(), "json: "), advice)
+		errs.add(offset, "$", "is not JSON: %s%s", strings.TrimPrefix(err.Error(), "json: "), advice)
 		return node{}, false
 	}
 	decoder := json.NewDecoder(bytes.NewReader(doc))
 	decoder.UseNumber()
-	b := builder{doc: doc, decoder: decoder, found: found}
+	b := builder{doc: doc, decoder: decoder, errs: errs}
 	return b.value("$"), true
 }
 
@@ -75,7 +75,7 @@ func invalidUTF8(doc []byte) int {
 type builder struct {
 	doc      []byte
 	decoder  *json.Decoder
-	found    *faults
+	errs     *faults
 	newlines []int // the offsets of the line breaks passed so far
 	scanned  int   // the part of doc that newlines covers
 }
@@ -93,40 +93,40 @@ func (b *builder) line(offset int) int {
 
 // next returns a token and where it begins.
 func (b *builder) next() (json.Token, int) {
-	at := int(b.decoder.InputOffset())
-	for at < len(b.doc) && strings.IndexByte(" \t\r\n,:", b.doc[at]) >= 0 {
-		at++
+	offset := int(b.decoder.InputOffset())
+	for offset < len(b.doc) && strings.IndexByte(" \t\r\n,:", b.doc[offset]) >= 0 {
+		offset++
 	}
 	token, err := b.decoder.Token()
 	if err != nil {
-		panic(fmt.Sprintf("policy: valid JSON has no token at %d: %v", at, err))
+		panic(fmt.Sprintf("policy: valid JSON has no token at %d: %v", offset, err))
 	}
-	return token, at
+	return token, offset
 }
 
 func (b *builder) value(path string) node {
-	token, at := b.next()
+	token, offset := b.next()
 	switch token {
 	case json.Delim('{'):
-		return node{at, b.object(path)}
+		return node{offset, b.object(path)}
 	case json.Delim('['):
-		return node{at, b.array(path)}
+		return node{offset, b.array(path)}
 	}
-	return node{at, token}
+	return node{offset, token}
 }
 
 func (b *builder) object(path string) object {
 	all := object{}
 	seen := map[string]int{} // name to place
 	for b.decoder.More() {
-		token, at := b.next()
+		token, offset := b.next()
 		name := token.(string)
-		m := member{name: name, label: name, at: at, value: b.value(path + step(name))}
+		m := member{name: name, label: name, offset: offset, value: b.value(path + memberStep(name))}
 		if first, ok := seen[name]; ok {
-			b.found.add(at, path+step(name), "is there twice, first in line %d", b.line(first))
+			b.errs.add(offset, path+memberStep(name), "is there twice, first in line %d", b.line(first))
 			continue
 		}
-		seen[name] = at
+		seen[name] = offset
 		all = append(all, m)
 	}
 	b.next()
@@ -144,8 +144,8 @@ func (b *builder) array(path string) array {
 
 var plainName = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]*$`)
 
-// step returns a name as a step of a path.
-func step(name string) string {
+// memberStep returns a name as a step of a path.
+func memberStep(name string) string {
 	if plainName.MatchString(name) {
 		return "." + name
 	}

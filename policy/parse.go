@@ -22,54 +22,54 @@ var fullMethod = regexp.MustCompile(`^/([A-Za-z_][A-Za-z0-9_]*\.)*[A-Za-z_][A-Za
 func Parse(data []byte) (map[string]auth0grpc.Rule, error) {
 	// RFC 8259, section 8.1, lets a reader ignore a byte order mark. Some editors write one.
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	found := &faults{doc: data}
+	errs := &faults{doc: data}
 	methods := map[string]auth0grpc.Rule{}
-	if root, ok := parseNode(data, found); ok {
-		found.document(root, methods)
+	if root, ok := parseNode(data, errs); ok {
+		errs.document(root, methods)
 	}
-	if err := found.err(); err != nil {
+	if err := errs.err(); err != nil {
 		return nil, err
 	}
 	return methods, nil
 }
 
 func (f *faults) document(root node, methods map[string]auth0grpc.Rule) {
-	members, ok := root.value.(object)
+	members, ok := root.val.(object)
 	if !ok {
-		f.add(root.at, "$", `want an object with the member "methods"`)
+		f.add(root.offset, "$", `want an object with the member "methods"`)
 		return
 	}
 	var rows bool
 	for _, m := range members {
-		path := "$" + step(m.name)
+		path := "$" + memberStep(m.name)
 		switch m.name {
 		case "$schema":
-			if _, ok := m.value.value.(string); !ok {
-				f.add(m.value.at, path, "want a string")
+			if _, ok := m.value.val.(string); !ok {
+				f.add(m.value.offset, path, "want a string")
 			}
 		case "methods":
 			rows = true
 			f.rows(path, m.value, methods)
 		default:
-			f.add(m.at, path, `is unknown; want "methods"`)
+			f.add(m.offset, path, `is unknown; want "methods"`)
 		}
 	}
 	if !rows {
-		f.add(root.at, "$", `has no member "methods"`)
+		f.add(root.offset, "$", `has no member "methods"`)
 	}
 }
 
 func (f *faults) rows(path string, n node, methods map[string]auth0grpc.Rule) {
-	members, ok := n.value.(object)
+	members, ok := n.val.(object)
 	if !ok {
-		f.add(n.at, path, "want an object whose members are rows")
+		f.add(n.offset, path, "want an object whose members are rows")
 		return
 	}
 	for _, m := range members {
-		here := path + step(m.name)
+		memberPath := path + memberStep(m.name)
 		if !fullMethod.MatchString(m.name) {
-			f.add(m.at, here, `is not a full method; want "/pkg.Service/Method" or "/pkg.Service/*"`)
+			f.add(m.offset, memberPath, `is not a full method; want "/pkg.Service/Method" or "/pkg.Service/*"`)
 		}
-		methods[m.name] = f.row(here, m.value)
+		methods[m.name] = f.row(memberPath, m.value)
 	}
 }

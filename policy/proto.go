@@ -48,7 +48,7 @@ func FromServices(services map[string]grpc.ServiceInfo, files protodesc.Resolver
 	if files == nil {
 		files = protoregistry.GlobalFiles
 	}
-	var found faults
+	var errs faults
 	methods := map[string]auth0grpc.Rule{}
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		descriptor, err := files.FindDescriptorByName(protoreflect.FullName(name))
@@ -57,12 +57,12 @@ func FromServices(services map[string]grpc.ServiceInfo, files protodesc.Resolver
 		}
 		service, ok := descriptor.(protoreflect.ServiceDescriptor)
 		if !ok {
-			found.add(0, name, "has no usable descriptor: want a service, have %T, %v", descriptor, err)
+			errs.add(0, name, "has no usable descriptor: want a service, have %T, %v", descriptor, err)
 			continue
 		}
-		found.service(service, methods)
+		errs.service(service, methods)
 	}
-	if err := found.err(); err != nil {
+	if err := errs.err(); err != nil {
 		return nil, err
 	}
 	return methods, nil
@@ -109,7 +109,7 @@ func (f *faults) option(desc protoreflect.Descriptor, options proto.Message, ext
 		return fail("cannot be read: option %d is not a message of type %s", ours.Number(), ours.Message().FullName())
 	}
 	rule := proto.GetExtension(options, extension).(*auth0grpcv1.Rule)
-	return f.row(path, node{value: encodeObject(rule.ProtoReflect())}), true
+	return f.row(path, node{val: encodeObject(rule.ProtoReflect())}), true
 }
 
 // hasField reports whether a field occurs in the bytes of a message.
@@ -210,7 +210,7 @@ func encodeObject(message protoreflect.Message) object {
 	fields := message.Descriptor().Fields()
 	for i := range fields.Len() {
 		if field := fields.Get(i); message.Has(field) {
-			value := node{value: encodeValue(field, message.Get(field))}
+			value := node{val: encodeValue(field, message.Get(field))}
 			all = append(all, member{name: field.JSONName(), label: string(field.Name()), value: value})
 		}
 	}
@@ -236,7 +236,7 @@ func encodeSingle(field protoreflect.FieldDescriptor, value protoreflect.Value) 
 		return duration.AsDuration().String()
 	}
 	members := encodeObject(value.Message())
-	if len(members) == 1 && members[0].value.value == true {
+	if len(members) == 1 && members[0].value.val == true {
 		return members[0].name // {run_on: true} is "runOn"
 	}
 	return members
@@ -250,9 +250,9 @@ func encodeValue(field protoreflect.FieldDescriptor, value protoreflect.Value) a
 	for i := range value.List().Len() {
 		element := value.List().Get(i)
 		if field.Kind() == protoreflect.MessageKind {
-			all = append(all, node{value: encodeObject(element.Message())})
+			all = append(all, node{val: encodeObject(element.Message())})
 		} else {
-			all = append(all, node{value: element.Interface()})
+			all = append(all, node{val: element.Interface()})
 		}
 	}
 	return all

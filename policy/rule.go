@@ -16,11 +16,11 @@ var (
 		"organizations": auth0grpc.Organizations,
 		"clients":       auth0grpc.Clients,
 	}
-	partRules = map[string]func(...auth0grpc.Rule) auth0grpc.Rule{
+	composite = map[string]func(...auth0grpc.Rule) auth0grpc.Rule{
 		"allOf": auth0grpc.AllOf,
 		"anyOf": auth0grpc.AnyOf,
 	}
-	bareRules = map[string]func() auth0grpc.Rule{
+	nullary = map[string]func() auth0grpc.Rule{
 		"authenticated": auth0grpc.Authenticated,
 		"optional":      auth0grpc.Optional,
 		"public":        auth0grpc.Public,
@@ -51,7 +51,7 @@ func (f *faults) row(path string, n node) auth0grpc.Rule {
 	if len(f.all) == before {
 		// Whatever New refuses, and is not found above, is found here.
 		if _, err := rule.MarshalJSON(); err != nil {
-			f.add(n.at, path, "%s", strings.TrimPrefix(err.Error(), "auth0grpc: rule: "))
+			f.add(n.offset, path, "%s", strings.TrimPrefix(err.Error(), "auth0grpc: rule: "))
 		}
 	}
 	return rule
@@ -60,39 +60,39 @@ func (f *faults) row(path string, n node) auth0grpc.Rule {
 // rule reads a rule: of a row, or one inside a rule. What it returns is to be used
 // only if no fault was added.
 func (f *faults) rule(path string, n node, inside bool) auth0grpc.Rule {
-	members, ok := n.value.(object)
+	members, ok := n.val.(object)
 	if !ok {
-		f.add(n.at, path, `want an object that states a rule, as in {"scopes": ["read:orders"]}`)
+		f.add(n.offset, path, `want an object that states a rule, as in {"scopes": ["read:orders"]}`)
 		return auth0grpc.Rule{}
 	}
 	var rule auth0grpc.Rule
-	var stated *member
+	var seen *member
 	for i := range members {
 		m := &members[i]
-		here := path + step(m.label)
+		memberPath := path + memberStep(m.label)
 		if _, ok := modifiers[m.name]; ok {
 			if inside {
-				f.add(m.at, here, "is for the whole rule of a row, not for a part of it")
+				f.add(m.offset, memberPath, "is for the whole rule of a row, not for a part of it")
 			}
 			continue
 		}
-		one, ok := f.statement(here, m, inside)
+		one, ok := f.statement(memberPath, m, inside)
 		switch {
 		case !ok:
-			f.add(m.at, here, "is unknown; want one of %s", memberNames())
-		case stated != nil:
-			f.add(m.at, here, "states a second rule beside %s; combine them by allOf or anyOf", stated.label)
+			f.add(m.offset, memberPath, "is unknown; want one of %s", memberNames())
+		case seen != nil:
+			f.add(m.offset, memberPath, "states a second rule beside %s; combine them by allOf or anyOf", seen.label)
 		default:
-			rule, stated = one, m
+			rule, seen = one, m
 		}
 	}
-	if stated == nil {
-		f.add(n.at, path, "states no rule; want one of %s", memberNames())
+	if seen == nil {
+		f.add(n.offset, path, "states no rule; want one of %s", memberNames())
 		return auth0grpc.Rule{}
 	}
 	for _, m := range members {
 		if modify, ok := modifiers[m.name]; ok {
-			rule = modify(f, path+step(m.label), m.value, rule)
+			rule = modify(f, path+memberStep(m.label), m.value, rule)
 		}
 	}
 	return rule
@@ -104,13 +104,13 @@ func (f *faults) statement(path string, m *member, inside bool) (auth0grpc.Rule,
 	if rule, ok := nameRules[m.name]; ok {
 		return rule(f.names(path, m.value)...), true
 	}
-	if rule, ok := partRules[m.name]; ok {
+	if rule, ok := composite[m.name]; ok {
 		return rule(f.parts(path, m.value)...), true
 	}
-	if rule, ok := bareRules[m.name]; ok {
+	if rule, ok := nullary[m.name]; ok {
 		f.flag(path, m.value)
 		if inside && m.name != "authenticated" {
-			f.add(m.at, path, "stands alone, not inside a rule")
+			f.add(m.offset, path, "stands alone, not inside a rule")
 		}
 		return rule(), true
 	}
@@ -119,27 +119,27 @@ func (f *faults) statement(path string, m *member, inside bool) (auth0grpc.Rule,
 
 // names reads what New accepts as names, see the grammar of RFC 6749, section 3.3.
 func (f *faults) names(path string, n node) []string {
-	elements, ok := n.value.(array)
+	elements, ok := n.val.(array)
 	if !ok {
-		f.add(n.at, path, "want an array of strings")
+		f.add(n.offset, path, "want an array of strings")
 		return nil
 	}
 	if len(elements) == 0 {
-		f.add(n.at, path, "is empty; to ask for no scope, use authenticated")
+		f.add(n.offset, path, "is empty; to ask for no scope, use authenticated")
 	}
 	names := make([]string, 0, len(elements))
 	seen := make(map[string]bool, len(elements))
 	for i, e := range elements {
-		name, ok := e.value.(string)
-		switch here := element(path, i); {
+		name, ok := e.val.(string)
+		switch memberPath := element(path, i); {
 		case !ok:
-			f.add(e.at, here, "want a string")
+			f.add(e.offset, memberPath, "want a string")
 		case name == "":
-			f.add(e.at, here, "is empty")
+			f.add(e.offset, memberPath, "is empty")
 		case strings.ContainsFunc(name, notNameRune):
-			f.add(e.at, here, "%q has characters that no scope can have; give each name as an element of its own", name)
+			f.add(e.offset, memberPath, "%q has characters that no scope can have; give each name as an element of its own", name)
 		case seen[name]:
-			f.add(e.at, here, "%q is named twice", name)
+			f.add(e.offset, memberPath, "%q is named twice", name)
 		}
 		seen[name] = true
 		names = append(names, name)
@@ -150,13 +150,13 @@ func (f *faults) names(path string, n node) []string {
 func notNameRune(r rune) bool { return r <= ' ' || r == '"' || r == '\\' || r > '~' }
 
 func (f *faults) parts(path string, n node) []auth0grpc.Rule {
-	elements, ok := n.value.(array)
+	elements, ok := n.val.(array)
 	if !ok {
-		f.add(n.at, path, "want an array of rules")
+		f.add(n.offset, path, "want an array of rules")
 		return nil
 	}
 	if len(elements) == 0 {
-		f.add(n.at, path, "is empty; want at least one rule")
+		f.add(n.offset, path, "is empty; want at least one rule")
 	}
 	rules := make([]auth0grpc.Rule, len(elements))
 	for i, e := range elements {
@@ -168,8 +168,8 @@ func (f *faults) parts(path string, n node) []auth0grpc.Rule {
 // flag accepts true alone: what is not wanted is left out, so that "public" is
 // nowhere in a policy in which nothing is public.
 func (f *faults) flag(path string, n node) {
-	if n.value != true {
-		f.add(n.at, path, "want true, or leave it out")
+	if n.val != true {
+		f.add(n.offset, path, "want true, or leave it out")
 	}
 }
 

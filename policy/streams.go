@@ -9,7 +9,7 @@ import (
 
 // streamsModifier reads "endAtExpiry", "runOn" or {"endAfter": "5m"}.
 func streamsModifier(f *faults, path string, n node, rule auth0grpc.Rule) auth0grpc.Rule {
-	switch value := n.value.(type) {
+	switch value := n.val.(type) {
 	case string:
 		switch value {
 		case "endAtExpiry":
@@ -18,30 +18,30 @@ func streamsModifier(f *faults, path string, n node, rule auth0grpc.Rule) auth0g
 			return rule.Streams(auth0grpc.IgnoreExpiry())
 		}
 	case object:
-		return rule.Streams(f.endAfter(path, n.at, value))
+		return rule.Streams(f.endAfter(path, n.offset, value))
 	}
-	f.add(n.at, path, `want "endAtExpiry", "runOn" or {"endAfter": "5m"}`)
+	f.add(n.offset, path, `want "endAtExpiry", "runOn" or {"endAfter": "5m"}`)
 	return rule
 }
 
-func (f *faults) endAfter(path string, at int, members object) auth0grpc.StreamPolicy {
+func (f *faults) endAfter(path string, offset int, members object) auth0grpc.StreamPolicy {
 	var policy auth0grpc.StreamPolicy
 	found := false
 	for _, m := range members {
-		here := path + step(m.label)
+		memberPath := path + memberStep(m.label)
 		if m.name != "endAfter" {
-			f.add(m.at, here, `is unknown; want "endAfter"`)
+			f.add(m.offset, memberPath, `is unknown; want "endAfter"`)
 			continue
 		}
 		found = true
 		grace, ok := duration(m.value)
 		if !ok {
-			f.add(m.value.at, here, `want a positive duration, as in "5m" or "1h30m"`)
+			f.add(m.value.offset, memberPath, `want a positive duration, as in "5m" or "1h30m"`)
 		}
 		policy = auth0grpc.EndAfter(grace)
 	}
 	if !found {
-		f.add(at, path, `want "endAtExpiry", "runOn" or {"endAfter": "5m"}`)
+		f.add(offset, path, `want "endAtExpiry", "runOn" or {"endAfter": "5m"}`)
 	}
 	return policy
 }
@@ -51,7 +51,7 @@ func (f *faults) endAfter(path string, at int, members object) auth0grpc.StreamP
 var durationForm = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
 
 func duration(n node) (time.Duration, bool) {
-	text, ok := n.value.(string)
+	text, ok := n.val.(string)
 	if !ok || !durationForm.MatchString(text) {
 		return 0, false
 	}
