@@ -1,26 +1,25 @@
 // Package auth0grpclog writes the decisions of an [auth0grpc.Interceptor] to a
-// slog.Logger, and not more of them than a disk can bear.
+// slog.Logger, with repeated refusals sampled.
 //
 //	decisions := auth0grpclog.New(auth0grpclog.Config{Logger: logger})
 //	config.OnDecision, config.OnKeyRefresh = decisions.OnDecision, decisions.OnKeyRefresh
 //	defer decisions.Flush(context.Background())
 //
-// Where more than one is to be told, a function tells both:
+// A function calls several hooks:
 //
 //	config.OnDecision = func(ctx context.Context, d auth0grpc.Decision) {
 //		decisions.OnDecision(ctx, d)
 //		telemetry.OnDecision(ctx, d)
 //	}
 //
-// Levels: Debug for what went well (allowed, a stream that ended by itself, keys
-// that were fetched, a caller that left); Info for refusals and for streams that
-// we ended, which are everyday events of a server that does its work; Warn for
-// what wants a person: a call that report-only let through, and keys that cannot
-// be had.
+// Debug is the level of success: allowed calls, streams that end by themselves,
+// fetched keys, and callers that leave. Info is the level of refusals and of streams
+// that the interceptor ends: everyday events of a working server. Warn asks for an
+// operator: report-only let a call through, or keys are unavailable.
 //
-// A record says who called, by the attributes that auth0grpc.LogFields uses, and
-// the method by the row that decided, or [Unlisted]: a name that a client made up
-// is nothing for a log. It never holds a token.
+// A record names the caller by the attributes of [auth0grpc.LogFields]. It names the
+// method by the row that decided, or [Unlisted]: clients can invent method names. It
+// never holds a token.
 package auth0grpclog
 
 import (
@@ -38,25 +37,24 @@ import (
 	"github.com/auth0grpc/auth0grpc"
 )
 
-// Unlisted stands for the method where no row of the table covers it.
+// Unlisted is the method of calls that no row of the table covers.
 const Unlisted = "unlisted"
 
-// Config says where decisions are written, and how many. Every field has a
-// default.
+// Config configures a [Log]. Every field has a default.
 type Config struct {
 	// Logger writes the records. Default: slog.Default() at the time of New.
 	Logger *slog.Logger
 
-	// Initial is how many refusals of one kind (row, outcome, reason) are written one
-	// by one in each Interval; of the rest one record tells the number. Default 10.
-	// If negative, none is written one by one.
+	// Initial is the number of refusals of one kind (row, outcome, reason, code) that are
+	// written one by one in each Interval. One record counts the rest. Default 10. If
+	// negative, none is written one by one.
 	Initial int
 
-	// Interval is the time in which Initial are written. Default one minute, also for
-	// a negative one.
+	// Interval is the time after which counting starts anew. Default one minute, also
+	// for a negative value.
 	Interval time.Duration
 
-	// Now is the clock by which intervals are told. Default time.Now.
+	// Now is the clock for intervals. Default time.Now.
 	Now func() time.Time
 }
 
@@ -65,15 +63,15 @@ type Config struct {
 type Log struct {
 	config  Config
 	logger  *slog.Logger
-	dropped atomic.Bool // something is in tallies that no record has told
+	dropped atomic.Bool // tallies count refusals that no record has reported
 
 	mu      sync.Mutex
 	since   time.Time // when the interval began
 	tallies map[key]*tally
 }
 
-// A key is what refusals have in common that are written together. All of it
-// comes from closed sets: the table's rows and constants.
+// A key identifies refusals that are counted together. Its values come from closed
+// sets: the table's rows and constants.
 type key struct {
 	row     string
 	outcome auth0grpc.Outcome
@@ -100,10 +98,10 @@ func New(config Config) *Log {
 	return &Log{config: config, logger: config.Logger, tallies: map[key]*tally{}}
 }
 
-// OnDecision is a value for Config.OnDecision. The number of what was not written
-// is told by a record of its own, with the attribute dropped, as soon as there is
-// another decision after the interval, of whatever kind: no count is lost, though
-// without another decision Flush has to tell it.
+// OnDecision is a value for [auth0grpc.Config].OnDecision. The first decision of any
+// kind after the interval also writes the numbers of sampled refusals, a record for
+// each kind with the attribute dropped. Without another decision, [Log.Flush] writes
+// them. No count is lost.
 func (l *Log) OnDecision(ctx context.Context, d auth0grpc.Decision) {
 	level := levelOf(&d)
 	enabled := l.logger.Enabled(ctx, level)
@@ -117,8 +115,8 @@ func (l *Log) OnDecision(ctx context.Context, d auth0grpc.Decision) {
 	l.write(ctx, level, &d)
 }
 
-// OnKeyRefresh is a value for Config.OnKeyRefresh. It is not sampled: attempts to
-// fetch keys are far between. A failure is a warning. A success is a debug record,
+// OnKeyRefresh is a value for [auth0grpc.Config].OnKeyRefresh. It is not sampled:
+// attempts to fetch keys are rare. A failure is a warning. A success is a debug record,
 // or an info record if keys of the issuer are not used, which it lists.
 func (l *Log) OnKeyRefresh(r auth0grpc.KeyRefresh) {
 	level, message := slog.LevelDebug, "auth0grpc: keys fetched"
@@ -150,7 +148,7 @@ func unusedKeys(r auth0grpc.KeyRefresh) []string {
 	return texts
 }
 
-// Flush writes the numbers of what was not written so far. Call it when the
+// Flush writes the numbers of refusals that were not written so far. Call it after the
 // server has stopped.
 func (l *Log) Flush(ctx context.Context) {
 	l.mu.Lock()
@@ -161,7 +159,7 @@ func (l *Log) Flush(ctx context.Context) {
 
 func levelOf(d *auth0grpc.Decision) slog.Level {
 	switch {
-	case d.Reason == "": // allowed, ended by itself, or the caller left
+	case d.Reason == "": // allowed, ended by itself, or left by the caller
 		return slog.LevelDebug
 	case d.Outcome == auth0grpc.OutcomeReported, d.Reason == auth0grpc.ReasonKeysUnavailable:
 		return slog.LevelWarn
@@ -173,15 +171,15 @@ func keyOf(d *auth0grpc.Decision) key {
 	return key{row: d.Row, outcome: d.Outcome, reason: d.Reason, code: d.Code}
 }
 
-// A summary is how many decisions of a kind were not written since a time.
+// A summary counts the decisions of a kind that were not written since a time.
 type summary struct {
 	key     key
 	dropped int
 	since   time.Time
 }
 
-// rotate ends the interval if it is over at the time now, and returns what is to
-// be told of it. An interval that begins in the future is over: the clock was set
+// rotate starts a new interval if the current one has ended, and returns the summaries
+// of the old one. An interval that begins in the future has ended: the clock was set
 // back.
 func (l *Log) rotate(now time.Time) []summary {
 	l.mu.Lock()
@@ -211,7 +209,7 @@ func (l *Log) drain() []summary {
 	return all
 }
 
-// allow counts a decision and reports whether it is to be written.
+// allow counts a decision and reports whether to write it.
 func (l *Log) allow(k key) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -229,7 +227,7 @@ func (l *Log) allow(k key) bool {
 	return false
 }
 
-// writeSummaries writes summaries, outside of the lock: a handler may be slow.
+// writeSummaries writes summaries without the lock: a handler may be slow.
 func (l *Log) writeSummaries(ctx context.Context, all []summary) {
 	for _, s := range all {
 		d := auth0grpc.Decision{Row: s.key.row, Outcome: s.key.outcome, Reason: s.key.reason, Code: s.key.code}
@@ -262,7 +260,7 @@ func (l *Log) write(ctx context.Context, level slog.Level, d *auth0grpc.Decision
 
 func methodOf(d *auth0grpc.Decision) string { return cmp.Or(d.Row, Unlisted) }
 
-// message words the outcome; what differs from call to call is in attributes.
+// message describes the outcome. Attributes hold the values that differ by call.
 func message(d *auth0grpc.Decision) string {
 	switch d.Outcome {
 	case auth0grpc.OutcomeAllowed:

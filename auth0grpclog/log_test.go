@@ -217,8 +217,8 @@ func TestSampling(t *testing.T) {
 	j.checkWritten(t, method+" MISSING_TOKEN")
 }
 
-// The number is told by whatever comes next, also by a call that is not written
-// itself; without one, by Flush.
+// The next decision writes the number, even if it is not written itself; without one,
+// Flush writes it.
 func TestDroppedIsTold(t *testing.T) {
 	allowed := auth0grpc.Decision{Row: method, Outcome: auth0grpc.OutcomeAllowed}
 	for name, tell := range map[string]func(*journal){
@@ -366,7 +366,7 @@ func TestCountsAreExact(t *testing.T) {
 	}
 }
 
-// counting is a handler that is told how many decisions a record stands for.
+// counting is called with the number of decisions that a record stands for.
 type counting func(int)
 
 func (counting) Enabled(context.Context, slog.Level) bool { return true }

@@ -13,7 +13,7 @@ import (
 	"github.com/auth0grpc/auth0grpc"
 )
 
-// A cacheResult is what a look-up in the verified-token cache gave.
+// A cacheResult is the result of a look-up in the verified-token cache.
 type cacheResult int
 
 const (
@@ -24,8 +24,8 @@ const (
 
 func (c cacheResult) String() string { return [...]string{"", "hit", "miss"}[c] }
 
-// cacheResultOf tells from a decision what the cache had for it. No token was
-// looked up for a public method, nor where there was none to look up.
+// cacheResultOf derives the result of the look-up from a decision. Public methods and
+// calls without a token have none.
 func cacheResultOf(d *auth0grpc.Decision) cacheResult {
 	switch {
 	case d.Outcome == auth0grpc.OutcomeEnded:
@@ -44,26 +44,26 @@ func cacheResultOf(d *auth0grpc.Decision) cacheResult {
 	return miss
 }
 
-// decisions counts decisions by themselves, and tells the SDK the totals when it
-// collects: a counter of the SDK costs a call several times as much.
+// decisions counts decisions and reports the totals when the SDK collects: a counter of
+// the SDK costs a call several times as much.
 //
-// It has an entry for each row of the table that was ever asked for, and in it one
-// for each outcome and reason: all of them closed sets.
+// It has an entry for each row of the table with a decision, and in it one for each
+// outcome and reason: all of them closed sets.
 type decisions struct {
-	rows atomic.Pointer[map[string]*row] // by Decision.Row; the map is never written to
+	rows atomic.Pointer[map[string]*row] // by Decision.Row; the map is immutable
 	mu   sync.Mutex                      // taken to replace rows
 }
 
 // A row counts the decisions by one row of the table.
 type row struct {
 	method attribute.KeyValue
-	hits   counter // allowed by a cache hit, which is what most calls are
+	hits   counter // calls allowed by a cache hit: the most frequent ones
 
 	mu     sync.Mutex
 	others map[series]*counter
 }
 
-// A series is what tells the decisions by one row apart.
+// A series distinguishes the decisions by one row.
 type series struct {
 	outcome     auth0grpc.Outcome
 	cacheResult cacheResult
@@ -134,7 +134,7 @@ func (r *row) optionsOf(s series) []metric.ObserveOption {
 	return []metric.ObserveOption{metric.WithAttributeSet(attribute.NewSet(withError(attributes, s.errorType)...))}
 }
 
-// observe tells the totals.
+// observe reports the totals.
 func (c *decisions) observe(o metric.Observer, instrument metric.Int64Observable) {
 	rows := c.rows.Load()
 	if rows == nil {

@@ -1,14 +1,14 @@
-// Package auth0grpcotel tells OpenTelemetry what an [auth0grpc.Interceptor]
-// decides, by metrics and by attributes on the span of the call. It needs the API
-// of OpenTelemetry and not the SDK, and is a module of its own, so that neither
-// comes with auth0grpc.
+// Package auth0grpcotel reports the decisions of an [auth0grpc.Interceptor] to
+// OpenTelemetry, as metrics and as attributes of the call's span. It needs the API of
+// OpenTelemetry and not the SDK. It is a module of its own, so that auth0grpc brings
+// neither.
 //
 //	telemetry, err := auth0grpcotel.New(auth0grpcotel.Config{MeterProvider: provider})
 //	config.OnDecision, config.OnKeyRefresh = telemetry.OnDecision, telemetry.OnKeyRefresh
 //	guard, err := auth0grpc.New(config)
 //	telemetry.Observe(guard)
 //
-// Where the decisions are to be logged as well, a function tells both:
+// A function calls several hooks:
 //
 //	config.OnDecision = func(ctx context.Context, d auth0grpc.Decision) {
 //		decisions.OnDecision(ctx, d) // of package auth0grpclog
@@ -24,49 +24,47 @@
 //	auth0grpc.key.refreshes           counter    {refresh}   auth0grpc.issuer, error.type
 //	auth0grpc.key.age                 gauge      s           auth0grpc.issuer
 //
-// The gauges are there after Observe; those of sizes are UpDownCounters, which
-// add up over servers. Verification duration has the calls whose token was not in
-// the cache, since with a cache hit nothing is verified. It includes the wait for
-// keys.
+// The gauges start with [Telemetry.Observe]. Sizes are UpDownCounters, which add up
+// over servers. Verification duration covers the calls whose token was not in the
+// cache, since a cache hit verifies nothing. It includes the wait for keys.
 //
 // # Attributes
 //
-// Labels come from closed sets alone, never from the wire: a client that makes
-// methods up, or subjects, cannot make series (CVE-2023-47108).
+// Labels come from closed sets alone, never from the wire: a client that invents
+// methods or subjects cannot create series (CVE-2023-47108).
 //
 //   - rpc.method is the row of the table that decided, without its first slash:
-//     "orders.v1.Orders/Get", or "orders.v1.Orders/*" where the row is for the
-//     whole service. A method without a row is "_OTHER", which is what the
-//     conventions ask for where a method is not recognised.
+//     "orders.v1.Orders/Get", or "orders.v1.Orders/*" if the row covers the whole
+//     service. A method without a row is "_OTHER", as the conventions ask for
+//     unknown methods.
 //   - auth0grpc.outcome is allowed, refused, reported (report-only let it
-//     through) or ended (a stream that was opened with a token is over, counted
-//     besides the decision that opened it).
-//   - auth0grpc.cache.result is hit or miss; missing where no token was looked up.
-//   - error.type is the auth0grpc.Reason; for a caller that left before there was
-//     a verdict, CANCELLED or DEADLINE_EXCEEDED; for a failed refresh "_OTHER":
-//     the log has the cause. Missing where all went well.
+//     through) or ended (a stream that was opened with a token has ended; the
+//     decision that opened it is counted as well).
+//   - auth0grpc.cache.result is hit or miss, and absent if no token was looked up.
+//   - error.type is the [auth0grpc.Reason]. It is CANCELLED or DEADLINE_EXCEEDED if
+//     the caller left before the decision, and "_OTHER" for a failed refresh: the log
+//     has the cause. It is absent on success.
 //   - auth0grpc.issuer is one of Config.Issuers.
 //
-// rpc.method, error.type and enduser.id are those of the semantic conventions,
-// version 1.43. The metrics of calls themselves (rpc.server.call.duration) are
-// the business of otelgrpc, and have the same rpc.method except for whole
-// services. There is no rpc.service: the conventions have dropped it.
+// The semantic conventions, version 1.43, define rpc.method, error.type and enduser.id.
+// otelgrpc measures the calls themselves (rpc.server.call.duration), with the same
+// rpc.method except for whole services. There is no rpc.service: the conventions have
+// dropped it.
 //
-// The SDK keeps 2,000 combinations of attributes of each metric unless told
-// otherwise; a table of more than some hundred rows wants
-// sdkmetric.WithCardinalityLimit.
+// The SDK keeps 2,000 combinations of attributes of each metric by default. A table of
+// more than some hundred rows needs sdkmetric.WithCardinalityLimit.
 //
 // # Spans
 //
 // The span of the call, if it is recorded, gets auth0grpc.outcome,
 // auth0grpc.reason, auth0grpc.row, auth0grpc.cache.result, auth0grpc.issuer,
 // auth0grpc.client.id and auth0grpc.organization.id, and with Config.EndUserID
-// enduser.id. The reason is not called error.type there: the span is that of the
-// call, and a call that report-only lets through has not failed. A stream that we
-// end gets the reason for it.
+// enduser.id. The reason is not error.type there: the span describes the call, and a
+// call that report-only lets through has not failed. A stream that the interceptor ends
+// gets the reason.
 //
-// The subject of the token is personal data, which is why it takes a word to have
-// it on spans. It is enduser.id and not user.id: the conventions keep the latter
-// for the accounts of machines and systems. No attribute holds a token or another
-// of its claims.
+// The subject of the token is personal data, so spans have it only with
+// Config.EndUserID. It is enduser.id and not user.id: the conventions reserve the
+// latter for the accounts of machines and systems. No attribute holds a token or
+// another claim.
 package auth0grpcotel

@@ -19,10 +19,10 @@ import (
 // ScopeName is the name of the instrumentation scope of every metric.
 const ScopeName = "github.com/auth0grpc/auth0grpc/auth0grpcotel"
 
-// otherValue is what the semantic conventions call what has no name of its own.
+// otherValue is the conventions' value for anything outside a closed set.
 const otherValue = "_OTHER"
 
-// The attributes for which there is no convention.
+// Attributes without a convention.
 const (
 	outcomeKey      = attribute.Key("auth0grpc.outcome")
 	reasonKey       = attribute.Key("auth0grpc.reason")
@@ -33,18 +33,18 @@ const (
 	organizationKey = attribute.Key("auth0grpc.organization.id")
 )
 
-// Config says where telemetry goes.
+// Config configures [New]. Every field has a default.
 type Config struct {
 	// MeterProvider makes the instruments. Default: otel.GetMeterProvider().
 	MeterProvider metric.MeterProvider
 
 	// EndUserID puts the subject of the token, which is personal data, on spans as
-	// enduser.id. Default: it is nowhere.
+	// enduser.id. Default: no span has it.
 	EndUserID bool
 }
 
-// Telemetry holds the instruments. It is made by New, is safe for concurrent use,
-// and serves any number of Interceptors.
+// Telemetry holds the instruments. [New] returns one. It is safe for concurrent use and
+// serves any number of Interceptors.
 type Telemetry struct {
 	endUserID bool
 	decisions decisions
@@ -56,7 +56,7 @@ type Telemetry struct {
 	durationOptions map[string]metric.MeasurementOption // of duration, by error.type
 }
 
-// New makes the instruments. The error is that of the MeterProvider.
+// New creates the instruments. It returns an error if the MeterProvider does.
 func New(config Config) (*Telemetry, error) {
 	provider := config.MeterProvider
 	if provider == nil {
@@ -79,7 +79,7 @@ func (t *Telemetry) instrument(meter metric.Meter) error {
 	var cached, open metric.Int64ObservableUpDownCounter
 	var age metric.Float64ObservableGauge
 	t.duration, errs[0] = meter.Float64Histogram("auth0grpc.verification.duration",
-		metric.WithDescription("Time that decisions took for which an access token had to be verified."),
+		metric.WithDescription("Duration of decisions that verified an access token."),
 		metric.WithUnit("s"), metric.WithExplicitBucketBoundaries(buckets...))
 	t.refreshes, errs[1] = meter.Int64Counter("auth0grpc.key.refreshes",
 		metric.WithDescription("Attempts to fetch an issuer's keys."), metric.WithUnit("{refresh}"))
@@ -102,9 +102,9 @@ func (t *Telemetry) instrument(meter metric.Meter) error {
 	return err
 }
 
-// Observe makes the gauges tell the sizes of the Interceptor, from
-// Interceptor.Stats, for as long as the MeterProvider lives. Those of several
-// Interceptors are added up, and where they share an issuer the older keys count.
+// Observe adds the sizes of the Interceptor ([auth0grpc.Interceptor.Stats]) to the
+// gauges, for the lifetime of the MeterProvider. The gauges add up several Interceptors.
+// If they share an issuer, the age of the older keys counts.
 func (t *Telemetry) Observe(guard *auth0grpc.Interceptor) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -113,7 +113,7 @@ func (t *Telemetry) Observe(guard *auth0grpc.Interceptor) {
 
 func (t *Telemetry) observe(o metric.Observer, cached, open metric.Int64Observable, age metric.Float64Observable) {
 	t.mu.Lock()
-	guards := t.guards // only ever appended to
+	guards := t.guards // append-only
 	t.mu.Unlock()
 	if len(guards) == 0 {
 		return
@@ -135,7 +135,7 @@ func (t *Telemetry) observe(o metric.Observer, cached, open metric.Int64Observab
 	}
 }
 
-// OnDecision is a value for auth0grpc.Config.OnDecision.
+// OnDecision is a value for [auth0grpc.Config].OnDecision.
 func (t *Telemetry) OnDecision(ctx context.Context, d auth0grpc.Decision) {
 	lookUp := cacheResultOf(&d)
 	t.decisions.add(&d, lookUp)
@@ -147,7 +147,7 @@ func (t *Telemetry) OnDecision(ctx context.Context, d auth0grpc.Decision) {
 	}
 }
 
-// OnKeyRefresh is a value for auth0grpc.Config.OnKeyRefresh.
+// OnKeyRefresh is a value for [auth0grpc.Config].OnKeyRefresh.
 func (t *Telemetry) OnKeyRefresh(r auth0grpc.KeyRefresh) {
 	attributes := []attribute.KeyValue{issuerKey.String(r.Issuer)}
 	if r.Err != nil {
@@ -156,7 +156,7 @@ func (t *Telemetry) OnKeyRefresh(r auth0grpc.KeyRefresh) {
 	t.refreshes.Add(context.Background(), 1, metric.WithAttributes(attributes...))
 }
 
-// durationAttrs returns the attributes of a duration, each set made once.
+// durationAttrs returns the attributes of a duration. It creates each set once.
 func (t *Telemetry) durationAttrs(errorType string) metric.MeasurementOption {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -175,7 +175,7 @@ func withError(attributes []attribute.KeyValue, errorType string) []attribute.Ke
 	return append(attributes, semconv.ErrorTypeKey.String(errorType))
 }
 
-// errorType is the class of error that a decision ended with, or "".
+// errorType returns the class of error of a decision, or "".
 func errorType(d *auth0grpc.Decision) string {
 	switch {
 	case d.Reason != "" || d.Outcome != auth0grpc.OutcomeRefused:
@@ -196,7 +196,7 @@ func (t *Telemetry) annotate(span trace.Span, d *auth0grpc.Decision, lookUp cach
 		}
 	}
 	set(reasonKey, string(d.Reason))
-	if d.Outcome != auth0grpc.OutcomeEnded { // the rest is there since the stream was opened
+	if d.Outcome != auth0grpc.OutcomeEnded { // the span has the rest since the opening
 		set(outcomeKey, string(d.Outcome))
 		set(rowKey, d.Row)
 		set(cacheResultKey, lookUp.String())

@@ -181,7 +181,7 @@ func TestMetrics(t *testing.T) {
 	}
 	got := collect(t, s.reader)
 	for at := time.Now(); got["auth0grpc.key.refreshes{auth0grpc.issuer="+issuer+"}"] == 0 && time.Since(at) < time.Minute; {
-		runtime.Gosched() // OnKeyRefresh is told after Ready was let go
+		runtime.Gosched() // OnKeyRefresh is called after Ready returns
 		got = collect(t, s.reader)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -263,7 +263,7 @@ func TestStreams(t *testing.T) {
 	if _, err := stream.Recv(); err != io.EOF {
 		t.Fatal(err)
 	}
-	server.GracefulStop() // the end is told
+	server.GracefulStop() // the end is reported
 	points := collect(t, s.reader)
 	for name, want := range map[string]int64{
 		"auth0grpc.active_streams{}": 0,
