@@ -33,7 +33,7 @@ func (s source) lines(node ast.Node) int {
 	return s.positions.Position(node.End()).Line - s.positions.Position(node.Pos()).Line + 1
 }
 
-// sources parses every Go file, those of other modules in the tree included.
+// sources parses every Go file, also of the other modules in the tree.
 func sources(t *testing.T) []source {
 	t.Helper()
 	var all []source

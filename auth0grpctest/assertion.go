@@ -18,7 +18,7 @@ const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 // maxAssertionLife is Auth0's limit.
 const maxAssertionLife = 5 * time.Minute
 
-// assertionAlgorithms are those of Auth0 and, beyond it, the elliptic curves.
+// assertionAlgorithms holds the algorithms of Auth0 and, beyond it, elliptic curves.
 var assertionAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.PS256, jose.ES256, jose.ES384, jose.EdDSA}
 
 // AddKeyClient is [Tenant.AddClient] for an application that authenticates with

@@ -23,7 +23,7 @@ type CertificateAuthority struct {
 	private     *ecdsa.PrivateKey
 }
 
-// NewCertificateAuthority returns an authority that nobody trusts yet: see
+// NewCertificateAuthority returns an authority that no client or server trusts yet: see
 // [CertificateAuthority.Pool].
 func NewCertificateAuthority() *CertificateAuthority {
 	template := certificateTemplate("auth0grpctest authority")

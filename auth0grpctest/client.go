@@ -33,8 +33,8 @@ func (t *Tenant) AddClient(id, secret string, grants map[string][]string) {
 }
 
 // AddCertificateClient is [Tenant.AddClient] for an application that
-// authenticates with exactly this certificate in the TLS handshake, whoever
-// issued it. Its tokens are bound to the certificate, unless the request has a
+// authenticates with exactly this certificate in the TLS handshake. Any
+// authority may have issued it. Its tokens are bound to the certificate, unless the request has a
 // DPoP proof, and their token_type is Bearer. [Tenant.HTTPClientWithCertificate]
 // is a client that presents one.
 func (t *Tenant) AddCertificateClient(id string, certificate *x509.Certificate, grants map[string][]string) {

@@ -16,7 +16,7 @@ const contextIssuer = "https://tenant.example/"
 // finds a token with the given claims, as if an interceptor had verified it.
 // It is for unit tests of a handler, which then need no server and no tenant.
 //
-// Defaults and the meaning of claims are those of [Tenant.Token], except that
+// Defaults and the meaning of claims are as for [Tenant.Token], except that
 // "iss" is "https://tenant.example/". Nothing is signed, and neither the token
 // nor a method's rule is checked: a handler test is no test of the policy.
 // ContextWithToken panics if the claims have no JSON form or do not make a

@@ -163,8 +163,8 @@ func (t *Tenant) pollDevice(code, clientID string) (*device, *oauthError) {
 }
 
 // tooSoon counts a poll and reports whether it came too soon after the one before.
-// The pace is that of the wall clock, for a client waits by that one, whatever
-// the tenant's clock says. Half an interval is let pass: tickers are not exact.
+// The pace follows the wall clock, as the client's waiting does, and not
+// the tenant's clock. Half an interval is let pass: tickers are not exact.
 func (d *device) tooSoon(now time.Time) bool {
 	tooSoon := d.polls > 0 && now.Sub(d.lastPoll) < pollInterval/2
 	d.polls++

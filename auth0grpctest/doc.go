@@ -26,6 +26,6 @@
 // [ContextWithToken] is for tests of a handler alone: no server, no signature.
 //
 // The package is for tests and demonstrations. It keeps secrets in memory,
-// hands out tokens to whoever asks in the process, and panics, with a text that
+// issues tokens to any caller in the process, and panics, with a text that
 // starts with "auth0grpctest:", where a production package returns an error.
 package auth0grpctest

@@ -17,7 +17,7 @@ import (
 )
 
 // A DPoPKey is a client's key for proofs of possession (RFC 9449). It signs
-// whatever a test asks for, sound or not. It may be used concurrently.
+// any proof that a test asks for, sound or not. It may be used concurrently.
 type DPoPKey struct {
 	private crypto.Signer
 	alg     string
@@ -98,7 +98,7 @@ func (k *DPoPKey) Proof(htu, token string, claims map[string]any) string {
 // Sign returns a proof with a header and claims of the test's choice, to show
 // that bad proofs are refused. The claims are used exactly as given. The header
 // is laid over {"typ": "dpop+jwt", "alg": the key's, "jwk": [DPoPKey.JWK]}; a nil
-// value removes a member. The key signs whatever the header says.
+// value removes a member. The key signs under any header.
 func (k *DPoPKey) Sign(header, claims map[string]any) string {
 	members := merge(map[string]any{"typ": "dpop+jwt", "alg": k.alg, "jwk": k.public}, header)
 	if claims == nil {

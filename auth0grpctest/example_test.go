@@ -182,7 +182,7 @@ func ExampleConnect() {
 
 // Every method of a server is called with tokens that its row lets in and with
 // tokens that it does not. Had the server only guard.UnaryServerInterceptor, the
-// test would fail with a line for each stream that is open to everybody. This is
+// test would fail with a line for each stream that is open to all callers. This is
 // the body of a test.
 func ExampleSweep() {
 	var t *testing.T // the test's own

@@ -15,7 +15,7 @@ const maxActors = 5
 
 // grantExchange is Auth0's on-behalf-of exchange: the user's token for one API
 // becomes a token of the same user for another, which names the client as
-// actor. As in Auth0, nobody asks whether the subject token is bound to a key,
+// actor. As in Auth0, the endpoint ignores a binding of the subject token,
 // and the new token is bound only if this request has a proof.
 func (t *Tenant) grantExchange(r tokenRequest) (tokenResponse, *oauthError) {
 	if r.client.public() {

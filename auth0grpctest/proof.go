@@ -38,8 +38,8 @@ func invalidProof(text string) *oauthError {
 }
 
 // proof checks the proof of a token request and returns the thumbprint of its
-// key, "" for a request without one. It is a check of its own and not that of
-// the library, so that neither hides a fault of the other.
+// key, "" for a request without one. It does not use the library's
+// check, so that neither hides a fault of the other.
 func (t *Tenant) proof(w http.ResponseWriter, r *http.Request) (string, *oauthError) {
 	values := r.Header.Values("DPoP")
 	if len(values) == 0 {

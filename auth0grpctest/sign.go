@@ -19,7 +19,7 @@ import (
 // current key}; a nil value removes a member.
 //
 // The header's "alg" chooses the signature, and nothing else does: the key is
-// the tenant's current one whatever "kid" says.
+// the tenant's current one, also under another "kid".
 //
 //   - RS256, RS384, RS512, PS256, PS384, PS512: the RSA key.
 //   - ES256: the elliptic-curve key, which is also the default "kid" then; see

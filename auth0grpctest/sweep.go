@@ -41,13 +41,12 @@ const (
 //		auth0grpctest.Sweep(t, server, guard, tenant, nil)
 //	}
 //
-// The tokens are those of [Tenant.Token] with claims laid over them: nil, or what
-// the configuration of guard asks of every token, such as another "aud".
+// The tokens come from [Tenant.Token], with claims laid over them: nil, or the claims
+// that guard requires of every token, such as another "aud".
 //
-// The requests are empty messages, and those that pass reach the handlers, with
-// whatever these do then: register ones that are safe to run. What a handler
-// answers counts for nothing. One that does not answer is given up after a second,
-// as passed.
+// The requests are empty messages, and those that pass reach the handlers, so
+// register handlers that are safe to run. Their answers do not matter. A handler that
+// does not answer within a second counts as reached.
 //
 // A row that is report-only has to let all calls pass; a Config that is
 // report-only as a whole fails the sweep. A row that asks for bound tokens is
@@ -80,8 +79,8 @@ func Sweep(tb testing.TB, srv *grpc.Server, guard *auth0grpc.Interceptor, tenant
 	}
 }
 
-// summary returns a line for each method with the calls whose outcome is that of the
-// row, and a last line with the numbers.
+// summary returns a line for each method with the calls that went as the row says, and
+// a last line with the numbers.
 func summary(probes []probe, results []string) []string {
 	var lines []string
 	good, methods := 0, 0

@@ -188,8 +188,8 @@ func TestSweepLaysClaimsOverEveryToken(t *testing.T) {
 	}
 }
 
-// TestSweepOfBoundRows is that bearer tokens are refused there, whatever else they
-// have.
+// TestSweepOfBoundRows is that bearer tokens are refused there, with any
+// grants.
 func TestSweepOfBoundRows(t *testing.T) {
 	tenant := auth0grpctest.NewTenant(t)
 	methods := map[string]auth0grpc.Rule{

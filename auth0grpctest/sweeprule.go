@@ -191,7 +191,7 @@ func (g grants) sorted() grants {
 	return slices.Compact(g)
 }
 
-// tokens divides grants into those of single tokens. A token has one organization, one
+// tokens divides grants among single tokens. A token has one organization, one
 // client and at most maxNames bytes of names: servers refuse large tokens unread.
 func (g grants) tokens() []grants {
 	const maxNames = 4 << 10

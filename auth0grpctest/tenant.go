@@ -65,8 +65,8 @@ func NewTenant(tb testing.TB) *Tenant {
 }
 
 // StartTenant starts a tenant for a program that is not a test. The caller must
-// call [Tenant.Close]. The error is that of listening on 127.0.0.1 or of
-// generating keys.
+// call [Tenant.Close]. It returns an error if it cannot listen on 127.0.0.1
+// or generate keys.
 func StartTenant() (*Tenant, error) { return StartTenantOnPort(0) }
 
 // StartTenantOnPort is [StartTenant] with a chosen port of 127.0.0.1, for programs

@@ -12,8 +12,8 @@ const defaultTokenLifetime = 24 * time.Hour
 
 // SetTokenLifetime sets how long access tokens live, as the setting of an API in Auth0
 // does. It counts in whole seconds, as Auth0 does. The default, also for 0, is a day.
-// It affects tokens issued from then on, those of the token endpoint included, and
-// neither ID tokens nor logout tokens. It panics if d is neither 0 nor at least a
+// It affects tokens issued from then on, also by the token endpoint. It affects neither
+// ID tokens nor logout tokens. It panics if d is neither 0 nor at least a
 // second.
 func (t *Tenant) SetTokenLifetime(d time.Duration) {
 	if d == 0 {

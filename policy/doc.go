@@ -18,8 +18,8 @@
 // part is ignored protects less than it says (GO-2026-6061).
 //
 // For YAML, convert the file to JSON by a reader that is strict as well. This one
-// rejects duplicate keys and a second document; lines and columns of errors are those
-// of the JSON. yaml is go.yaml.in/yaml/v3:
+// rejects duplicate keys and a second document; lines and columns of errors refer
+// to the JSON. yaml is go.yaml.in/yaml/v3:
 //
 //	decoder := yaml.NewDecoder(bytes.NewReader(data))
 //	var document, second any

@@ -24,7 +24,7 @@ import (
 )
 
 // TestFromServicesReadsOptionsInEveryForm is that it does not matter whether the
-// options were known to whoever parsed the descriptors.
+// options were known when the descriptors were parsed.
 func TestFromServicesReadsOptionsInEveryForm(t *testing.T) {
 	dynamic := new(protoregistry.Types)
 	for _, extension := range []protoreflect.ExtensionType{auth0grpcv1.E_Rule, auth0grpcv1.E_DefaultRule} {

@@ -49,7 +49,7 @@ func (f *faults) row(path string, n node) auth0grpc.Rule {
 	before := len(f.all)
 	rule := f.rule(path, n, false)
 	if len(f.all) == before {
-		// Whatever New refuses, and is not found above, is found here.
+		// MarshalJSON finds each fault that New refuses and that was not found above.
 		if _, err := rule.MarshalJSON(); err != nil {
 			f.add(n.offset, path, "%s", strings.TrimPrefix(err.Error(), "auth0grpc: rule: "))
 		}
@@ -57,7 +57,7 @@ func (f *faults) row(path string, n node) auth0grpc.Rule {
 	return rule
 }
 
-// rule reads a rule: of a row, or one inside a rule. What it returns is to be used
+// rule reads a rule: of a row, or one inside a rule. Use the result
 // only if no fault was added.
 func (f *faults) rule(path string, n node, inside bool) auth0grpc.Rule {
 	members, ok := n.val.(object)

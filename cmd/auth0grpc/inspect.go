@@ -118,7 +118,7 @@ var openIDScopes = []string{"openid", "profile", "email", "address", "phone", "o
 
 func isOpenIDScope(name string) bool { return slices.Contains(openIDScopes, name) }
 
-// compare adds the differences between the scopes of the table and those of the API.
+// compare adds the differences between the scopes of the table and of the API.
 func (r *result) compare(defined []string) {
 	for _, scope := range r.scopes {
 		if !slices.Contains(defined, scope) {

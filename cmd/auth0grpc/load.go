@@ -69,7 +69,7 @@ var rawOptions = proto.UnmarshalOptions{Resolver: new(protoregistry.Types)}
 var unresolvable = protodesc.FileOptions{AllowUnresolvable: true}
 
 // loadDescriptors reads a descriptor set. Each service in it counts as served, except
-// those of files that a buf image marks as imports.
+// in files that a buf image marks as imports.
 func (in *input) loadDescriptors(name string) error {
 	data, err := os.ReadFile(name)
 	if err != nil {

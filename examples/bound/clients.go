@@ -25,11 +25,11 @@ import (
 // thief would.
 type clients struct {
 	bearer, dpop, mtls *grpc.ClientConn
-	anonymous, other   *grpc.ClientConn // without a certificate, and with that of another client
+	anonymous, other   *grpc.ClientConn // without a certificate, and with another client's
 	proxy              *grpc.ClientConn
 
 	address     string
-	key         *auth0grpctest.DPoPKey // that of the DPoP client, to show what its proofs lack
+	key         *auth0grpctest.DPoPKey // the DPoP client's, for proofs with faults
 	certificate *x509.Certificate      // of the mTLS client
 	conns       []*grpc.ClientConn
 }

@@ -1,4 +1,4 @@
-// Bound shows tokens that are worth nothing to whoever steals them: bound to a
+// Bound shows tokens that are worthless to a thief: bound to a
 // key of the client (DPoP) or to its certificate (mutual TLS). It needs no
 // account and no network: tenant, server and clients run inside this process.
 //

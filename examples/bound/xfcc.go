@@ -50,7 +50,7 @@ func certificateBehind(proxies ...string) func(context.Context) (*x509.Certifica
 	}
 }
 
-var errXFCC = errors.New("bound: x-forwarded-client-cert is not that of one client")
+var errXFCC = errors.New("bound: x-forwarded-client-cert does not name exactly one client")
 
 // parseXFCC reads one element with one Cert. With the settings above there is
 // nothing else in it that a client has a say in: Subject, URI and DNS, which may

@@ -144,7 +144,7 @@ func (s *shop) protect(logger *slog.Logger) error {
 }
 
 // methods has a row that is not enforced yet, and lacks one: DeleteOrder is
-// refused to everybody.
+// refused to all callers.
 func methods() map[string]auth0grpc.Rule {
 	return map[string]auth0grpc.Rule{
 		ordersv1.Orders_GetOrder_FullMethodName:     auth0grpc.Scopes("read:orders"),

@@ -231,7 +231,7 @@ func TestCheckFindsFaults(t *testing.T) {
 	}
 }
 
-// The program serves what its test looks at, and stops when it is told to.
+// The program serves what its test looks at, and stops on request.
 func TestRun(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

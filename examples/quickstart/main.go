@@ -93,7 +93,7 @@ func methods() map[string]auth0grpc.Rule {
 // first as it should be, then with a service that the table forgets.
 func newServer(guard *auth0grpc.Interceptor, out io.Writer) (*grpc.Server, error) {
 	server := grpc.NewServer(guard.ServerOptions()...)
-	ordersv1.RegisterOrdersServer(server, orders.NewServer(auth0grpctest.Subject, "auth0|somebody-else"))
+	ordersv1.RegisterOrdersServer(server, orders.NewServer(auth0grpctest.Subject, "auth0|another-user"))
 	ordersv1.RegisterCatalogServer(server, orders.Catalog{})
 	healthv1.RegisterHealthServer(server, health.NewServer())
 	if err := guard.CheckServices(server.GetServiceInfo()); err != nil {

@@ -112,7 +112,7 @@ func newServer(guard *auth0grpc.Interceptor, certificate *tls.Certificate) (*grp
 }
 
 // awaitKeys says that the server is healthy once the tenant's keys are there. It
-// tries again for as long as they cannot be had; calls are answered meanwhile.
+// tries again for as long as they are unavailable; calls are answered meanwhile.
 func awaitKeys(ctx context.Context, guard *auth0grpc.Interceptor, healthServer *health.Server, logger *log.Logger) {
 	for {
 		err := guard.Ready(ctx)

@@ -47,8 +47,8 @@ func TestSchemaAndParserAgree(t *testing.T) {
 	}
 }
 
-// judge returns the schema's verdict on a document, and that of encoding/json on
-// one that is not JSON.
+// judge returns the schema's verdict on a document, or the error of encoding/json
+// on one that is not JSON.
 func judge(compiled *jsonschema.Schema, text string) error {
 	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package orders is the service that the examples protect: orders in memory,
-// each of them somebody's.
+// each with an owner.
 //
 // The handlers show what is left to do behind the interceptor. It has settled
 // that the caller may use a method; whose orders those are, only the handler
@@ -139,7 +139,7 @@ func (s *Server) WatchOrders(stream grpc.BidiStreamingServer[ordersv1.GetOrderRe
 
 // caller returns the verified token of the call. No row of the table lets a call
 // without one come here; should a row be loosened one day, this says so instead
-// of serving the orders of nobody.
+// of serving orders without an owner.
 func caller(ctx context.Context) (*auth0grpc.Token, error) {
 	token, ok := auth0grpc.TokenFromContext(ctx)
 	if !ok {
@@ -154,7 +154,7 @@ func mayUse(token *auth0grpc.Token, order *ordersv1.Order) bool {
 }
 
 // find returns an order that the token's subject may use. For another's order
-// the answer is that of one that does not exist, so that nobody learns which
+// the answer is the same as for an unknown id, so that no caller learns which
 // ids are taken.
 func (s *Server) find(token *auth0grpc.Token, id string) (*ordersv1.Order, error) {
 	s.mu.Lock()

@@ -321,7 +321,7 @@ const (
 // Catalog is open to everyone.
 type CatalogClient interface {
 	ListProducts(ctx context.Context, in *ListProductsRequest, opts ...grpc.CallOption) (*ListProductsResponse, error)
-	// GetPrice is lower for those who are logged in.
+	// GetPrice is lower for users who are logged in.
 	GetPrice(ctx context.Context, in *GetPriceRequest, opts ...grpc.CallOption) (*GetPriceResponse, error)
 }
 
@@ -360,7 +360,7 @@ func (c *catalogClient) GetPrice(ctx context.Context, in *GetPriceRequest, opts 
 // Catalog is open to everyone.
 type CatalogServer interface {
 	ListProducts(context.Context, *ListProductsRequest) (*ListProductsResponse, error)
-	// GetPrice is lower for those who are logged in.
+	// GetPrice is lower for users who are logged in.
 	GetPrice(context.Context, *GetPriceRequest) (*GetPriceResponse, error)
 	mustEmbedUnimplementedCatalogServer()
 }
