@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode"
+	"unsafe"
 	"weak"
 
 	"github.com/auth0grpc/auth0grpc/internal/keyset"
@@ -243,6 +244,19 @@ func parseConfirmation(value string) (*confirmation, bool) {
 		return nil
 	})
 	return cnf, err == nil
+}
+
+// memory returns about how many bytes of memory the claims take in the cache.
+func (c *claims) memory() int {
+	const fixed = 1 << 10 // the struct, what it points to, and the entry of the cache
+	bytes := fixed + len(c.payload)
+	if strings.IndexByte(c.payload, '\\') >= 0 {
+		bytes += len(c.payload) // claims that had to be unescaped are copies
+	}
+	for _, list := range [][]string{c.audience, c.scopes, c.permissions} {
+		bytes += cap(list) * int(unsafe.Sizeof(""))
+	}
+	return bytes
 }
 
 // clientAudience reports whether the only audience is the client itself, as in

@@ -51,8 +51,9 @@ type Config struct {
 	ClockSkew time.Duration
 
 	// CacheSize is the number of verified tokens whose claims are remembered, so
-	// that a token costs a public-key operation once and a hash from then on.
-	// Default 10,000 (about 20 MB when full); NoCache turns it off.
+	// that a token costs a public-key operation once and a hash from then on. Memory
+	// is bounded by 2 KiB for each: a token with more claims counts as several.
+	// Default 10,000, which is 20 MB at most; NoCache turns it off.
 	CacheSize int
 
 	// StreamPolicy sets what happens to an open stream when its token expires. A row

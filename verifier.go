@@ -55,7 +55,7 @@ func newVerifier(config *Config) *verifier {
 		v.binding.beginCheck, v.binding.endCheck = v.signatures.enter, v.signatures.leave
 	}
 	if config.CacheSize != NoCache {
-		v.cache = tokencache.New[*claims](config.CacheSize)
+		v.cache = tokencache.New(config.CacheSize, (*claims).memory)
 	}
 	loads := make(chan struct{}, maxLoads)
 	for _, name := range config.Issuers {

@@ -10,24 +10,29 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"math"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/maypok86/otter/v2"
-	"golang.org/x/sync/singleflight"
 )
 
 // A digest names a token. SHA-256 has no known collisions, so no second token can
 // be found for a cached one.
 type digest [sha256.Size]byte
 
-// A Cache holds a bounded number of values, those used least giving way to new
-// ones. It is made by New and is safe for concurrent use; readers take no lock.
+// A Cache holds a bounded number of values of bounded total weight. Values that are
+// used least give way to new ones. It is made by [New] and is safe for concurrent
+// use; readers take no lock.
 type Cache[V any] struct {
 	entries *otter.Cache[digest, V]
-	flights singleflight.Group
+
+	mu            sync.Mutex
+	verifications map[digest]*verification[V] // in progress
+
 	// headers are the encoded JOSE headers of tokens that were verified, each with
 	// the dot behind it; there are as many as the issuers have keys. A token that
 	// starts with none of them is not in the cache, and is not hashed to find that
@@ -35,18 +40,42 @@ type Cache[V any] struct {
 	headers atomic.Pointer[[]string]
 }
 
+// A verification is one call of verify and its result, which is set when done is
+// closed.
+type verification[V any] struct {
+	done  chan struct{} // nil while no other caller waits
+	value V
+	err   error
+}
+
+// errAborted is the result of a verify that did not return: it panicked.
+var errAborted = errors.New("tokencache: verification aborted")
+
 // maxHeaders bounds Cache.headers. It fills up only if tokens that the issuer
 // signed have more different headers; then every token is hashed.
 const maxHeaders = 32
 
-// New returns a Cache for at most size values.
-func New[V any](size int) *Cache[V] {
-	c := &Cache[V]{entries: otter.Must(&otter.Options[digest, V]{
-		MaximumSize: size,
-		// On the goroutine that caused it: there is none to leak, and the bound
-		// holds when a call returns.
-		Executor: func(task func()) { task() },
-	})}
+// Weight is the weight of a value of ordinary size, in bytes. A value that weighs
+// less counts as much.
+const Weight = 2 << 10
+
+// New returns a Cache for size values of ordinary size: their total weight is at
+// most size times [Weight]. weigh returns the bytes of memory that a value takes.
+// A value that weighs more than all together counts as all.
+func New[V any](size int, weigh func(V) int) *Cache[V] {
+	most := uint64(min(size, math.MaxInt/Weight)) * Weight
+	c := &Cache[V]{
+		verifications: make(map[digest]*verification[V]),
+		entries: otter.Must(&otter.Options[digest, V]{
+			MaximumWeight: most,
+			Weigher: func(_ digest, value V) uint32 {
+				return uint32(min(max(uint64(weigh(value)), Weight), most, math.MaxUint32))
+			},
+			// On the goroutine that caused it: there is none to leak, and the bound
+			// holds when a call returns.
+			Executor: func(task func()) { task() },
+		}),
+	}
 	c.headers.Store(&[]string{})
 	return c
 }
@@ -75,30 +104,68 @@ func (c *Cache[V]) Remove(raw string) { c.entries.Invalidate(digestOf(raw)) }
 // Len returns how many tokens are known.
 func (c *Cache[V]) Len() int { return c.entries.EstimatedSize() }
 
-// Verify makes concurrent first uses of one token one call of verify, by whose
-// result all of them abide; it is remembered unless it is an error. A caller whose
-// ctx ends goes, with the error of ctx; if verify itself ended by the context of
-// its caller, the others begin again.
+// Verify calls verify and remembers the result unless it is an error. Concurrent
+// calls for one token share a single verification: the first caller runs it on its
+// own goroutine and the others wait for its result.
+//
+// A caller whose ctx ends stops waiting, with the error of ctx. A verification that
+// ended by the context of its caller counts for that caller only; another caller
+// then starts again. A panic in verify passes on to its caller only, too.
 func (c *Cache[V]) Verify(ctx context.Context, raw string, verify func() (V, error)) (V, error) {
-	sum := digestOf(raw)
+	key := digestOf(raw)
 	for {
-		shared := c.flights.DoChan(string(sum[:]), func() (any, error) {
-			value, err := verify()
-			if err == nil {
-				c.add(raw, value)
-			}
-			return value, err
-		})
+		v, first := c.join(key)
+		if first {
+			return c.run(v, key, raw, verify)
+		}
 		select {
 		case <-ctx.Done():
 			return *new(V), ctx.Err()
-		case r := <-shared:
-			if endedByContext(r.Err) && ctx.Err() == nil {
-				continue
-			}
-			return r.Val.(V), r.Err
+		case <-v.done:
 		}
+		if v.err == errAborted || endedByContext(v.err) {
+			if err := ctx.Err(); err != nil {
+				return *new(V), err
+			}
+			continue
+		}
+		return v.value, v.err
 	}
+}
+
+// join returns the verification of a token in progress, or a new one. It reports
+// whether the caller is the first and has to run it.
+func (c *Cache[V]) join(key digest) (v *verification[V], first bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v = c.verifications[key]; v != nil {
+		if v.done == nil {
+			v.done = make(chan struct{})
+		}
+		return v, false
+	}
+	v = &verification[V]{err: errAborted}
+	c.verifications[key] = v
+	return v, true
+}
+
+// run calls verify and passes its result to the callers that wait.
+func (c *Cache[V]) run(v *verification[V], key digest, raw string, verify func() (V, error)) (V, error) {
+	defer func() {
+		c.mu.Lock()
+		delete(c.verifications, key)
+		done := v.done
+		c.mu.Unlock()
+		if done != nil {
+			close(done)
+		}
+	}()
+	value, err := verify()
+	if err == nil {
+		c.add(key, raw, value)
+	}
+	v.value, v.err = value, err
+	return value, err
 }
 
 // endedByContext reports whether an error says nothing about the token but that
@@ -118,9 +185,9 @@ func (c *Cache[V]) mayHave(raw string) bool {
 	return len(known) >= maxHeaders
 }
 
-func (c *Cache[V]) add(raw string, value V) {
+func (c *Cache[V]) add(key digest, raw string, value V) {
 	c.learn(raw[:strings.IndexByte(raw, '.')+1])
-	c.entries.Set(digestOf(raw), value)
+	c.entries.Set(key, value)
 }
 
 func (c *Cache[V]) learn(header string) {

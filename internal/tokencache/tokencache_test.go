@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,15 +14,71 @@ import (
 
 func token(i int) string { return fmt.Sprintf("header.payload%d.signature", i) }
 
+// weightOf is the weight of values that stand for tokens of ordinary size.
+func weightOf(int) int { return 1 }
+
+func add(c *Cache[int], raw string, value int) { c.add(digestOf(raw), raw, value) }
+
+// The total weight is bounded too, and a value that is heavier than all together
+// is still remembered.
+func TestWeight(t *testing.T) {
+	const size = 100
+	c := New(size, func(bytes int) int { return bytes })
+	for i := range 10 * size {
+		add(c, token(i), 7*Weight)
+		if n := c.Len(); n > size/7 {
+			t.Fatalf("%d entries of weight 7, want at most %d", n, size/7)
+		}
+	}
+	if n := c.Len(); n < size/7-1 {
+		t.Errorf("%d entries of weight 7, want %d", n, size/7)
+	}
+	one := New(1, func(bytes int) int { return bytes })
+	for _, weight := range []int{0, 100, 100 * Weight, 1 << 40} {
+		add(one, token(weight), weight)
+		if _, ok := one.Find(token(weight)); !ok || one.Len() != 1 {
+			t.Errorf("a value of %d bytes: found %t among %d", weight, ok, one.Len())
+		}
+		one.Remove(token(weight))
+	}
+}
+
+// Find, Probe, Remove and Len agree on what the cache has.
+func TestProbe(t *testing.T) {
+	c := New(10, weightOf)
+	if _, ok := c.Probe(token(1)); ok || c.Len() != 0 {
+		t.Error("an empty cache has a value")
+	}
+	add(c, token(1), 5)
+	for name, get := range map[string]func(string) (int, bool){"Find": c.Find, "Probe": c.Probe} {
+		if got, ok := get(token(1)); !ok || got != 5 {
+			t.Errorf("%s = %d, %t; want 5", name, got, ok)
+		}
+		if got, ok := get(token(2)); ok {
+			t.Errorf("%s = %d for another token", name, got)
+		}
+		if _, ok := get("other.payload.signature"); ok {
+			t.Errorf("%s finds a token with another header", name)
+		}
+	}
+	if c.Len() != 1 {
+		t.Errorf("Len = %d, want 1", c.Len())
+	}
+	c.Remove(token(1))
+	if _, ok := c.Probe(token(1)); ok || c.Len() != 0 {
+		t.Error("a removed value is still there")
+	}
+}
+
 // The cache never holds more than it may, at no moment of a run of one-off
 // tokens, and those in use stay in it.
 func TestBound(t *testing.T) {
 	const size = 1000
-	c := New[int](size)
+	c := New(size, weightOf)
 	inUse := make([]string, 100)
 	for i := range inUse {
 		inUse[i] = token(-i)
-		c.add(inUse[i], 1)
+		add(c, inUse[i], 1)
 	}
 	for i := range 50 * size {
 		for range 2 { // what is in use is used more often than once
@@ -29,7 +86,7 @@ func TestBound(t *testing.T) {
 				t.Fatalf("after %d one-off tokens, one in use was pushed out", i)
 			}
 		}
-		c.add(token(i), 1)
+		add(c, token(i), 1)
 		if n := c.Len(); n > size {
 			t.Fatalf("%d entries, want at most %d", n, size)
 		}
@@ -39,13 +96,13 @@ func TestBound(t *testing.T) {
 // A token whose header belongs to none of those verified is not looked up, and
 // however many headers there are, what was added is found.
 func TestHeaders(t *testing.T) {
-	c := New[int](10 * maxHeaders)
+	c := New(10*maxHeaders, weightOf)
 	for i := range 2 * maxHeaders {
 		raw := fmt.Sprintf("header%d.payload.signature", i)
 		if c.mayHave(raw) != (i >= maxHeaders) {
 			t.Errorf("%d headers known: mayHave = %t for another", i, c.mayHave(raw))
 		}
-		c.add(raw, 1)
+		add(c, raw, 1)
 		if _, ok := c.Find(raw); !ok {
 			t.Errorf("header %d: not found after it was added", i)
 		}
@@ -67,7 +124,7 @@ func TestHeaders(t *testing.T) {
 func TestVerifyOnce(t *testing.T) {
 	for _, refusal := range []error{nil, errors.New("refused")} {
 		synctest.Test(t, func(t *testing.T) {
-			c := New[int](10)
+			c := New(10, weightOf)
 			var verifications atomic.Int64
 			begin := make(chan struct{})
 			var calls sync.WaitGroup
@@ -97,40 +154,62 @@ func TestVerifyOnce(t *testing.T) {
 }
 
 // A caller that leaves takes only itself away, also the one whose context the
-// verification ran under.
+// verification ran under. The same holds for one whose verification panics.
 func TestVerifyWithoutItsFirstCaller(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := New[int](10)
-		first, leave := context.WithCancel(t.Context())
-		var calls sync.WaitGroup
-		calls.Go(func() {
-			_, err := c.Verify(first, token(1), func() (int, error) {
-				<-first.Done()
-				return 0, fmt.Errorf("wrapped: %w", first.Err())
+	for name, end := range map[string]func() error{
+		"canceled": func() error { return fmt.Errorf("wrapped: %w", context.Canceled) },
+		"deadline": func() error { return fmt.Errorf("wrapped: %w", context.DeadlineExceeded) },
+		"panic":    func() error { panic("hostile") },
+		"exit":     func() error { runtime.Goexit(); return nil },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := New(10, weightOf)
+			leave := make(chan struct{})
+			var calls sync.WaitGroup
+			calls.Go(func() {
+				defer func() { _ = recover() }()
+				_, err := c.Verify(t.Context(), token(1), func() (int, error) {
+					<-leave
+					return 0, end()
+				})
+				if !endedByContext(err) {
+					t.Errorf("%s: the caller that left gets %v", name, err)
+				}
 			})
-			if !errors.Is(err, context.Canceled) {
-				t.Errorf("the caller that left gets %v", err)
+			synctest.Wait()
+			var verifications atomic.Int64
+			for range 8 {
+				calls.Go(func() {
+					got, err := c.Verify(t.Context(), token(1), func() (int, error) { verifications.Add(1); return 2, nil })
+					if err != nil || got != 2 {
+						t.Errorf("%s: a caller that stayed gets %v, %v", name, got, err)
+					}
+				})
+			}
+			gone, cancel := context.WithCancel(t.Context())
+			calls.Go(func() {
+				if _, err := c.Verify(gone, token(1), nil); err != context.Canceled {
+					t.Errorf("%s: a caller that stopped waiting gets %v", name, err)
+				}
+			})
+			synctest.Wait()
+			cancel()
+			synctest.Wait()
+			close(leave)
+			calls.Wait()
+			if n := verifications.Load(); n < 1 || len(c.verifications) != 0 {
+				t.Errorf("%s: %d verifications, %d in progress", name, n, len(c.verifications))
 			}
 		})
-		synctest.Wait()
-		calls.Go(func() {
-			got, err := c.Verify(t.Context(), token(1), func() (int, error) { return 2, nil })
-			if err != nil || got != 2 {
-				t.Errorf("the caller that stayed gets %v, %v", got, err)
-			}
-		})
-		synctest.Wait()
-		leave()
-		calls.Wait()
-	})
+	}
 }
 
 // No header is lost when many are learned at once.
 func TestHeadersLearnedAtOnce(t *testing.T) {
-	c := New[int](10 * maxHeaders)
+	c := New(10*maxHeaders, weightOf)
 	var calls sync.WaitGroup
 	for i := range maxHeaders / 2 {
-		calls.Go(func() { c.add(fmt.Sprintf("header%d.payload.signature", i), i) })
+		calls.Go(func() { add(c, fmt.Sprintf("header%d.payload.signature", i), i) })
 	}
 	calls.Wait()
 	for i := range maxHeaders / 2 {
@@ -146,8 +225,8 @@ func TestHeadersLearnedAtOnce(t *testing.T) {
 // What a cached token holds on to is its claims, not the token.
 func TestKeepsNoToken(t *testing.T) {
 	raw := strings.Repeat("x", 100) + ".payload.signature"
-	c := New[int](10)
-	c.add(raw, 1)
+	c := New(10, weightOf)
+	add(c, raw, 1)
 	for _, header := range *c.headers.Load() {
 		if header != strings.Repeat("x", 100)+"." {
 			t.Errorf("kept %q", header)
