@@ -53,7 +53,7 @@ var decided = [...]string{
 // The claims iss, sub, aud, exp and iat are required. It refuses what is
 // ill-typed but judges no value.
 func parseClaims(payload string) (*claims, *refusal) {
-	c, refused := readClaims(payload)
+	c, refused := readClaims(payload, new(oidcClaims))
 	if refused == nil {
 		c.splitScope()
 	}
@@ -61,10 +61,14 @@ func parseClaims(payload string) (*claims, *refusal) {
 }
 
 // readClaims is parseClaims without the list of scopes, which costs an attacker
-// nothing and is needed of verified tokens only.
-func readClaims(payload string) (*claims, *refusal) {
+// nothing and is needed of verified tokens only. It keeps the claims for go-oidc.
+func readClaims(payload string, forOIDC *oidcClaims) (*claims, *refusal) {
 	c := &claims{Token: Token{payload: payload}, cnf: unbound}
-	if err := strictjson.Object(payload, c.set); err != nil {
+	err := strictjson.Object(payload, func(name, value string) error {
+		forOIDC.keep(name, value)
+		return c.set(name, value)
+	})
+	if err != nil {
 		if errors.Is(err, errIllTyped) || errors.Is(err, errAlmostClaim) {
 			return nil, refusedClaims.because(err)
 		}

@@ -161,7 +161,7 @@ func hostileTokens() map[string]string {
 // No token costs a multiple of a plain one of its length before its signature:
 // memory is compared here, time by BenchmarkHostileTokens.
 func TestHostileTokensCostLittle(t *testing.T) {
-	v := newVerifier(&Config{Algorithms: []string{"RS256"}, Issuers: []string{"https://a.example.com/"}, Audiences: []string{"api"}})
+	v := newVerifier(&Config{Algorithms: []string{"RS256"}, Issuers: []string{"https://a.example.com/"}, Audiences: []string{"api"}, CacheSize: NoCache})
 	cost := func(raw string) uint64 {
 		const runs = 20
 		var before, after runtime.MemStats
@@ -187,7 +187,7 @@ func TestHostileTokensCostLittle(t *testing.T) {
 }
 
 func BenchmarkHostileTokens(b *testing.B) {
-	v := newVerifier(&Config{Algorithms: []string{"RS256"}, Issuers: []string{"https://a.example.com/"}, Audiences: []string{"api"}})
+	v := newVerifier(&Config{Algorithms: []string{"RS256"}, Issuers: []string{"https://a.example.com/"}, Audiences: []string{"api"}, CacheSize: NoCache})
 	for name, raw := range hostileTokens() {
 		b.Run(strings.ReplaceAll(name, " ", "_"), func(b *testing.B) {
 			b.ReportAllocs()

@@ -102,7 +102,7 @@ func (v *verifier) verifyLogout(ctx context.Context, raw string, clientIDs []str
 	if err != nil {
 		return nil, withoutKey(err)
 	}
-	a := &attempt{raw: raw, parsed: parsed}
+	a := &attempt{raw: raw, parsed: parsed, presented: raw, payload: []byte(parsed.Payload)}
 	if a.by, refused = v.signer(ctx, parsed, keys); refused != nil {
 		return nil, refused
 	}

@@ -206,7 +206,8 @@ func (v *verifier) read(raw string, now time.Time) (*attempt, *refusal) {
 	if refused := v.checkHeader(&parsed.Header); refused != nil {
 		return nil, refused
 	}
-	c, refused := readClaims(parsed.Payload)
+	a := &attempt{raw: raw, parsed: parsed}
+	c, refused := readClaims(parsed.Payload, &a.forOIDC)
 	if refused != nil {
 		return nil, refused
 	}
@@ -217,7 +218,8 @@ func (v *verifier) read(raw string, now time.Time) (*attempt, *refusal) {
 	if parsed.Header.KeyID == "" { // optional in RFC 7515, section 4.1.4; required here
 		return nil, refusedNoKeyID
 	}
-	return &attempt{raw: raw, parsed: parsed, claims: c, through: through}, nil
+	a.claims, a.through = c, through
+	return a, nil
 }
 
 func malformed(raw string, err error) *refusal {

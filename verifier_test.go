@@ -97,6 +97,9 @@ func claimRows(f *fixture) []tokenRow {
 	rows := []tokenRow{
 		{"own profile", f.token(nil), passes},
 		{"RFC 9068 profile", f.tenant.RFC9068Token(claims{"scope": "read:orders"}), passes},
+		{"distributed claims, none", f.token(claims{"_claim_names": claims{}}), passes},
+		{"distributed claims that go-oidc refuses", f.token(claims{"_claim_names": 5}), badClaims},
+		{"distributed claims without a source", f.token(claims{"_claim_names": claims{"leak": "leak"}}), badClaims},
 		{"custom claims", f.token(claims{"https://example.com/roles": []string{"leak"}, "gty": "client-credentials"}), passes},
 		{"other issuer", f.token(claims{"iss": "https://leak.example.com/"}), wrongIssuer},
 		{"issuer without its slash", f.token(claims{"iss": strings.TrimSuffix(f.tenant.Issuer(), "/")}), wrongIssuer},

@@ -1,0 +1,142 @@
+package suite
+
+import (
+	"crypto/rand"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc/metadata"
+
+	"context"
+)
+
+// coldSizes are the lengths of the tokens that BenchmarkFirstUse sends.
+var coldSizes = []int{900, 4 << 10, 8 << 10, 14 << 10}
+
+// coldPool is the number of different tokens for each size. A peer gets each of
+// them once; then it is replaced by a fresh one.
+const coldPool = 2048
+
+// coldCallers is the number of goroutines that call at once.
+const coldCallers = 64
+
+// BenchmarkFirstUse measures calls whose tokens are each used once, from many
+// goroutines. Compare the peers of one size with each other.
+func BenchmarkFirstUse(b *testing.B) {
+	s := newSuite(b)
+	for _, size := range coldSizes {
+		tokens := make([]string, coldPool)
+		for i := range tokens {
+			tokens[i] = s.mint("RS256", size, rand.Text())
+		}
+		calls := contexts(tokens, incoming)
+		for _, name := range []string{Warm, Cold, GoOIDC, GoJWT, GolangJWT} {
+			b.Run(fmt.Sprintf("%dB/%s", size, name), func(b *testing.B) {
+				b.ReportAllocs()
+				for done := 0; done < b.N; done += coldPool {
+					b.StopTimer()
+					p, err := s.newPeer(name, "RS256")
+					if err != nil {
+						b.Fatal(err)
+					}
+					if err := p.intercept(incoming(s.Token("RS256", Small))); err != nil { // brings the keys
+						b.Fatal(err)
+					}
+					b.StartTimer()
+					callEach(b, p, calls[:min(coldPool, b.N-done)])
+				}
+			})
+		}
+	}
+}
+
+// callEach makes each call once, from coldCallers goroutines.
+func callEach(b *testing.B, p *peer, calls []context.Context) {
+	var next atomic.Int64
+	done := make(chan error)
+	for range coldCallers {
+		go func() {
+			var failure error
+			for i := next.Add(1); i <= int64(len(calls)); i = next.Add(1) {
+				if err := p.intercept(calls[i-1]); err != nil {
+					failure = err
+				}
+			}
+			done <- failure
+		}()
+	}
+	for range coldCallers {
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+// BenchmarkFirstUseAlone measures the same from one goroutine, beside the
+// public-key operation that each call needs.
+func BenchmarkFirstUseAlone(b *testing.B) {
+	s := newSuite(b)
+	rsaKey, ecKey, err := s.publicKeys()
+	if err != nil {
+		b.Fatal(err)
+	}
+	verify, err := publicKeyOperation(s.Token("RS256", Small), "RS256", rsaKey, ecKey)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run(PublicKey, func(b *testing.B) {
+		for b.Loop() {
+			if err := verify(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	for _, name := range []string{Cold, GoOIDC, GoJWT, GolangJWT} {
+		p, err := s.newPeer(name, "RS256")
+		if err != nil {
+			b.Fatal(err)
+		}
+		ctx := incoming(s.Token("RS256", Small))
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := p.intercept(ctx); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkRepeat measures calls with a known token, as one string for all calls
+// and as a fresh copy for each, beside one SHA-256 of the token.
+func BenchmarkRepeat(b *testing.B) {
+	s := newSuite(b)
+	p, err := s.newPeer(Warm, "RS256")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, size := range []int{Small, Large} {
+		token := s.Token("RS256", size)
+		same := incoming(token)
+		if err := p.intercept(same); err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprintf("%dB/same string", size), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = p.intercept(same)
+			}
+		})
+		b.Run(fmt.Sprintf("%dB/fresh string", size), func(b *testing.B) {
+			b.ReportAllocs()
+			md, _ := metadata.FromIncomingContext(same)
+			value := []byte(md.Get("authorization")[0])
+			for b.Loop() {
+				ctx := metadata.NewIncomingContext(s.ctx, metadata.MD{"authorization": {string(value)}})
+				_ = p.intercept(ctx)
+			}
+		})
+	}
+}

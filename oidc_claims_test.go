@@ -1,0 +1,143 @@
+package auth0grpc
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/auth0grpc/auth0grpc/internal/keyset"
+)
+
+// go-oidc gets the claims that it reads, as they were sent, and no others.
+func TestCompactForm(t *testing.T) {
+	var o oidcClaims
+	const payload = ` { "x":{"iss":1}, "aud" : [ "a" ,"\u0062"],"iss":"https:\/\/a.example.com/","sub":"s", "exp":2e3,"iat":1000.50, "scope":"s" ,"_claim_names":{ } } `
+	if _, refused := readClaims(payload, &o); refused != nil {
+		t.Fatal(refused)
+	}
+	raw, compact := o.compact("header")
+	const want = `{"iss":"https:\/\/a.example.com/","sub":"s","aud":[ "a" ,"\u0062"],"exp":2e3,"iat":1000.50,"_claim_names":{ }}`
+	if diff := cmp.Diff(want, string(compact)); diff != "" {
+		t.Errorf("payload (-want +got):\n%s", diff)
+	}
+	if want := "header." + base64.RawURLEncoding.EncodeToString(compact) + ".AA"; raw != want {
+		t.Errorf("%s, want %s", raw, want)
+	}
+}
+
+// oidcClaimNames are the fields of what go-oidc decodes: a new one there has to be
+// added here.
+func TestCompactFormHasWhatGoOIDCReads(t *testing.T) {
+	const everything = `"nbf":1,"nonce":"n","at_hash":"h","_claim_names":{"a":"s"},"_claim_sources":{"s":{"endpoint":"e"}}`
+	var o oidcClaims
+	if _, refused := readClaims(`{`+required+`,`+everything+`}`, &o); refused != nil {
+		t.Fatal(refused)
+	}
+	_, compact := o.compact("h")
+	var got map[string]json.RawMessage
+	if err := json.Unmarshal(compact, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(slices.Sorted(slices.Values(oidcClaimNames[:])), slices.Sorted(maps.Keys(got))); diff != "" {
+		t.Errorf("claims (-names +payload):\n%s", diff)
+	}
+}
+
+// oidcVerdict is what go-oidc says of one form of a token whose signature is good.
+func oidcVerdict(a *attempt, presented string, payload []byte) (*oidc.IDToken, error) {
+	one := *a
+	one.by, one.presented, one.payload = new(keyset.Key), presented, payload
+	return one.through.Verify(context.WithValue(context.Background(), attemptKey{}, &one), presented)
+}
+
+// For every token that passes our own checks, go-oidc says of the compact form
+// what it says of the token.
+func FuzzCompactForm(f *testing.F) {
+	v := newVerifier(&Config{
+		Algorithms: []string{"RS256", "ES256"}, Issuers: []string{"https://a.example.com/"}, Audiences: []string{"api", "other"}, CacheSize: NoCache,
+	})
+	const header = `{"alg":"RS256","typ":"JWT","kid":"k"}`
+	for _, more := range []string{
+		"", `,"nbf":5`, `,"nbf":"5"`, `,"nbf":1e3`, `,"nbf":null`, `,"x":[1,{"y":null}]`, `,"_claim_names":{}`, `,"_claim_names":5`, `,"_claim_names":null`,
+		`,"_claim_names":{"a":""}`, `,"_claim_names":{"a":"b"}`, `,"_claim_names":{"a":"b"},"_claim_sources":{"b":{"endpoint":"https://leak.example.com/"}}`,
+		`,"_claim_sources":[]`, `,"_claim_sources":{"b":{"endpoint":5}}`, `,"_claim_sources":{"b":{"ENDPOINT":5}}`, `,"x":"\ud800"`, `,"\ud800":1`,
+		`,"x":1e999`, `,"":0`, `,"Nonce ":"x"`, `,"Iss\u0000":"x"`, `,"ISS2":"x"`, `,"é":"x"`,
+	} {
+		f.Add(header, `{`+required+more+`}`)
+	}
+	for _, payload := range []string{
+		`{"iss":"https:\/\/a.example.com/","sub":"\ud800","aud":["x","api"],"iat":0.5,"exp":253402300799.9}`,
+		`{"iss":"https://a.example.com/","sub":"s","aud":["other","api","api"],"iat":1.0e3,"exp":20E2}`,
+		`{"iss":"https://a.example.com/","sub":"s","aud":"api","iat":1000.9999999999999999,"exp":2000.000000000000001}`,
+	} {
+		f.Add(header, payload)
+	}
+	for _, header := range []string{
+		`{"alg":"ES256","kid":"k"}`, `{"alg":"RS256","kid":"k","jwk":{}}`, `{"alg":"RS256","kid":"k","jwk":{"kty":"oct","k":"AA"}}`, `{"alg":"RS256","kid":"k","jwk":5}`,
+		`{"alg":"RS256","kid":"k","x5c":["AA"]}`, `{"alg":"RS256","kid":"k","nonce":5}`, `{"alg":"RS256","kid":"k","ALG":"none"}`, `{"alg":"RS256","kid":"k","KID":5}`,
+		` {"alg":"RS256","kid":"k","x":[[]]} `, `{"alg":"RS256","kid":"k","iss":1}`,
+	} {
+		f.Add(header, `{`+required+`}`)
+	}
+	f.Fuzz(func(t *testing.T, header, payload string) {
+		encode := base64.RawURLEncoding.EncodeToString
+		raw := encode([]byte(header)) + "." + encode([]byte(payload)) + "." + encode(make([]byte, 256))
+		a, refused := v.read(raw, time.Unix(1500, 0))
+		if refused != nil {
+			return
+		}
+		encodedHeader, _, _ := strings.Cut(raw, ".")
+		compact, compactPayload := a.forOIDC.compact(encodedHeader)
+		got, gotErr := oidcVerdict(a, compact, compactPayload)
+		want, wantErr := oidcVerdict(a, raw, []byte(payload))
+		if (gotErr == nil) != (wantErr == nil) {
+			t.Fatalf("%s %s: %v of the compact form, %v of the token", header, payload, gotErr, wantErr)
+		}
+		if gotErr != nil {
+			return
+		}
+		if got.Issuer != want.Issuer || got.Subject != want.Subject || !slices.Equal(got.Audience, want.Audience) ||
+			!got.Expiry.Equal(want.Expiry) || !got.IssuedAt.Equal(want.IssuedAt) || got.Nonce != want.Nonce || got.AccessTokenHash != want.AccessTokenHash {
+			t.Errorf("%s %s: %+v of the compact form, %+v of the token", header, payload, got, want)
+		}
+		if !a.claims.agree(got) {
+			t.Errorf("%s %s: go-oidc reads %+v, we read %+v", header, payload, got, a.claims)
+		}
+	})
+}
+
+// A token that go-oidc reads in another way is refused.
+func TestDisagreementIsRefused(t *testing.T) {
+	read := func() *claims {
+		c, refused := parseClaims(`{` + required + `}`)
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		return c
+	}
+	token := &oidc.IDToken{Issuer: "https://a.example.com/", Subject: "s", Audience: []string{"api"}, Expiry: time.Unix(2000, 0), IssuedAt: time.Unix(1000, 0)}
+	if !read().agree(token) {
+		t.Error("the same claims do not agree")
+	}
+	for name, change := range map[string]func(*oidc.IDToken){
+		"issuer":   func(o *oidc.IDToken) { o.Issuer = "x" },
+		"subject":  func(o *oidc.IDToken) { o.Subject = "x" },
+		"audience": func(o *oidc.IDToken) { o.Audience = []string{"api", "x"} },
+		"expiry":   func(o *oidc.IDToken) { o.Expiry = time.Unix(2001, 0) },
+		"iat":      func(o *oidc.IDToken) { o.IssuedAt = time.Unix(1001, 0) },
+	} {
+		other := *token
+		change(&other)
+		if read().agree(&other) {
+			t.Errorf("another %s agrees", name)
+		}
+	}
+}
