@@ -105,7 +105,7 @@ func (t *Tenant) client(id string) *client {
 	return t.clients[id]
 }
 
-// grantedScopes returns what a client may have at an API. Every audience that
+// grantedScopes returns the scopes that a client may have at an API. Every audience that
 // any client was granted is an API of this tenant.
 func (t *Tenant) grantedScopes(c *client, audience string) ([]string, *oauthError) {
 	if scopes, ok := c.grants[audience]; ok && audience != "" {

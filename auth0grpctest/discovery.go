@@ -13,7 +13,7 @@ const (
 	devicePath         = "/oauth/device/code"
 )
 
-// documentCaching is what Auth0 sends with the discovery document and the key
+// documentCaching is the Cache-Control of Auth0 for the discovery document and the key
 // set. A cache that obeyed it would ask four times a minute.
 const documentCaching = "public, max-age=15, stale-while-revalidate=15, stale-if-error=86400"
 
@@ -28,9 +28,9 @@ func (t *Tenant) newRoutes() *http.ServeMux {
 }
 
 // Intercept puts a handler in front of the tenant, to count requests, to answer
-// them with a failure, or to change them on their way. The function gets what
-// was there before and returns what takes its place; a later Intercept comes
-// before an earlier one. An outage is played in front of all of them.
+// them with a failure, or to change them on their way. The function gets
+// the previous handler and returns its replacement. A later Intercept comes before an
+// earlier one, and an outage before all of them.
 func (t *Tenant) Intercept(wrap func(http.Handler) http.Handler) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -168,7 +168,7 @@ func grantRefused(grantType string) *oauthError {
 	}
 }
 
-// respond signs the claims and binds the token to what the request proved.
+// respond signs the claims and binds the token to the key that the request proved.
 // Without a scope there is no claim of that name.
 func (t *Tenant) respond(r tokenRequest, claims map[string]any, scopes []string) tokenResponse {
 	scope := strings.Join(scopes, " ")

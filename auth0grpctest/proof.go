@@ -24,7 +24,7 @@ func (t *Tenant) RequireDPoPNonce(nonce string) {
 	t.dpopNonce = nonce
 }
 
-// A proofClaims is what the token endpoint looks at.
+// proofClaims holds the claims that the token endpoint checks.
 type proofClaims struct {
 	Method   string `json:"htm"`
 	URL      string `json:"htu"`

@@ -42,7 +42,7 @@ func (t *Tenant) Sign(header, claims map[string]any) string {
 	return t.signCompact(key, mustJSON(merge(members, header)), mustJSON(claims))
 }
 
-// SignRaw is [Tenant.Sign] for what a Go map cannot hold, such as a name that
+// SignRaw is [Tenant.Sign] for contents that a Go map cannot hold, such as a name that
 // occurs twice or text that is not JSON. Both texts are used byte for byte, and
 // the header's "alg" chooses the signature by the same list.
 func (t *Tenant) SignRaw(header, payload string) string {

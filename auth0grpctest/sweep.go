@@ -124,7 +124,7 @@ type sweep struct {
 	claims map[string]any
 }
 
-// run makes all calls and returns what is wrong with each, or "".
+// run makes all calls and returns the fault of each, or "".
 func (s *sweep) run(probes []probe) []string {
 	faults := make([]string, len(probes))
 	next := make(chan int)

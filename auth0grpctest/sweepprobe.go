@@ -17,7 +17,7 @@ import (
 	"github.com/auth0grpc/auth0grpc"
 )
 
-// A probe is one call of a sweep and what has to become of it.
+// A probe is one call of a sweep with its expected outcome.
 type probe struct {
 	method string
 	shape  grpc.StreamDesc

@@ -28,7 +28,7 @@ const (
 // A grant is one thing that a token has and a rule asks for.
 type grant struct{ claim, name string }
 
-// grants are what one token has.
+// grants holds the grants of one token.
 type grants []grant
 
 // String says it for people.
@@ -43,7 +43,7 @@ func (g grants) String() string {
 	return "a token of " + strings.Join(texts, ", ")
 }
 
-// names returns what the token has in a claim.
+// names returns the names in a claim of the token.
 func (g grants) names(claim string) []string {
 	var all []string
 	for _, one := range g {
@@ -89,7 +89,7 @@ func (g grants) merge(more grants) (grants, bool) {
 }
 
 // A sweepRule is a rule as its JSON says it. It is judged here by code of its own,
-// so that a sweep does not ask the interceptor what the interceptor should do.
+// so that a sweep does not take its expectations from the interceptor.
 type sweepRule struct {
 	Scopes        []string        `json:"scopes"`
 	AnyScope      []string        `json:"anyScope"`
@@ -105,7 +105,7 @@ type sweepRule struct {
 	ReportOnly    bool            `json:"reportOnly"`
 	RequireDPoP   bool            `json:"requireDPoP"`
 	RequireMTLS   bool            `json:"requireMTLS"`
-	Streams       json.RawMessage `json:"streams"` // says nothing about who may open one
+	Streams       json.RawMessage `json:"streams"` // does not affect opening
 }
 
 func ruleOf(rule auth0grpc.Rule) (*sweepRule, error) {

@@ -47,7 +47,7 @@ type Tenant struct {
 	clients     map[string]*client
 	devices     map[string]*device // by device code
 	autoApprove int
-	handler     http.Handler    // the routes, and what Intercept put before them
+	handler     http.Handler    // the routes, behind the handlers of Intercept
 	dpopNonce   string          // "" if none is required
 	seen        map[string]bool // ids of proofs and assertions
 }

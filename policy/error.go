@@ -9,21 +9,21 @@ import (
 	"unicode/utf8"
 )
 
-// An Error is one fault in a policy. All faults of one policy are returned at
+// An Error reports one fault in a policy. Functions return all faults of a policy at
 // once, joined by errors.Join.
 type Error struct {
-	// Line and Column are where the fault is in a document, counted from 1, columns
-	// in characters. They are 0 for a policy that is not a document.
+	// Line and Column locate the fault in a document, from 1; columns count characters.
+	// They are 0 for a policy that is not a document.
 	Line, Column int
-	// Path is what is at fault: as in $.methods["/a.B/C"].scopes[0] in a document,
-	// as in shop.v1.Shop.Get(auth0grpc.v1.rule).scopes[0] in a .proto file, and the
-	// key of a row in a table.
+	// Path names the faulty element: $.methods["/a.B/C"].scopes[0] in a document,
+	// shop.v1.Shop.Get(auth0grpc.v1.rule).scopes[0] in a .proto file, the key of the row
+	// in a table.
 	Path string
-	// Reason is what is wrong and what would be right.
+	// Reason explains the fault and the correction.
 	Reason string
 }
 
-// Error names the place, the path and what would be right, on one line.
+// Error returns the place, the path and the reason on one line.
 func (e *Error) Error() string {
 	if e.Line == 0 {
 		return fmt.Sprintf("policy: %s: %s", e.Path, e.Reason)

@@ -43,9 +43,9 @@ func Marshal(methods map[string]auth0grpc.Rule) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// checkRoundTrip returns an error for each row that Parse would read otherwise. There
-// is none unless a rule can say what its JSON does not: then it is better not to
-// write it than to write a weaker one.
+// checkRoundTrip returns an error for each row that Parse would read otherwise. It
+// guards against a rule whose JSON says less than the rule: no document is better than
+// a weaker one.
 func checkRoundTrip(document []byte, methods map[string]auth0grpc.Rule) error {
 	read, err := Parse(document)
 	if err != nil {

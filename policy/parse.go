@@ -7,18 +7,18 @@ import (
 	"github.com/auth0grpc/auth0grpc"
 )
 
-// fullMethod is what New accepts as the key of a row.
+// fullMethod matches the keys of rows that New accepts.
 var fullMethod = regexp.MustCompile(`^/([A-Za-z_][A-Za-z0-9_]*\.)*[A-Za-z_][A-Za-z0-9_]*/([A-Za-z_][A-Za-z0-9_]*|\*)$`)
 
-// Parse reads a table from a JSON document. The document is one object with the
-// member "methods", the rows, and perhaps "$schema", which is for editors. All of
-// the following are errors: what is not JSON, an unknown member, a member that is
-// there twice, a value of another type, an empty or impossible name, a rule that
-// states nothing or two things, a flag that is not true, and a key that is not a
-// full method or a service. Every fault is reported at once, as [*Error] joined by
-// errors.Join and in the order of the document; the table is then nil.
+// Parse reads a table from a JSON document in UTF-8, with or without a byte order mark.
+// The document is one object. Its member "methods" holds the rows; editors use the
+// optional "$schema". Each of the following is an error: text that is not JSON, an
+// unknown member, a repeated member, a value of another type, an empty or invalid name,
+// a rule that states nothing or two things, a flag that is not true, and a key that is
+// neither a full method nor a service. Parse reports all errors at once, as [*Error]
+// joined by errors.Join, in the order of the document. The table is then nil.
 //
-// What Parse accepts, auth0grpc.New accepts as well, but for a table without rows.
+// [auth0grpc.New] accepts each table that Parse returns, except one without rows.
 func Parse(data []byte) (map[string]auth0grpc.Rule, error) {
 	// RFC 8259, section 8.1, lets a reader ignore a byte order mark. Some editors write one.
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))

@@ -20,30 +20,29 @@ import (
 	auth0grpcv1 "github.com/auth0grpc/auth0grpc/proto/auth0grpc/v1"
 )
 
-// FromServer returns the table that the .proto files of a server's services state
-// by the options of auth0grpc/v1/policy.proto. Call it after the last Register.
-// See [FromServices].
+// FromServer returns the table from the options of auth0grpc/v1/policy.proto in the
+// .proto files of a server's services. Call it after the last Register. See
+// [FromServices].
 func FromServer(server interface {
 	GetServiceInfo() map[string]grpc.ServiceInfo
 }) (map[string]auth0grpc.Rule, error) {
 	return FromServices(server.GetServiceInfo(), nil)
 }
 
-// FromServices returns the table that the options of auth0grpc/v1/policy.proto
-// state for the services, whose descriptors it takes from files; nil stands for
-// protoregistry.GlobalFiles, with which generated Go code registers itself.
+// FromServices returns the table from the options of auth0grpc/v1/policy.proto for the
+// services. It takes their descriptors from files; nil means
+// protoregistry.GlobalFiles, the registry of generated Go code.
 //
-// Every method has a row of its own: by its rule, or else by the default_rule of
-// its service. A method that has neither has no row, and neither have services
-// without a descriptor: they are for other tables, see [Merge], and
-// Interceptor.CheckServices tells what is missing in the end. Options are read
-// from their bytes, so that it does not matter whether the descriptors were made
-// with these options linked in.
+// Each method has a row of its own: its rule, or the default_rule of its service. A
+// method without both has no row, and a service without a descriptor has none either.
+// Other tables add those rows (see [Merge]), and [auth0grpc.Interceptor.CheckServices]
+// reports missing ones. FromServices reads the bytes of options, so it does not matter
+// whether the program that parsed the descriptors had these options linked in.
 //
-// Every fault in the options is reported at once, as [*Error] joined by
-// errors.Join; the table is then nil. Options that were written with a newer
-// policy.proto, which ask for what this version does not know, are a fault. So is an
-// option of another name with one of our numbers, and a value of another type.
+// FromServices reports all errors at once, as [*Error] joined by errors.Join. The table
+// is then nil. Three kinds of options are errors: with a field of a newer policy.proto
+// that this version does not know, of another name with one of our numbers, and of
+// another type.
 func FromServices(services map[string]grpc.ServiceInfo, files protodesc.Resolver) (map[string]auth0grpc.Rule, error) {
 	if files == nil {
 		files = protoregistry.GlobalFiles

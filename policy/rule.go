@@ -6,7 +6,7 @@ import (
 	"github.com/auth0grpc/auth0grpc"
 )
 
-// The members of a rule. Each has the name of the function that it stands for.
+// The members of a rule. Each has the name of its function in package auth0grpc.
 var (
 	nameRules = map[string]func(...string) auth0grpc.Rule{
 		"scopes":        auth0grpc.Scopes,
@@ -25,7 +25,7 @@ var (
 		"optional":      auth0grpc.Optional,
 		"public":        auth0grpc.Public,
 	}
-	// modifiers are the members that belong to a row and not to a part of its rule.
+	// modifiers holds the members of a row that no part of a rule may have.
 	modifiers = map[string]modifier{
 		"reportOnly":  flagModifier(auth0grpc.Rule.ReportOnly),
 		"requireDPoP": flagModifier(auth0grpc.Rule.RequireDPoP),
@@ -98,8 +98,8 @@ func (f *faults) rule(path string, n node, inside bool) auth0grpc.Rule {
 	return rule
 }
 
-// statement reads the member that says what a rule asks for, and reports whether
-// it is one.
+// statement reads the member that states the rule, and reports whether the member
+// does.
 func (f *faults) statement(path string, m *member, inside bool) (auth0grpc.Rule, bool) {
 	if rule, ok := nameRules[m.name]; ok {
 		return rule(f.names(path, m.value)...), true
@@ -117,7 +117,7 @@ func (f *faults) statement(path string, m *member, inside bool) (auth0grpc.Rule,
 	return auth0grpc.Rule{}, false
 }
 
-// names reads what New accepts as names, see the grammar of RFC 6749, section 3.3.
+// names reads an array of names in the grammar of RFC 6749, section 3.3.
 func (f *faults) names(path string, n node) []string {
 	elements, ok := n.val.(array)
 	if !ok {
@@ -165,15 +165,15 @@ func (f *faults) parts(path string, n node) []auth0grpc.Rule {
 	return rules
 }
 
-// flag accepts true alone: what is not wanted is left out, so that "public" is
-// nowhere in a policy in which nothing is public.
+// flag accepts true alone. A policy without public methods does not contain the word
+// "public".
 func (f *faults) flag(path string, n node) {
 	if n.val != true {
 		f.add(n.offset, path, "want true, or leave it out")
 	}
 }
 
-// memberNames lists the members that a rule can have.
+// memberNames lists the members that state a rule.
 func memberNames() string {
 	return "scopes, anyScope, permissions, anyPermission, organizations, clients, allOf, anyOf, authenticated, optional, public"
 }

@@ -6,7 +6,7 @@ package corpus
 type Document struct {
 	Name string
 	Text string
-	// Faults are what the parser says, "line:column: path" each; none if the document
+	// Faults lists the parser's errors, "line:column: path" each; none if the document
 	// is good.
 	Faults []string
 	// SchemaBlind says why a schema cannot see the faults; "" if it can.
