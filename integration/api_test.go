@@ -124,8 +124,8 @@ type server struct {
 	address string // 127.0.0.1:PORT
 }
 
-// newGuard returns an Interceptor for the table. Bound tokens are accepted; the
-// authority of proofs is that of the server.
+// newGuard returns an Interceptor for the table. Bound tokens are accepted; proofs
+// name the authority of the server.
 func newGuard(t testing.TB, a *authority, address string, issuers []string, change func(*auth0grpc.Config)) *auth0grpc.Interceptor {
 	t.Helper()
 	config := auth0grpc.Config{

@@ -50,8 +50,8 @@ func (m *mint) claims(good bool, claim string, values ...any) {
 	}
 }
 
-// header adds a case for each value of one header member of a good token. What
-// it means for the signature is told by auth0grpctest.Tenant.Sign.
+// header adds a case for each value of one header member of a good token. For
+// its effect on the signature see auth0grpctest.Tenant.Sign.
 func (m *mint) header(good bool, member string, values ...any) {
 	for _, value := range values {
 		m.add(good, "header "+member+" is "+show(value), m.Sign(map[string]any{member: value}, m.base(nil)))

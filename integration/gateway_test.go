@@ -48,7 +48,7 @@ func (w challengeWriter) WriteHeader(status int) {
 func TestGRPCGateway(t *testing.T) {
 	s := newStage(t)
 	front := newGateway(t, s.server)
-	nowhere := fmt.Sprintf("https://127.0.0.1:%d/", freePort(t)) // nobody listens there
+	nowhere := fmt.Sprintf("https://127.0.0.1:%d/", freePort(t)) // no server listens there
 	without := newGateway(t, serve(t, s.authority, []string{nowhere}, bearerOnly))
 	lost := unsigned(nowhere)
 	for _, row := range []struct {

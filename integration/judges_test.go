@@ -91,7 +91,7 @@ func judgeByGRPC(t *testing.T, interceptor grpc.UnaryServerInterceptor) func(str
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A limit above that of grpc-go's clients, so that nothing but the judge judges.
+	// The limit exceeds the limit of grpc-go's clients, so the interceptor alone decides.
 	server := grpc.NewServer(grpc.UnaryInterceptor(interceptor), grpc.MaxHeaderListSize(1<<20))
 	ordersv1.RegisterOrdersServer(server, orders{})
 	go func() { _ = server.Serve(listener) }() // ends when the server is stopped

@@ -65,7 +65,7 @@ func (p *process) read(output io.Reader) {
 	for scanner := bufio.NewScanner(output); scanner.Scan(); {
 		select {
 		case p.lines <- scanner.Text():
-		default: // nobody reads on
+		default: // the test has stopped reading
 		}
 	}
 }
@@ -96,7 +96,7 @@ func (p *process) kill() {
 	_ = p.command.Wait() // it was killed, which is an error
 }
 
-// freePort returns a port of 127.0.0.1 that nobody listens on.
+// freePort returns a port of 127.0.0.1 without a listener.
 func freePort(t testing.TB) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -51,10 +51,9 @@ func TestRotation(t *testing.T) {
 		})
 		longest = max(longest, p.revokeAndWait(t, now, client, old[0]))
 	}
-	// Two rotations in a row, which Auth0 does for nobody but who asks for it, lead to
-	// a key that was never published before. It is fetched when its first token
-	// comes, unless an unknown key was looked for in the last 30 s, as the revoked
-	// one just was.
+	// Two rotations in a row, which Auth0 does on request alone, lead to a key that was
+	// never published before. The server fetches it with its first token, except within
+	// 30 s of a search for an unknown key. The revoked key caused such a search.
 	pass(t, now, time.Minute)
 	p.rotate(t)
 	p.rotate(t)

@@ -33,8 +33,8 @@ func takeSample() sample {
 }
 
 // An hour of mixed traffic: good tokens that are renewed all the time, bad ones,
-// made-up key ids, streams that are opened and left, keys that are rotated. The
-// heap and the goroutines of the second half are those of the first.
+// made-up key ids, streams that are opened and left, keys that are rotated. Heap
+// and goroutines do not grow in the second half.
 func TestSoak(t *testing.T) {
 	a := newAuthority(t)
 	p := startProvider(t, a)
