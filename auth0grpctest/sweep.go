@@ -48,11 +48,11 @@ const (
 // register handlers that are safe to run. Their answers do not matter. A handler that
 // does not answer within a second counts as reached.
 //
-// A row that is report-only has to let all calls pass; a Config that is
-// report-only as a whole fails the sweep. A row that asks for bound tokens is
-// called with bearer tokens alone, which have to be refused. A method without a
-// row has to be refused, which is as it should be and hardly as it was meant: call
-// Interceptor.CheckServices as well.
+// A report-only row must let all calls pass. A Config that is report-only as a whole
+// fails the sweep. Sweep calls a row for bound tokens with bearer tokens alone, which it
+// must refuse. A method without a row must refuse all calls: Sweep does not report the
+// missing row, [auth0grpc.Interceptor.CheckServices] does. Sweep tests no rules about
+// request messages, and neither expired nor forged tokens.
 func Sweep(tb testing.TB, srv *grpc.Server, guard *auth0grpc.Interceptor, tenant *Tenant, claims map[string]any) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), refusalLimit)

@@ -29,7 +29,7 @@ type call struct {
 	reason auth0grpc.Reason // "" where the interceptor lets the call pass
 }
 
-// demonstrate makes all calls, prints what became of each, and returns an error
+// demonstrate makes all calls, prints the outcome of each, and returns an error
 // if any ended otherwise than announced.
 func demonstrate(ctx context.Context, c *clients, tap *wiretap, out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -65,7 +65,7 @@ func honest(c *clients, _ *wiretap) []call {
 	}
 }
 
-// thefts are the calls of who overheard one of each client.
+// thefts are the calls of an attacker with a recorded call of each client.
 func thefts(ctx context.Context) func(*clients, *wiretap) []call {
 	return func(c *clients, tap *wiretap) []call {
 		token, proof := overhear(ctx, tap, c.dpop, "2")
@@ -98,9 +98,9 @@ func proxied(ctx context.Context) func(*clients, *wiretap) []call {
 	}
 }
 
-// overhear lets a client make a call and returns what it brought.
+// overhear makes a call of a client and returns its metadata.
 func overhear(ctx context.Context, tap *wiretap, conn *grpc.ClientConn, id string) (token, proof string) {
-	_ = getOrder(id)(ctx, conn) // what comes of it does not matter
+	_ = getOrder(id)(ctx, conn) // the outcome does not matter
 	_, token, _ = strings.Cut(tap.heard("authorization"), " ")
 	return token, tap.heard("dpop")
 }

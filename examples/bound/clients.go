@@ -104,7 +104,7 @@ func (c *clients) proof(key *auth0grpctest.DPoPKey, token string) string {
 	return key.Proof("https://"+c.address+ordersv1.Orders_GetOrder_FullMethodName, token, nil)
 }
 
-// forwarded is what Envoy writes for a client with the certificate.
+// forwarded returns the header that Envoy writes for a client with the certificate.
 func forwarded(certificate *x509.Certificate) string {
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
 	return `Hash=not-looked-at;Cert="` + url.PathEscape(string(text)) + `"`

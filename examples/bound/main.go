@@ -91,7 +91,7 @@ func bindings(authority string) (auth0grpc.Config, error) {
 		},
 		DPoP: auth0grpc.DPoPConfig{
 			Mode:        auth0grpc.BindingAllowed,
-			Authorities: []string{authority}, // what clients call: "https://api.example.com"
+			Authorities: []string{authority}, // as in the address that clients use: "https://api.example.com"
 			NonceKeys:   [][]byte{nonceKey},
 		},
 		MTLS: auth0grpc.MTLSConfig{

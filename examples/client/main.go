@@ -88,7 +88,7 @@ func clientCredentials(ctx context.Context, settings map[string]string, _ io.Wri
 }
 
 // deviceFlow gets a token for the user who opens the address and confirms. The
-// scopes are what this program asks for on the user's behalf.
+// program requests the scopes on the user's behalf.
 func deviceFlow(ctx context.Context, settings map[string]string, stdout io.Writer) (oauth2.TokenSource, error) {
 	config := oauth2.Config{
 		ClientID: settings["AUTH0_CLIENT_ID"],
@@ -126,7 +126,7 @@ func dial(addr, caFile string, tokens oauth2.TokenSource) (*grpc.ClientConn, err
 		grpc.WithPerRPCCredentials(bearer{tokens}))
 }
 
-// order makes an order and lists what orders there are.
+// order places an order and lists the orders.
 func order(ctx context.Context, client ordersv1.OrdersClient, stdout io.Writer) error {
 	made, err := client.CreateOrder(ctx, &ordersv1.CreateOrderRequest{Product: "tea"})
 	if err != nil {
@@ -150,7 +150,7 @@ func order(ctx context.Context, client ordersv1.OrdersClient, stdout io.Writer) 
 	}
 }
 
-// explain adds what a program can act on: the reason of a refusal.
+// explain adds the reason of a refusal, on which a program can act.
 func explain(method string, err error) error {
 	switch reason, _ := auth0grpc.ReasonFromError(err); reason {
 	case "":

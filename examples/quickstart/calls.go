@@ -21,7 +21,7 @@ import (
 	ordersv1 "github.com/auth0grpc/auth0grpc/examples/internal/orders/v1"
 )
 
-// A call is one row of the demonstration: what is sent, and what it announces.
+// A call is one row of the demonstration: a request and its expected outcome.
 type call struct {
 	method string
 	what   string // the token, in words
@@ -34,7 +34,7 @@ type call struct {
 // A sender makes one call and returns the metadata that it ended with.
 type sender func(context.Context) (metadata.MD, error)
 
-// demonstrate makes all calls, prints what became of each, and returns an error
+// demonstrate makes all calls, prints the outcome of each, and returns an error
 // if any ended otherwise than announced.
 func demonstrate(ctx context.Context, tenant *auth0grpctest.Tenant, conn *grpc.ClientConn, out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -116,7 +116,7 @@ func makeCalls(ctx context.Context, table io.Writer, calls []call) (wrong int) {
 	return wrong
 }
 
-// outcome returns what a client can tell from the error of a call.
+// outcome describes the error of a call from the view of a client.
 func outcome(err error) (codes.Code, auth0grpc.Reason) {
 	reason, _ := auth0grpc.ReasonFromError(err)
 	return status.Code(err), reason

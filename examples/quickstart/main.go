@@ -1,4 +1,4 @@
-// Quickstart shows what a protected server answers to good and bad calls. It
+// Quickstart shows the answers of a protected server to good and bad calls. It
 // needs no account and no network: the tenant runs inside this process.
 //
 //	go run ./examples/quickstart
@@ -74,7 +74,7 @@ func run(out io.Writer) error {
 	return demonstrate(ctx, tenant, conn, out)
 }
 
-// methods is the table: what each method asks for.
+// methods is the table: the rule of each method.
 func methods() map[string]auth0grpc.Rule {
 	return map[string]auth0grpc.Rule{
 		ordersv1.Orders_GetOrder_FullMethodName:     auth0grpc.Scopes("read:orders"),

@@ -42,7 +42,7 @@ func main() {
 	}
 }
 
-// methods is what each method asks for. Define the scopes as permissions of the
+// methods states the rule of each method. Define the scopes as permissions of the
 // API in Auth0.
 func methods() map[string]auth0grpc.Rule {
 	return map[string]auth0grpc.Rule{

@@ -12,7 +12,7 @@ type Catalog struct {
 	ordersv1.UnimplementedCatalogServer
 }
 
-// ListProducts does not ask who calls.
+// ListProducts does not use the identity of the caller.
 func (Catalog) ListProducts(context.Context, *ordersv1.ListProductsRequest) (*ordersv1.ListProductsResponse, error) {
 	return &ordersv1.ListProductsResponse{Products: []string{"coffee", "tea"}}, nil
 }
