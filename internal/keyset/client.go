@@ -17,12 +17,13 @@ var (
 	errRedirects    = errors.New("keyset: too many redirects")
 )
 
-// guardedClient returns a copy of given, or a client of our own if given is
-// nil, that stays on the host it was sent to and carries no credentials.
-func guardedClient(given *http.Client) (client *http.Client, own bool) {
+// guardedClient returns a copy of base, or a new client if base is nil, that
+// follows no redirect to another host and sends no cookies. The result owned
+// reports whether the client's connections belong to the caller alone.
+func guardedClient(base *http.Client) (client *http.Client, owned bool) {
 	guarded := http.Client{}
-	if given != nil {
-		guarded = *given
+	if base != nil {
+		guarded = *base
 	} else {
 		guarded.Transport = &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
@@ -33,14 +34,14 @@ func guardedClient(given *http.Client) (client *http.Client, own bool) {
 		}
 	}
 	guarded.Jar = nil
-	guarded.CheckRedirect = stayHome
-	return &guarded, given == nil
+	guarded.CheckRedirect = sameOriginRedirect
+	return &guarded, base == nil
 }
 
-// stayHome is a redirect policy: a few, within the scheme and host of the first
-// request. The keys are whatever the last hop says they are, so a hop to
-// another host would let that host choose them (CVE-2026-49478).
-func stayHome(req *http.Request, via []*http.Request) error {
+// sameOriginRedirect allows a few redirects within the scheme and host of the
+// first request. The last hop chooses the keys, so a hop to another host would
+// let that host choose them (CVE-2026-49478).
+func sameOriginRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errRedirects
 	}
@@ -50,9 +51,9 @@ func stayHome(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// parseIssuer returns the issuer as an address to fetch from, or nil if it is
-// none: it must be https, or http on this very machine, and nothing but scheme,
-// host and path (OpenID Connect Discovery 1.0 section 2).
+// parseIssuer returns the issuer as a URL to fetch from, or nil if it cannot be
+// used: the scheme must be https, or http on a loopback host, and it must have
+// only scheme, host and path (OpenID Connect Discovery 1.0, section 2).
 func parseIssuer(issuer string) *url.URL {
 	u, err := url.Parse(issuer)
 	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(issuer, "?#") {
@@ -64,8 +65,8 @@ func parseIssuer(issuer string) *url.URL {
 	return u
 }
 
-// sameOrigin reports whether a and b have the same scheme, host and port, be
-// the port written out or not.
+// sameOrigin reports whether a and b have the same scheme, host and port. A
+// missing port is the scheme's default.
 func sameOrigin(a, b *url.URL) bool {
 	return a.Scheme == b.Scheme && a.Hostname() != "" &&
 		strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
@@ -81,7 +82,8 @@ func port(u *url.URL) string {
 	return "443"
 }
 
-// loopback reports whether host is this machine, without asking a resolver.
+// loopback reports whether host is a loopback address or "localhost". It does
+// not resolve names.
 func loopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
@@ -90,7 +92,7 @@ func loopback(host string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
-// isTimeout reports whether err is a time limit of whatever kind.
+// isTimeout reports whether err is a timeout of any kind.
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()

@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// ErrUnknownKey means that the issuer does not publish the key asked for, or
-// does not publish it for that use, as far as is known.
+// ErrUnknownKey reports that the issuer, as far as is known, does not publish
+// the requested key, or does not publish it for the algorithm.
 var ErrUnknownKey = errors.New("keyset: unknown key")
 
-// UnavailableError means that the keys cannot be had, so that nothing can be
-// said about the one asked for.
+// UnavailableError reports that the keys are unavailable, so the requested key
+// could not be looked up.
 type UnavailableError struct {
-	// RetryAfter is when asking again can have another outcome; at least 1 s.
+	// RetryAfter is the time until the next attempt can start, at least 1 s.
 	RetryAfter time.Duration
-	// Err is why the last attempt to fetch the keys failed. Its text is of
-	// this package's making, and holds nothing that the issuer or a transport
-	// said. It wraps no context error: the fetch's time limit is not the
+	// Err is the failure of the last attempt to fetch the keys. Its text is
+	// this package's own and contains no text of the issuer or a transport.
+	// It wraps no context error: the time limit of a fetch is not the
 	// caller's.
 	Err error
 }

@@ -7,14 +7,13 @@ import (
 	"time"
 )
 
-// errUnfinished is why a fetch failed that never came to an end, because the
-// transport panicked or left its goroutine.
+// errUnfinished reports a fetch whose transport panicked or ended its goroutine.
 var errUnfinished = errors.New("keyset: the transport broke off the fetch")
 
 // flight is one attempt to fetch the keys.
 type flight struct {
-	done chan struct{} // closed when it has landed
-	err  error         // why it failed; read after done
+	done chan struct{} // closed when the fetch has ended and is recorded
+	err  error         // the failure, if any; read after done
 
 	// wanted holds key ids that callers wait for, at most maxWanted of them,
 	// so that a flood cannot make it grow. It is guarded by Set.mu.
@@ -51,34 +50,33 @@ func (f *flight) missed(snap *snapshot) bool {
 	return false
 }
 
-// wait blocks until the flight has landed, patience has run out or ctx has
-// ended. Only the last is an error.
-func (f *flight) wait(ctx context.Context, patience <-chan time.Time) (landed bool, err error) {
+// wait blocks until the flight has ended, giveUp fires or ctx ends. Only the
+// last is an error.
+func (f *flight) wait(ctx context.Context, giveUp <-chan time.Time) (ended bool, err error) {
 	select {
-	case <-f.done: // an answer that is there beats a context that has ended
+	case <-f.done: // a result that is available beats a context that has ended
 		return true, nil
 	default:
 	}
 	select {
 	case <-f.done:
 		return true, nil
-	case <-patience:
+	case <-giveUp:
 		return false, nil
 	case <-ctx.Done():
 		return false, fmt.Errorf("keyset: waiting for keys: %w", ctx.Err())
 	}
 }
 
-// halfTime fires when half of the time that ctx has left is over, and never if
-// ctx has no deadline.
+// halfRemaining returns a channel that fires after half of the time that ctx has
+// left, and never if ctx has no deadline.
 //
-// It bounds the wait of a caller that has a last good set to fall back on. All
-// of its time would be too much: with an issuer that accepts connections and
-// says nothing, calls that the old set could have served would end in
-// DeadlineExceeded. None would be too little: a revoked key would go on
-// verifying for the first calls after a quiet spell. Half leaves the handler
-// as long as the wait took.
-func halfTime(ctx context.Context) <-chan time.Time {
+// It bounds the wait of a caller that can fall back on a last good set. Waiting
+// for the whole time would be too long: if an issuer accepts connections and
+// sends nothing, calls that the old set can serve would end in DeadlineExceeded.
+// Not waiting would be wrong too: a revoked key would verify for the first calls
+// after a quiet time. Half leaves the handler as long as the wait took.
+func halfRemaining(ctx context.Context) <-chan time.Time {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return nil
@@ -86,21 +84,21 @@ func halfTime(ctx context.Context) <-chan time.Time {
 	return time.After(time.Until(deadline) / 2)
 }
 
-// launch starts a flight. It calls release, if not nil, when the fetch has
-// ended. The caller holds mu and has seen that there is no flight.
-func (s *Set) launch(release func()) *flight {
+// start starts a flight. If release is not nil, the flight calls it when the
+// fetch has ended. The caller holds mu and has checked that there is no flight.
+func (s *Set) start(release func()) *flight {
 	f := &flight{done: make(chan struct{})}
 	s.flight = f
-	go s.fly(f, release)
+	go s.run(f, release)
 	return f
 }
 
-// fly fetches the keys and lands f, come what may: were a panic in a transport
-// to leave f in the air, every later caller would wait for it.
+// run fetches the keys and finishes f, also if a transport panics. Otherwise
+// every later caller would wait for f.
 //
-// It has no context of a caller: that one's leaving must not fail the others.
-// Each request has its own time limit instead.
-func (s *Set) fly(f *flight, release func()) {
+// It does not use the context of a caller: if one caller leaves, the fetch must
+// not fail for the others. Each request has its own time limit instead.
+func (s *Set) run(f *flight, release func()) {
 	var list keyList
 	err := errUnfinished
 	defer func() {
@@ -110,40 +108,40 @@ func (s *Set) fly(f *flight, release func()) {
 		if release != nil {
 			release()
 		}
-		s.land(f, list, err)
+		s.finish(f, list, err)
 	}()
 	list, err = s.source.fetch(context.Background())
 }
 
-// land records the outcome of f, lets its waiters go and tells the observer.
-func (s *Set) land(f *flight, list keyList, err error) {
-	report := s.settle(f, list, err)
+// finish records the result of f, releases its waiters and calls the observer.
+func (s *Set) finish(f *flight, list keyList, err error) {
+	report := s.record(f, list, err)
 	close(f.done)
 	if s.observe == nil {
 		return
 	}
-	// An observer's bug must not end the process from a goroutine that its
-	// author has never heard of.
+	// A panic of the observer must not end the process: it runs on a goroutine
+	// that is not the observer's.
 	defer func() { _ = recover() }()
 	s.observe(report)
 }
 
-// settle records the outcome of f.
-func (s *Set) settle(f *flight, list keyList, err error) Refresh {
+// record stores the result of f and returns its report.
+func (s *Set) record(f *flight, list keyList, err error) Refresh {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now().Round(0) // without its monotonic reading, see the package documentation
 	s.flight = nil
 	f.err, s.failure = err, err
 	if err != nil {
-		s.failedAt, s.hold = now, holdAfter(err)
+		s.failedAt, s.coolDownFor = now, coolDownAfter(err)
 	} else {
 		next := newSnapshot(s.snap.Load(), list.keys, now)
-		// In the same critical section in which the set appears: a caller with
-		// a made-up id that comes a moment after a flood of them must find the
-		// cool-down running.
+		// The cool-down starts in the critical section that stores the set.
+		// After a flood of made-up ids, the next caller with one must find it
+		// started.
 		if f.missed(next) {
-			s.searched = now
+			s.searchedAt = now
 		}
 		s.snap.Store(next)
 	}
@@ -154,11 +152,11 @@ func (s *Set) settle(f *flight, list keyList, err error) Refresh {
 	return report
 }
 
-// holdAfter returns the cool-down that follows an attempt that failed with err.
-func holdAfter(err error) time.Duration {
-	var fault *fetchError
-	if errors.As(err, &fault) {
-		return max(coolDown, min(fault.retryAfter, maxCoolDown))
+// coolDownAfter returns the cool-down after an attempt that failed with err.
+func coolDownAfter(err error) time.Duration {
+	var failed *fetchError
+	if errors.As(err, &failed) {
+		return max(coolDown, min(failed.retryAfter, maxCoolDown))
 	}
 	return coolDown
 }

@@ -75,8 +75,8 @@ func TestCallersContext(t *testing.T) {
 		if _, err := b.set.Keys(ctx, "c", "ES256"); !errors.Is(err, context.DeadlineExceeded) {
 			b.Errorf("Keys = %v, want context.DeadlineExceeded", err)
 		}
-		if b.set.seekers != 0 {
-			b.Errorf("%d seekers are left", b.set.seekers)
+		if b.set.searching != 0 {
+			b.Errorf("%d searching are left", b.set.searching)
 		}
 	})
 	run(t, "leaving a stale set", func(b *bench) {
@@ -195,7 +195,7 @@ func TestWanted(t *testing.T) {
 }
 
 func TestUnavailableError(t *testing.T) {
-	cause := fault("jwks", "answered status 503")
+	cause := newFetchError("jwks", "answered status 503")
 	if err := (&UnavailableError{Err: cause}); err.Error() != cause.Error() || !errors.Is(err, cause) {
 		t.Errorf("error = %v, want the text of its cause, which it wraps", err)
 	}

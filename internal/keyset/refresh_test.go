@@ -293,7 +293,7 @@ func TestUnknownID(t *testing.T) {
 		release := b.hang()
 		b.publish(b.keys[0], ecJWK(b, "c"))
 		var wg sync.WaitGroup
-		for range maxSeekers {
+		for range maxSearching {
 			wg.Go(func() { b.key("c") })
 		}
 		b.settle()
@@ -303,8 +303,8 @@ func TestUnknownID(t *testing.T) {
 		wg.Wait()
 		b.key("c")
 		b.wantFetches(b, 2)
-		if b.set.seekers != 0 {
-			b.Errorf("%d seekers are left", b.set.seekers)
+		if b.set.searching != 0 {
+			b.Errorf("%d searching are left", b.set.searching)
 		}
 	})
 	run(t, "they join a background refresh", func(b *bench) {
@@ -350,9 +350,9 @@ func TestUnknownID(t *testing.T) {
 	})
 	run(t, "it has landed meanwhile", func(b *bench) {
 		b.key("a")
-		snap, f, err := b.set.seek("b")
+		snap, f, err := b.set.beginSearch("b")
 		if snap != b.set.snap.Load() || f != nil || err != nil {
-			b.Errorf("seek of a known id = %v, %v, %v; want the set", snap, f, err)
+			b.Errorf("beginSearch of a known id = %v, %v, %v; want the set", snap, f, err)
 		}
 		snap, err = b.set.search(b.Context(), "b")
 		if snap != b.set.snap.Load() || err != nil {

@@ -1,31 +1,31 @@
-// Package keyset keeps the public keys of one issuer: it reads the issuer's
+// Package keyset keeps the public keys of one issuer. It fetches the issuer's
 // discovery document (OpenID Connect Discovery 1.0) and the JWK Set that it
-// names (RFC 7517), and answers which key has a given id and whether a key is
-// still published. It knows nothing of gRPC, of tokens or of signatures.
+// names (RFC 7517). It finds keys by their id, and reports whether a key is
+// still published. It does not depend on gRPC and does not read tokens.
 //
-// Nothing happens before the first use. From then on what a call gets depends
-// on the age of the last good set, counted from the fetch that brought it:
+// A [Set] does nothing before its first use. The age of the last good set,
+// counted from its fetch, then decides how a call is served:
 //
-//	under 5 min      it serves
-//	5 to 10 min      it serves, and one refresh runs in the background
+//	under 5 min      by the set
+//	5 to 10 min      by the set, and one refresh runs in the background
 //	10 min to 24 h   the call waits for the refresh; while refreshes fail, the
 //	                 last good set serves without waiting
-//	24 h and more    it is not used: the call waits, or is told to come back
+//	24 h and more    the set is not used: the call waits or fails with an
+//	                 [UnavailableError]
 //
-// There is at most one fetch in flight. It runs on its own goroutine, under
-// its own time limit, so a caller that leaves stops only its own waiting.
-// After a failed attempt none starts for 30 s (a Retry-After may make that
-// 5 min), and an unknown key id causes at most one refetch per 30 s: neither
-// an outage nor a flood of made-up ids turns into load on the issuer.
+// At most one fetch is in progress. It runs on its own goroutine and under its
+// own time limit, so a caller that leaves does not stop it. After a failed
+// attempt none starts for 30 s; a Retry-After can extend that to 5 min. An
+// unknown key id causes at most one refetch per 30 s. So neither an outage nor a
+// flood of made-up ids turns into load on the issuer.
 //
 // A good fetch replaces the whole set. A key whose id, public key and alg are
-// unchanged stays the same *Key, so that holding a key and asking whether it
-// is still current is a comparison of pointers.
+// unchanged keeps its *Key, so a comparison of pointers tells whether a key is
+// still current.
 //
-// Ages are taken by the wall clock, because the monotonic one stands still
-// while a machine is suspended and would make an old set look young. A clock
-// that was set back makes an age negative: the set then serves, and is
-// refreshed at once.
+// Ages are measured by the wall clock: the monotonic clock stops while a machine
+// is suspended and would make an old set look young. If the clock was set back,
+// an age is negative: the set then serves, and is refreshed at once.
 package keyset
 
 import (
@@ -45,33 +45,34 @@ const (
 	// coolDown is the least time between a failed attempt and the next one,
 	// and between two refetches for unknown key ids.
 	coolDown = 30 * time.Second
-	// maxCoolDown bounds what a Retry-After can ask for: a mistaken or hostile
-	// "come back in a year" must not turn the issuer off.
+	// maxCoolDown bounds the effect of a Retry-After: a mistaken or hostile one
+	// of a year must not disable the issuer.
 	maxCoolDown = 5 * time.Minute
-	// minRetry is the shortest RetryAfter that a caller is given.
+	// minRetry is the shortest UnavailableError.RetryAfter.
 	minRetry = time.Second
 
-	// maxSeekers bounds the callers that wait on account of an unknown key id,
-	// since anybody can make such ids up and each waiter holds a call open.
-	maxSeekers = 128
+	// maxSearching bounds the callers that wait because of an unknown key id.
+	// A stranger can make such ids up, and each waiter holds a call open.
+	maxSearching = 128
 )
 
-// Config says whose keys a Set keeps.
+// Config configures a [Set].
 type Config struct {
 	// Issuer is the exact issuer, for example "https://tenant.eu.auth0.com/".
 	// The discovery URL is the issuer without a trailing "/" followed by
 	// "/.well-known/openid-configuration". It must be an https URL, or an http
 	// one on a loopback host; with anything else every fetch fails.
 	Issuer string
-	// Client makes the requests; nil means a client of the Set's own. It is
-	// copied and never changed. The copy keeps no cookies and follows at most
-	// three redirects, none of them to another scheme or host.
+	// Client makes the requests. If nil, the Set makes a client of its own. The
+	// Set copies it and does not change it. The copy keeps no cookies and
+	// follows at most three redirects, none of them to another scheme or host.
 	Client *http.Client
 	// Now is the clock; nil means time.Now. It must not use the Set.
 	Now func() time.Time
 	// Observe, if not nil, is called after each attempt, outside all locks and
-	// after the callers that waited for it were let go, so of two that follow
-	// each other at once it may hear in either order. A panic in it is contained.
+	// after the callers that waited for it were released. Two attempts that
+	// follow each other at once may be reported in either order. Observe may
+	// panic: the Set recovers.
 	Observe func(Refresh)
 	// Loads bounds the fetches that [Set.Load] and [Set.TryLoad] start: each
 	// occupies one place of the channel until it has ended. Several Sets may
@@ -82,11 +83,11 @@ type Config struct {
 	Loads chan struct{}
 }
 
-// Refresh tells how one attempt to fetch the keys went.
+// Refresh reports one attempt to fetch the keys.
 type Refresh struct {
 	Issuer string
 	At     time.Time // when the attempt ended
-	Keys   int       // usable keys after it, which a failure leaves as they were
+	Keys   int       // usable keys after it; a failure leaves the keys that were there
 	// Unused lists the keys of the fetched JWK Set that are not used, at most
 	// 32 of them; Omitted counts the rest.
 	Unused  []UnusedKey
@@ -104,36 +105,36 @@ type Set struct {
 
 	snap atomic.Pointer[snapshot] // the last good set; stored under mu
 
-	mu       sync.Mutex
-	flight   *flight       // the fetch under way, if any
-	failure  error         // why the last attempt failed; nil if it did not
-	failedAt time.Time     // when that attempt ended
-	hold     time.Duration // the cool-down that follows it
-	searched time.Time     // start of the cool-down for unknown key ids
-	seekers  int           // callers that wait on account of an unknown key id
+	mu          sync.Mutex
+	flight      *flight       // the fetch in progress, if any
+	failure     error         // of the last attempt; nil if it succeeded
+	failedAt    time.Time     // the end of that attempt
+	coolDownFor time.Duration // the cool-down that follows it
+	searchedAt  time.Time     // the start of the cool-down for unknown key ids
+	searching   int           // callers that wait because of an unknown key id
 }
 
-// New returns the Set that cfg describes. It does no I/O and starts no
-// goroutine: the keys come on first use, or by Load.
-func New(cfg Config) *Set {
-	now := cfg.Now
+// New returns the Set that config describes. It does no I/O and starts no
+// goroutine: the keys are fetched on first use, or by [Set.Load].
+func New(config Config) *Set {
+	now := config.Now
 	if now == nil {
 		now = time.Now
 	}
 	return &Set{
-		issuer:  cfg.Issuer,
+		issuer:  config.Issuer,
 		now:     now,
-		observe: cfg.Observe,
-		source:  newSource(cfg.Issuer, cfg.Client, now),
-		loads:   cfg.Loads,
+		observe: config.Observe,
+		source:  newSource(config.Issuer, config.Client, now),
+		loads:   config.Loads,
 	}
 }
 
-// Keys returns the keys with the id kid that fit the JWS algorithm alg: one as
-// a rule, and up to three, in the order of the document, where the issuer
-// published an id more than once. It fetches and waits as the package
-// documentation says. The error is ErrUnknownKey if no such key is published,
-// an *UnavailableError if that cannot be told, or ctx's own.
+// Keys returns the keys with the id kid that fit the JWS algorithm alg. That is
+// one key as a rule, and up to three, in the order of the document, if the issuer
+// published an id more than once. Keys fetches and waits as the package
+// documentation says. The error is [ErrUnknownKey] if no such key is published or
+// kid is empty, an [*UnavailableError] if the keys are unavailable, or ctx's own.
 func (s *Set) Keys(ctx context.Context, kid, alg string) ([]*Key, error) {
 	if kid == "" {
 		return nil, ErrUnknownKey
@@ -147,8 +148,8 @@ func (s *Set) Keys(ctx context.Context, kid, alg string) ([]*Key, error) {
 			return nil, err
 		}
 	}
-	// A key that is published and does not fit is no reason to fetch: the
-	// caller's token names it wrongly, and so could any number of tokens.
+	// A published key that does not fit is no reason to fetch: the token names
+	// a wrong algorithm, and any number of tokens could.
 	keys := snap.find(kid, alg)
 	if len(keys) == 0 {
 		return nil, ErrUnknownKey
@@ -156,9 +157,9 @@ func (s *Set) Keys(ctx context.Context, kid, alg string) ([]*Key, error) {
 	return keys, nil
 }
 
-// Check returns nil if k is in the current set, ErrUnknownKey if it was
-// withdrawn, an *UnavailableError if no set can be had, or ctx's own error. The
-// set ages under it as it does under Keys. While the set is fresh at the time
+// Check returns nil if k is in the current set, [ErrUnknownKey] if it was
+// withdrawn, an [*UnavailableError] if the keys are unavailable, or ctx's own
+// error. It refreshes the set as Keys does. While the set is fresh at the time
 // now, Check takes no lock, reads no clock and does not allocate.
 func (s *Set) Check(ctx context.Context, now time.Time, k *Key) error {
 	snap, err := s.current(ctx, now, "")
@@ -172,7 +173,7 @@ func (s *Set) Check(ctx context.Context, now time.Time, k *Key) error {
 }
 
 // Probe reports whether the last good set has a key with the id kid, and
-// whether there is such a set at all, of whatever age. It causes no fetch.
+// whether there is a last good set, of any age. It causes no fetch.
 func (s *Set) Probe(kid string) (known, loaded bool) {
 	snap := s.snap.Load()
 	if snap == nil {
@@ -191,11 +192,11 @@ func (s *Set) Age(now time.Time) (age time.Duration, ok bool) {
 	return now.Sub(snap.at), true
 }
 
-// Loaded reports whether usable keys are at hand. It causes no fetch.
+// Loaded reports whether usable keys are loaded. It causes no fetch.
 func (s *Set) Loaded() bool { return s.snap.Load().stage(s.now()) != absent }
 
-// Load returns nil if usable keys are at hand. Otherwise it waits for the fetch
-// in progress or for one that it starts, and returns an *UnavailableError if
+// Load returns nil if usable keys are loaded. Otherwise it waits for the fetch
+// in progress or for one that it starts, and returns an [*UnavailableError] if
 // that fails, or ctx's own error. Config.Loads can make it wait as well.
 //
 // No cool-down holds it back: it is for the operator, at start-up.
@@ -209,7 +210,7 @@ func (s *Set) load(ctx context.Context, force bool) error {
 	if s.Loaded() {
 		return nil
 	}
-	f, err := s.joinOrLaunch(ctx, force)
+	f, err := s.joinOrStart(ctx, force)
 	if err != nil || f == nil {
 		return err
 	}
@@ -222,8 +223,8 @@ func (s *Set) load(ctx context.Context, force bool) error {
 	return nil
 }
 
-// joinOrLaunch returns the flight to wait for, or nil if the keys are loaded.
-func (s *Set) joinOrLaunch(ctx context.Context, force bool) (*flight, error) {
+// joinOrStart returns the flight to wait for, or nil if the keys are loaded.
+func (s *Set) joinOrStart(ctx context.Context, force bool) (*flight, error) {
 	release, err := s.occupy(ctx)
 	if err != nil {
 		return nil, err
@@ -242,7 +243,7 @@ func (s *Set) joinOrLaunch(ctx context.Context, force bool) (*flight, error) {
 		release()
 		return nil, &UnavailableError{RetryAfter: s.retryAfter(now), Err: s.failure}
 	}
-	return s.launch(release), nil
+	return s.start(release), nil
 }
 
 // occupy takes a place for a fetch and returns the function that frees it.

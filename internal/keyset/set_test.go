@@ -356,10 +356,10 @@ func TestObserve(t *testing.T) {
 		b.wantKeyUnavailable("a", coolDown)
 
 		want := []Refresh{
-			{Issuer: testIssuer, At: epoch, Err: fault("discovery", "answered status 502")},
+			{Issuer: testIssuer, At: epoch, Err: newFetchError("discovery", "answered status 502")},
 			{Issuer: testIssuer, At: epoch.Add(coolDown), Keys: 2},
-			{Issuer: testIssuer, At: epoch.Add(coolDown + staleAfter), Keys: 2, Err: fault("jwks", "answered status 502")},
-			{Issuer: testIssuer, At: epoch.Add(coolDown + staleAfter + usableFor), Err: fault("discovery", "answered status 502")},
+			{Issuer: testIssuer, At: epoch.Add(coolDown + staleAfter), Keys: 2, Err: newFetchError("jwks", "answered status 502")},
+			{Issuer: testIssuer, At: epoch.Add(coolDown + staleAfter + usableFor), Err: newFetchError("discovery", "answered status 502")},
 		}
 		if diff := cmp.Diff(want, b.observed(), cmp.AllowUnexported(fetchError{})); diff != "" {
 			b.Errorf("refreshes differ (-want +got):\n%s", diff)

@@ -13,14 +13,14 @@ type snapshot struct {
 	at   time.Time
 }
 
-// stage says what the age of a snapshot means for its use.
+// stage is the use that the age of a snapshot allows.
 type stage int
 
 const (
 	absent stage = iota // not usable: none was loaded, or it is too old
-	fresh               // to be used as it is
-	aging               // to be used, and refreshed in the background
-	stale               // to be used only if a refresh fails
+	fresh               // used as it is
+	aging               // used, and refreshed in the background
+	stale               // used only if a refresh fails
 )
 
 // newSnapshot returns the set of keys fetched at the time at. A key that prev
@@ -47,7 +47,7 @@ func (sn *snapshot) stage(now time.Time) stage {
 		return absent
 	}
 	switch age := now.Sub(sn.at); {
-	case age < 0: // the clock was set back: the true age is not known
+	case age < 0: // the clock was set back: the true age is unknown
 		return aging
 	case age < freshFor:
 		return fresh

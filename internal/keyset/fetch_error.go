@@ -11,31 +11,32 @@ import (
 	"time"
 )
 
-// fetchError is why an attempt failed. Its text is made of words of this
-// package alone, since the ones of a transport hold addresses, and those of an
-// issuer can hold anything.
+// fetchError reports a failed attempt. Its text consists of this package's own
+// words: the texts of a transport contain addresses, and an issuer's texts can
+// contain anything.
 type fetchError struct {
 	text       string
-	retryAfter time.Duration // what the issuer asked for, or 0
+	retryAfter time.Duration // requested by the issuer, or 0
 }
 
 func (e *fetchError) Error() string { return e.text }
 
-// fault returns the error that the document what has the given trouble.
-func fault(what, trouble string) *fetchError {
-	return &fetchError{text: "keyset: " + what + " " + trouble}
+// newFetchError returns the error that document, "discovery" or "jwks", has the
+// given problem.
+func newFetchError(document, problem string) *fetchError {
+	return &fetchError{text: "keyset: " + document + " " + problem}
 }
 
-// transportFault returns an error that tells the class of err. It wraps
-// nothing: a time limit of ours must not look like the caller's.
-func transportFault(what string, err error) error {
+// transportError returns an error that names the class of err. It wraps
+// nothing: a time limit of the fetch must not look like the caller's.
+func transportError(document string, err error) error {
 	switch {
 	case errors.Is(err, errRedirectAway):
-		return fault(what, "redirects to another host")
+		return newFetchError(document, "redirects to another host")
 	case errors.Is(err, errRedirects):
-		return fault(what, "redirects too often")
+		return newFetchError(document, "redirects too often")
 	}
-	return fault(what, "request failed: "+classOf(err))
+	return newFetchError(document, "request failed: "+classOf(err))
 }
 
 func classOf(err error) string {
@@ -63,8 +64,8 @@ func classOf(err error) string {
 	return "transport error"
 }
 
-// retryAfter reads a Retry-After value, seconds or a date (RFC 9110 section
-// 10.2.3), and returns 0 if there is none that makes sense.
+// retryAfter parses a Retry-After value, seconds or a date (RFC 9110, section
+// 10.2.3). It returns 0 for a missing or malformed one.
 func retryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil {
