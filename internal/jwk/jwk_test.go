@@ -84,6 +84,12 @@ func TestPublic(t *testing.T) {
 		{"x with a leading zero", with(p256, func(k *Key) { k.X = "AA" + k.X }), nil, ErrValue},
 		{"y with a leading zero", with(p256, func(k *Key) { k.Y = "AA" + k.Y }), nil, ErrValue},
 
+		{"x and y cut at another place", with(p256, func(k *Key) {
+			x, _ := Decode(k.X)
+			y, _ := Decode(k.Y)
+			k.X, k.Y = encode(append(x, y[0])), encode(y[1:])
+		}), nil, ErrValue},
+
 		{"Ed25519", okp, edPub, nil},
 		{"Ed25519 too short", with(okp, func(k *Key) { k.X = "AAAA" }), nil, ErrValue},
 		{"Ed25519 malformed", with(okp, func(k *Key) { k.X = "!" }), nil, ErrValue},

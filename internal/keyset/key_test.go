@@ -259,6 +259,7 @@ func TestParseSet(t *testing.T) {
 		}, []string{"a", "cert", "b"}},
 		{"the same key twice", []string{a, b, a}, []string{"a", "b"}},
 		{"an id of many keys", []string{ec("a"), ec("a"), b, ec("a"), ec("a"), ec("a")}, []string{"a", "a", "b", "a"}},
+		{"one key with and without alg", []string{a, edit(t, a, map[string]any{"alg": nil})}, []string{"a", "a"}},
 		{"one key under two ids", []string{a, edit(t, a, map[string]any{"kid": "z"})}, []string{"a", "z"}},
 		{"only bad ones", []string{`{}`, `null`}, nil},
 		{"a thousand", append(many[:1000:1000], b), append(ids(many), "b")},

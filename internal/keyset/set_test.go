@@ -140,7 +140,7 @@ func TestBounds(t *testing.T) {
 		"requestLimit": {requestLimit, 5 * time.Second},
 		"maxBody":      {maxBody, 1 << 20},
 		"maxRedirects": {maxRedirects, 3},
-		"maxSeekers":   {maxSeekers, 128},
+		"maxSearching": {maxSearching, 128},
 		"maxWanted":    {maxWanted, 64},
 		"maxSameID":    {maxSameID, 3},
 		"maxUnused":    {maxUnused, 32},
