@@ -21,6 +21,7 @@
 //	auth0grpc.verification.duration   histogram  s           error.type
 //	auth0grpc.cache.size              gauge      {token}
 //	auth0grpc.active_streams          gauge      {stream}
+//	auth0grpc.lingering_streams       gauge      {stream}
 //	auth0grpc.key.refreshes           counter    {refresh}   auth0grpc.issuer, error.type
 //	auth0grpc.key.age                 gauge      s           auth0grpc.issuer
 //

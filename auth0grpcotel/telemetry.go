@@ -74,9 +74,9 @@ func New(config Config) (*Telemetry, error) {
 var buckets = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
 func (t *Telemetry) instrument(meter metric.Meter) error {
-	var errs [6]error
+	var errs [7]error
 	var counted metric.Int64ObservableCounter
-	var cached, open metric.Int64ObservableUpDownCounter
+	var cached, open, lingering metric.Int64ObservableUpDownCounter
 	var age metric.Float64ObservableGauge
 	t.duration, errs[0] = meter.Float64Histogram("auth0grpc.verification.duration",
 		metric.WithDescription("Duration of decisions that verified an access token."),
@@ -89,6 +89,8 @@ func (t *Telemetry) instrument(meter metric.Meter) error {
 		metric.WithDescription("Verified tokens in the cache."), metric.WithUnit("{token}"))
 	open, errs[4] = meter.Int64ObservableUpDownCounter("auth0grpc.active_streams",
 		metric.WithDescription("Open streams that were opened with a token."), metric.WithUnit("{stream}"))
+	lingering, errs[6] = meter.Int64ObservableUpDownCounter("auth0grpc.lingering_streams",
+		metric.WithDescription("Streams that the server has ended and whose handler still runs."), metric.WithUnit("{stream}"))
 	age, errs[5] = meter.Float64ObservableGauge("auth0grpc.key.age",
 		metric.WithDescription("Time since an issuer's keys were fetched."), metric.WithUnit("s"))
 	if err := errors.Join(errs[:]...); err != nil {
@@ -96,9 +98,9 @@ func (t *Telemetry) instrument(meter metric.Meter) error {
 	}
 	_, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		t.decisions.observe(o, counted)
-		t.observe(o, cached, open, age)
+		t.observe(o, cached, open, lingering, age)
 		return nil
-	}, counted, cached, open, age)
+	}, counted, cached, open, lingering, age)
 	return err
 }
 
@@ -111,25 +113,27 @@ func (t *Telemetry) Observe(guard *auth0grpc.Interceptor) {
 	t.guards = append(t.guards, guard)
 }
 
-func (t *Telemetry) observe(o metric.Observer, cached, open metric.Int64Observable, age metric.Float64Observable) {
+func (t *Telemetry) observe(o metric.Observer, cached, open, lingering metric.Int64Observable, age metric.Float64Observable) {
 	t.mu.Lock()
 	guards := t.guards // append-only
 	t.mu.Unlock()
 	if len(guards) == 0 {
 		return
 	}
-	var tokens, streams int
+	var tokens, streams, ended int
 	ages := map[string]float64{}
 	for _, guard := range guards {
 		stats := guard.Stats()
 		tokens += stats.CachedTokens
 		streams += stats.OpenStreams
+		ended += stats.LingeringStreams
 		for issuer, age := range stats.KeyAge {
 			ages[issuer] = max(ages[issuer], age.Seconds())
 		}
 	}
 	o.ObserveInt64(cached, int64(tokens))
 	o.ObserveInt64(open, int64(streams))
+	o.ObserveInt64(lingering, int64(ended))
 	for issuer, seconds := range ages {
 		o.ObserveFloat64(age, seconds, metric.WithAttributes(issuerKey.String(issuer)))
 	}

@@ -175,6 +175,7 @@ func TestMetrics(t *testing.T) {
 		"auth0grpc.verification.duration{error.type=TOKEN_EXPIRED}":                  1,
 		"auth0grpc.cache.size{}":                                                     1,
 		"auth0grpc.active_streams{}":                                                 0,
+		"auth0grpc.lingering_streams{}":                                              0,
 		"auth0grpc.key.refreshes{auth0grpc.issuer=" + issuer + "}":                   1,
 		"auth0grpc.key.refreshes{auth0grpc.issuer=" + issuer + ",error.type=_OTHER}": 1,
 		"auth0grpc.key.age{auth0grpc.issuer=" + issuer + "}":                         0,
@@ -312,7 +313,7 @@ func TestObserve(t *testing.T) {
 	if points["auth0grpc.cache.size{}"] != 2 {
 		t.Errorf("%v, want 2 tokens", points)
 	}
-	if _, ok := points["auth0grpc.key.age{auth0grpc.issuer="+tenant.Issuer()+"}"]; !ok || len(points) != 3 {
+	if _, ok := points["auth0grpc.key.age{auth0grpc.issuer="+tenant.Issuer()+"}"]; !ok || len(points) != 4 {
 		t.Errorf("%v, want one age of keys", points)
 	}
 }
