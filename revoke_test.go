@@ -76,6 +76,11 @@ func TestRevoke(t *testing.T) {
 				want = revoked
 				got := finish(stream, "tcp")
 				got.outer = got.err
+				eventually(t, "the outer interceptor has the stream's error", func() bool {
+					s.fixture.mu.Lock()
+					defer s.fixture.mu.Unlock()
+					return s.outer != nil
+				})
 				if reason, _ := auth0grpc.ReasonFromError(got.err); reason != auth0grpc.ReasonTokenRevoked || got.trailer.Get("www-authenticate")[0] != revoked.challenge {
 					t.Errorf("the stream ended with %v, %v", got.err, got.trailer)
 				}
