@@ -33,7 +33,7 @@ func TestRuleMarshalJSON(t *testing.T) {
 		{"DPoP required", orders.RequireDPoP(), `{"scopes":["read:orders"],"requireDPoP":true}`},
 		{"mTLS required", orders.RequireMTLS().ReportOnly(), `{"scopes":["read:orders"],"reportOnly":true,"requireMTLS":true}`},
 		{"streams end at expiry", orders.Streams(auth0grpc.EndAtExpiry()), `{"scopes":["read:orders"],"streams":"endAtExpiry"}`},
-		{"streams run on", orders.Streams(auth0grpc.IgnoreExpiry()), `{"scopes":["read:orders"],"streams":"runOn"}`},
+		{"streams run on", orders.Streams(auth0grpc.IgnoreExpiry()), `{"scopes":["read:orders"],"streams":"ignoreExpiry"}`},
 		{
 			"streams end later", orders.Streams(auth0grpc.EndAfter(5 * time.Minute)).ReportOnly(),
 			`{"scopes":["read:orders"],"streams":{"endAfter":"5m0s"},"reportOnly":true}`,

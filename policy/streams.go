@@ -7,20 +7,20 @@ import (
 	"github.com/auth0grpc/auth0grpc"
 )
 
-// streamsModifier reads "endAtExpiry", "runOn" or {"endAfter": "5m"}.
+// streamsModifier reads "endAtExpiry", "ignoreExpiry" or {"endAfter": "5m"}.
 func streamsModifier(f *faults, path string, n node, rule auth0grpc.Rule) auth0grpc.Rule {
 	switch value := n.val.(type) {
 	case string:
 		switch value {
 		case "endAtExpiry":
 			return rule.Streams(auth0grpc.EndAtExpiry())
-		case "runOn":
+		case "ignoreExpiry":
 			return rule.Streams(auth0grpc.IgnoreExpiry())
 		}
 	case object:
 		return rule.Streams(f.endAfter(path, n.offset, value))
 	}
-	f.add(n.offset, path, `want "endAtExpiry", "runOn" or {"endAfter": "5m"}`)
+	f.add(n.offset, path, `want "endAtExpiry", "ignoreExpiry" or {"endAfter": "5m"}`)
 	return rule
 }
 
@@ -41,7 +41,7 @@ func (f *faults) endAfter(path string, offset int, members object) auth0grpc.Str
 		policy = auth0grpc.EndAfter(grace)
 	}
 	if !found {
-		f.add(offset, path, `want "endAtExpiry", "runOn" or {"endAfter": "5m"}`)
+		f.add(offset, path, `want "endAtExpiry", "ignoreExpiry" or {"endAfter": "5m"}`)
 	}
 	return policy
 }

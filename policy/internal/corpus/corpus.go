@@ -42,7 +42,7 @@ func good() []Document {
     "/a.B/Scopes": {"scopes":["read:a","!#[]~"]},
     "/a.B/StreamsEndAfter": {"scopes":["read:a"],"streams":{"endAfter":"1m30s"}},
     "/a.B/StreamsEndAtExpiry": {"public":true,"streams":"endAtExpiry"},
-    "/a.B/StreamsRunOn": {"scopes":["read:a"],"streams":"runOn","reportOnly":true},
+    "/a.B/StreamsRunOn": {"scopes":["read:a"],"streams":"ignoreExpiry","reportOnly":true},
     "/no_package/Do": {"scopes":["a\u0026b"]}
   }
 }
@@ -131,7 +131,7 @@ func rules() []Document {
 		{Name: "streams otherwise", Text: row(`{"public": true, "streams": "sometimes"}`), Faults: []string{"1:52: " + path + ".streams"}},
 		{Name: "streams true", Text: row(`{"public": true, "streams": true}`), Faults: []string{"1:52: " + path + ".streams"}},
 		{Name: "streams empty", Text: row(`{"public": true, "streams": {}}`), Faults: []string{"1:52: " + path + ".streams"}},
-		{Name: "streams run on for", Text: row(`{"public": true, "streams": {"runOn": "5m"}}`), Faults: []string{"1:52: " + path + ".streams", "1:53: " + path + ".streams.runOn"}},
+		{Name: "streams run on for", Text: row(`{"public": true, "streams": {"ignoreExpiry": "5m"}}`), Faults: []string{"1:52: " + path + ".streams", "1:53: " + path + ".streams.ignoreExpiry"}},
 		{Name: "streams end after and more", Text: row(`{"public": true, "streams": {"endAfter": "5m", "x": 1}}`), Faults: []string{"1:71: " + path + ".streams.x"}},
 		{Name: "end after a number", Text: row(`{"public": true, "streams": {"endAfter": 300}}`), Faults: []string{"1:65: " + path + ".streams.endAfter"}},
 		{Name: "end after no unit", Text: row(`{"public": true, "streams": {"endAfter": "300"}}`), Faults: []string{"1:65: " + path + ".streams.endAfter"}},
