@@ -150,13 +150,13 @@ func (w *follower) inspect(ctx context.Context) error {
 		first = entryID{ms: ^uint64(0), seq: ^uint64(0)} // the stream is empty
 	}
 	now := w.now()
-	lost := slices.ContainsFunc(w.log.cutBefore(first), func(e logEntry) bool {
-		if e.revocation == nil || !w.alive(*e.revocation, now) || !e.id.time().After(w.oldest(now)) {
-			return false
+	lost := false
+	for _, e := range w.log.cutBefore(first) {
+		if e.revocation != nil && w.alive(*e.revocation, now) && e.id.time().After(w.oldest(now)) {
+			w.unpublished[*e.revocation] = struct{}{}
+			lost = true
 		}
-		w.unpublished[*e.revocation] = struct{}{}
-		return true
-	})
+	}
 	if lost || int64(len(w.log)) > info.Length {
 		w.startOver(true)
 	}

@@ -18,6 +18,8 @@ type proxy struct {
 	target    string
 	roundTrip time.Duration
 
+	bytesPerSecond int // 0: no limit; of each direction of a connection
+
 	mu       sync.Mutex
 	silence  chan struct{} // closed for the connections that fell silent
 	accepted int
@@ -92,7 +94,13 @@ func (p *proxy) pass(from, to net.Conn, silence <-chan struct{}) {
 	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var free time.Time // when the line has sent what was before
 	for c := range chunks {
+		if p.bytesPerSecond > 0 {
+			rate := time.Duration(len(c.bytes)) * time.Second / time.Duration(p.bytesPerSecond)
+			c.due = later(c.due, free).Add(rate)
+			free = c.due
+		}
 		timer.Reset(time.Until(c.due))
 		<-timer.C
 		select {
@@ -153,4 +161,11 @@ func (p *proxy) dial(ctx context.Context, network, address string) (net.Conn, er
 		conn.Close()
 		return nil, ctx.Err()
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
