@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/auth0grpc/auth0grpc/internal/dpop"
-	"github.com/auth0grpc/auth0grpc/internal/jws"
 )
 
 // A BindingMode says what is asked of tokens by way of a binding to their sender
@@ -118,95 +115,9 @@ const (
 	defaultNonceLife      = 5 * time.Minute
 )
 
-// bindingFaults are the faults of Config.DPoP and Config.MTLS.
-func (c *Config) bindingFaults() []*ConfigError {
-	var faults []*ConfigError
-	fault := func(field, value, reason string) {
-		faults = append(faults, &ConfigError{field, value, reason})
-	}
-	for field, mode := range map[string]BindingMode{"DPoP.Mode": c.DPoP.Mode, "MTLS.Mode": c.MTLS.Mode} {
-		if mode < BindingDisabled || mode > BindingRequired {
-			fault(field, fmt.Sprint(int(mode)), "want BindingDisabled, BindingAllowed or BindingRequired")
-		}
-	}
-	if c.DPoP.Mode == BindingDisabled {
-		return faults
-	}
-	if len(c.DPoP.Authorities) == 0 {
-		fault("DPoP.Authorities", "", `is required: the address that clients call, "https://api.example.com"`)
-	}
-	var normal []string
-	for i, authority := range c.DPoP.Authorities {
-		reason := authorityFault(authority)
-		if reason == "" {
-			normal = append(normal, normalAuthority(authority))
-			if slices.Contains(normal[:len(normal)-1], normal[len(normal)-1]) {
-				reason = "is listed twice"
-			}
-		}
-		if reason != "" {
-			fault(fmt.Sprintf("DPoP.Authorities[%d]", i), redacted(authority), reason)
-		}
-	}
-	for i, alg := range c.DPoP.Algorithms {
-		var reason string
-		switch {
-		case !slices.Contains(jws.Algorithms(), alg):
-			reason = "want one of " + strings.Join(jws.Algorithms(), ", ")
-		case slices.Contains(c.DPoP.Algorithms[:i], alg):
-			reason = "is listed twice"
-		}
-		if reason != "" {
-			fault(fmt.Sprintf("DPoP.Algorithms[%d]", i), alg, reason)
-		}
-	}
-	return append(faults, c.DPoP.timeAndNonceFaults()...)
-}
-
-func (d *DPoPConfig) timeAndNonceFaults() []*ConfigError {
-	var faults []*ConfigError
-	if d.MaxProofAge < 0 {
-		faults = append(faults, &ConfigError{"DPoP.MaxProofAge", d.MaxProofAge.String(), "want a positive time, or 0 for 5m0s"})
-	}
-	if d.MaxProofSkew < 0 {
-		faults = append(faults, &ConfigError{"DPoP.MaxProofSkew", d.MaxProofSkew.String(), "want a positive time, or 0 for 30s"})
-	}
-	if d.NonceLifetime < time.Second {
-		faults = append(faults, &ConfigError{"DPoP.NonceLifetime", d.NonceLifetime.String(), "want at least 1s, or 0 for 5m0s"})
-	}
-	for i, key := range d.NonceKeys {
-		// A key at a time, so that the fault is that of the key.
-		if _, err := dpop.NewNonces([][]byte{key}, time.Second); err != nil {
-			faults = append(faults, &ConfigError{fmt.Sprintf("DPoP.NonceKeys[%d]", i), "", fmt.Sprintf("has %d bytes; want at least 32, random ones", len(key))})
-		}
-	}
-	return faults
-}
-
-// authorityFault returns what is wrong with an authority, or "".
-func authorityFault(authority string) string {
-	u, err := url.Parse(authority)
-	if _, normalErr := dpop.NormalizeURI(authority); err != nil || normalErr != nil ||
-		u.EscapedPath() != "" && u.EscapedPath() != "/" || strings.ContainsAny(authority, "?#") {
-		return `want scheme and authority alone, "https://api.example.com"`
-	}
-	return ""
-}
-
 // normalAuthority returns an authority without fault as it stands before the full
 // method in a normalised htu.
 func normalAuthority(authority string) string {
 	normal, _ := dpop.NormalizeURI(authority)
 	return strings.TrimSuffix(normal, "/")
-}
-
-// bindingFaults are the rows that ask for a binding that is disabled.
-func (t *table) bindingFaults(dpop, mtls BindingMode) []*ConfigError {
-	var faults []*ConfigError
-	for _, r := range t.rows() {
-		if r.rule.requireDPoP && dpop == BindingDisabled || r.rule.requireMTLS && mtls == BindingDisabled {
-			faults = append(faults, &ConfigError{fmt.Sprintf("Methods[%q]", r.pattern), r.rule.String(), "asks for a binding whose Config.DPoP.Mode or Config.MTLS.Mode is BindingDisabled"})
-		}
-	}
-	return faults
 }

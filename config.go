@@ -2,19 +2,12 @@ package auth0grpc
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/auth0grpc/auth0grpc/internal/jws"
 )
 
 // Config says whose tokens are accepted, for what, and what each method asks
@@ -115,25 +108,6 @@ const NoCache = -1
 // otherwise: about 20 MB when full.
 const defaultCacheSize = 10_000
 
-// A ConfigError is one fault in a Config. New returns all of them at once, joined
-// by errors.Join and sorted by field.
-type ConfigError struct {
-	Field  string // the field, with its key where it is a map: Methods["/a.B/C"]
-	Value  string // the value that is at fault; empty where one is missing
-	Reason string // what is wrong and what would be right
-}
-
-// Error names the field, the value and what would be right.
-func (e *ConfigError) Error() string {
-	if e.Value == "" {
-		return fmt.Sprintf("auth0grpc: Config.%s %s", e.Field, e.Reason)
-	}
-	return fmt.Sprintf("auth0grpc: Config.%s: %q: %s", e.Field, e.Value, e.Reason)
-}
-
-// maxClockSkew is what go-oidc and others take for the most that clocks differ.
-const maxClockSkew = 5 * time.Minute
-
 // New checks config and returns an Interceptor, or every fault in config at once
 // (see ConfigError). It does no I/O and starts no goroutine: keys are fetched on
 // first use, or by Ready.
@@ -207,127 +181,4 @@ func (c Config) withDefaults() Config {
 		c.Now = time.Now
 	}
 	return c
-}
-
-func joinFaults(faults []*ConfigError) error {
-	slices.SortFunc(faults, func(a, b *ConfigError) int { return strings.Compare(a.Error(), b.Error()) })
-	all := make([]error, len(faults))
-	for i, fault := range faults {
-		all[i] = fault
-	}
-	return errors.Join(all...)
-}
-
-func (c *Config) issuerFaults() []*ConfigError {
-	if len(c.Issuers) == 0 {
-		return []*ConfigError{{Field: "Issuers", Reason: `is required: the tenant's issuer, "https://TENANT.REGION.auth0.com/"`}}
-	}
-	var faults []*ConfigError
-	for i, issuer := range c.Issuers {
-		reason := issuerFault(issuer, c.InsecureLoopbackHTTP)
-		if reason == "" && slices.Contains(c.Issuers[:i], issuer) {
-			reason = "is listed twice"
-		}
-		if reason != "" {
-			faults = append(faults, &ConfigError{fmt.Sprintf("Issuers[%d]", i), redacted(issuer), reason})
-		}
-	}
-	return faults
-}
-
-// issuerFault returns what is wrong with an issuer, or "". An issuer is an https
-// URL without query and fragment (RFC 8414, section 2), and its exact text is
-// what tokens are compared with, so one that no token can carry is refused here.
-func issuerFault(issuer string, loopbackHTTP bool) string {
-	if issuer == "" {
-		return `is empty; want "https://TENANT.REGION.auth0.com/"`
-	}
-	u, err := url.Parse(issuer)
-	switch {
-	case err != nil:
-		return "is not a URL" // the parser's text may quote a password
-	case u.Scheme == "":
-		return fmt.Sprintf("is not a URL; did you mean %q?", "https://"+strings.TrimSuffix(issuer, "/")+"/")
-	case u.Scheme == "http" && loopbackHTTP && isLoopback(u.Hostname()):
-	case u.Scheme != "https":
-		return "want https; http is for loopback addresses alone, with InsecureLoopbackHTTP"
-	}
-	switch {
-	case u.Hostname() == "" || u.Opaque != "":
-		return "has no host"
-	case u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(issuer, "#"):
-		return "want scheme, host and path alone"
-	case u.Host != strings.ToLower(u.Host):
-		return "want the host in lower case, as tokens have it"
-	case strings.HasSuffix(u.Hostname(), ".auth0.com") && u.Path != "/":
-		return fmt.Sprintf("Auth0's issuers end in one slash; did you mean %q?", u.Scheme+"://"+u.Host+"/")
-	case strings.HasSuffix(u.Host, ":") || strings.HasPrefix(u.Path, "//"):
-		return "has an empty port or path segment; is the scheme in it twice?"
-	}
-	return ""
-}
-
-// redacted keeps a password that has no business in an issuer out of the error.
-func redacted(issuer string) string {
-	if u, err := url.Parse(issuer); err == nil && u.User != nil {
-		return u.Redacted()
-	}
-	if strings.Contains(issuer, "@") {
-		return "(not shown: it may hold a password)"
-	}
-	return issuer
-}
-
-func isLoopback(host string) bool {
-	address, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && address.IsLoopback()
-}
-
-func (c *Config) audienceFaults() []*ConfigError {
-	if len(c.Audiences) == 0 {
-		return []*ConfigError{{Field: "Audiences", Reason: "is required: the API's identifier in Auth0; there is no opt-out"}}
-	}
-	var faults []*ConfigError
-	for i, audience := range c.Audiences {
-		var reason string
-		switch {
-		case strings.TrimSpace(audience) == "":
-			reason = "is empty; want the API's identifier in Auth0"
-		case strings.TrimSpace(audience) != audience:
-			reason = "has spaces around it"
-		case slices.Contains(c.Audiences[:i], audience):
-			reason = "is listed twice"
-		case c.isUserInfo(audience):
-			reason = "is the tenant's userinfo endpoint, which every token with openid names; want the API's own identifier"
-		}
-		if reason != "" {
-			faults = append(faults, &ConfigError{fmt.Sprintf("Audiences[%d]", i), audience, reason})
-		}
-	}
-	return faults
-}
-
-func (c *Config) isUserInfo(audience string) bool {
-	return slices.ContainsFunc(c.Issuers, func(issuer string) bool {
-		return audience == strings.TrimSuffix(issuer, "/")+"/userinfo"
-	})
-}
-
-func (c *Config) algorithmFaults() []*ConfigError {
-	var faults []*ConfigError
-	for i, alg := range c.Algorithms {
-		var reason string
-		switch {
-		case strings.HasPrefix(strings.ToUpper(alg), "HS"):
-			reason = "is symmetric: whoever verifies could sign; let the API sign with RS256"
-		case !slices.Contains(jws.Algorithms(), alg):
-			reason = "want one of " + strings.Join(jws.Algorithms(), ", ")
-		case slices.Contains(c.Algorithms[:i], alg):
-			reason = "is listed twice"
-		}
-		if reason != "" {
-			faults = append(faults, &ConfigError{fmt.Sprintf("Algorithms[%d]", i), alg, reason})
-		}
-	}
-	return faults
 }

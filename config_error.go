@@ -1,0 +1,33 @@
+package auth0grpc
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A ConfigError is one fault in a Config. New returns all of them at once, joined
+// by errors.Join and sorted by field.
+type ConfigError struct {
+	Field  string // the field, with its key where it is a map: Methods["/a.B/C"]
+	Value  string // the value that is at fault; empty where one is missing
+	Reason string // what is wrong and what would be right
+}
+
+// Error names the field, the value and what would be right.
+func (e *ConfigError) Error() string {
+	if e.Value == "" {
+		return fmt.Sprintf("auth0grpc: Config.%s %s", e.Field, e.Reason)
+	}
+	return fmt.Sprintf("auth0grpc: Config.%s: %q: %s", e.Field, e.Value, e.Reason)
+}
+
+func joinFaults(faults []*ConfigError) error {
+	slices.SortFunc(faults, func(a, b *ConfigError) int { return strings.Compare(a.Error(), b.Error()) })
+	all := make([]error, len(faults))
+	for i, fault := range faults {
+		all[i] = fault
+	}
+	return errors.Join(all...)
+}

@@ -1,0 +1,231 @@
+package auth0grpc
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/auth0grpc/auth0grpc/internal/dpop"
+	"github.com/auth0grpc/auth0grpc/internal/jws"
+)
+
+// maxClockSkew is what go-oidc and others take for the most that clocks differ.
+const maxClockSkew = 5 * time.Minute
+
+func (c *Config) issuerFaults() []*ConfigError {
+	if len(c.Issuers) == 0 {
+		return []*ConfigError{{Field: "Issuers", Reason: `is required: the tenant's issuer, "https://TENANT.REGION.auth0.com/"`}}
+	}
+	var faults []*ConfigError
+	for i, issuer := range c.Issuers {
+		reason := issuerFault(issuer, c.InsecureLoopbackHTTP)
+		if reason == "" && slices.Contains(c.Issuers[:i], issuer) {
+			reason = "is listed twice"
+		}
+		if reason != "" {
+			faults = append(faults, &ConfigError{fmt.Sprintf("Issuers[%d]", i), redacted(issuer), reason})
+		}
+	}
+	return faults
+}
+
+// issuerFault returns what is wrong with an issuer, or "". An issuer is an https
+// URL without query and fragment (RFC 8414, section 2), and its exact text is
+// what tokens are compared with, so one that no token can carry is refused here.
+func issuerFault(issuer string, loopbackHTTP bool) string {
+	if issuer == "" {
+		return `is empty; want "https://TENANT.REGION.auth0.com/"`
+	}
+	u, err := url.Parse(issuer)
+	switch {
+	case err != nil:
+		return "is not a URL" // the parser's text may quote a password
+	case u.Scheme == "":
+		return fmt.Sprintf("is not a URL; did you mean %q?", "https://"+strings.TrimSuffix(issuer, "/")+"/")
+	case u.Scheme == "http" && loopbackHTTP && isLoopback(u.Hostname()):
+	case u.Scheme != "https":
+		return "want https; http is for loopback addresses alone, with InsecureLoopbackHTTP"
+	}
+	switch {
+	case u.Hostname() == "" || u.Opaque != "":
+		return "has no host"
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(issuer, "#"):
+		return "want scheme, host and path alone"
+	case u.Host != strings.ToLower(u.Host):
+		return "want the host in lower case, as tokens have it"
+	case strings.HasSuffix(u.Hostname(), ".auth0.com") && u.Path != "/":
+		return fmt.Sprintf("Auth0's issuers end in one slash; did you mean %q?", u.Scheme+"://"+u.Host+"/")
+	case strings.HasSuffix(u.Host, ":") || strings.HasPrefix(u.Path, "//"):
+		return "has an empty port or path segment; is the scheme in it twice?"
+	}
+	return ""
+}
+
+// redacted keeps a password that has no business in an issuer out of the error.
+func redacted(issuer string) string {
+	if u, err := url.Parse(issuer); err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	if strings.Contains(issuer, "@") {
+		return "(not shown: it may hold a password)"
+	}
+	return issuer
+}
+
+func isLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
+}
+
+func (c *Config) audienceFaults() []*ConfigError {
+	if len(c.Audiences) == 0 {
+		return []*ConfigError{{Field: "Audiences", Reason: "is required: the API's identifier in Auth0; there is no opt-out"}}
+	}
+	var faults []*ConfigError
+	for i, audience := range c.Audiences {
+		var reason string
+		switch {
+		case strings.TrimSpace(audience) == "":
+			reason = "is empty; want the API's identifier in Auth0"
+		case strings.TrimSpace(audience) != audience:
+			reason = "has spaces around it"
+		case slices.Contains(c.Audiences[:i], audience):
+			reason = "is listed twice"
+		case c.isUserInfo(audience):
+			reason = "is the tenant's userinfo endpoint, which every token with openid names; want the API's own identifier"
+		}
+		if reason != "" {
+			faults = append(faults, &ConfigError{fmt.Sprintf("Audiences[%d]", i), audience, reason})
+		}
+	}
+	return faults
+}
+
+func (c *Config) isUserInfo(audience string) bool {
+	return slices.ContainsFunc(c.Issuers, func(issuer string) bool {
+		return audience == strings.TrimSuffix(issuer, "/")+"/userinfo"
+	})
+}
+
+func (c *Config) algorithmFaults() []*ConfigError {
+	var faults []*ConfigError
+	for i, alg := range c.Algorithms {
+		var reason string
+		switch {
+		case strings.HasPrefix(strings.ToUpper(alg), "HS"):
+			reason = "is symmetric: whoever verifies could sign; let the API sign with RS256"
+		case !slices.Contains(jws.Algorithms(), alg):
+			reason = "want one of " + strings.Join(jws.Algorithms(), ", ")
+		case slices.Contains(c.Algorithms[:i], alg):
+			reason = "is listed twice"
+		}
+		if reason != "" {
+			faults = append(faults, &ConfigError{fmt.Sprintf("Algorithms[%d]", i), alg, reason})
+		}
+	}
+	return faults
+}
+
+// bindingFaults are the faults of Config.DPoP and Config.MTLS.
+func (c *Config) bindingFaults() []*ConfigError {
+	var faults []*ConfigError
+	fault := func(field, value, reason string) {
+		faults = append(faults, &ConfigError{field, value, reason})
+	}
+	for field, mode := range map[string]BindingMode{"DPoP.Mode": c.DPoP.Mode, "MTLS.Mode": c.MTLS.Mode} {
+		if mode < BindingDisabled || mode > BindingRequired {
+			fault(field, fmt.Sprint(int(mode)), "want BindingDisabled, BindingAllowed or BindingRequired")
+		}
+	}
+	if c.DPoP.Mode == BindingDisabled {
+		return faults
+	}
+	if len(c.DPoP.Authorities) == 0 {
+		fault("DPoP.Authorities", "", `is required: the address that clients call, "https://api.example.com"`)
+	}
+	var normal []string
+	for i, authority := range c.DPoP.Authorities {
+		reason := authorityFault(authority)
+		if reason == "" {
+			normal = append(normal, normalAuthority(authority))
+			if slices.Contains(normal[:len(normal)-1], normal[len(normal)-1]) {
+				reason = "is listed twice"
+			}
+		}
+		if reason != "" {
+			fault(fmt.Sprintf("DPoP.Authorities[%d]", i), redacted(authority), reason)
+		}
+	}
+	for i, alg := range c.DPoP.Algorithms {
+		var reason string
+		switch {
+		case !slices.Contains(jws.Algorithms(), alg):
+			reason = "want one of " + strings.Join(jws.Algorithms(), ", ")
+		case slices.Contains(c.DPoP.Algorithms[:i], alg):
+			reason = "is listed twice"
+		}
+		if reason != "" {
+			fault(fmt.Sprintf("DPoP.Algorithms[%d]", i), alg, reason)
+		}
+	}
+	return append(faults, c.DPoP.timeAndNonceFaults()...)
+}
+
+func (d *DPoPConfig) timeAndNonceFaults() []*ConfigError {
+	var faults []*ConfigError
+	if d.MaxProofAge < 0 {
+		faults = append(faults, &ConfigError{"DPoP.MaxProofAge", d.MaxProofAge.String(), "want a positive time, or 0 for 5m0s"})
+	}
+	if d.MaxProofSkew < 0 {
+		faults = append(faults, &ConfigError{"DPoP.MaxProofSkew", d.MaxProofSkew.String(), "want a positive time, or 0 for 30s"})
+	}
+	if d.NonceLifetime < time.Second {
+		faults = append(faults, &ConfigError{"DPoP.NonceLifetime", d.NonceLifetime.String(), "want at least 1s, or 0 for 5m0s"})
+	}
+	for i, key := range d.NonceKeys {
+		// A key at a time, so that the fault is that of the key.
+		if _, err := dpop.NewNonces([][]byte{key}, time.Second); err != nil {
+			faults = append(faults, &ConfigError{fmt.Sprintf("DPoP.NonceKeys[%d]", i), "", fmt.Sprintf("has %d bytes; want at least 32, random ones", len(key))})
+		}
+	}
+	return faults
+}
+
+// authorityFault returns what is wrong with an authority, or "".
+func authorityFault(authority string) string {
+	u, err := url.Parse(authority)
+	if _, normalErr := dpop.NormalizeURI(authority); err != nil || normalErr != nil ||
+		u.EscapedPath() != "" && u.EscapedPath() != "/" || strings.ContainsAny(authority, "?#") {
+		return `want scheme and authority alone, "https://api.example.com"`
+	}
+	return ""
+}
+
+// bindingFaults are the rows that ask for a binding that is disabled.
+func (t *table) bindingFaults(dpop, mtls BindingMode) []*ConfigError {
+	var faults []*ConfigError
+	for _, r := range t.rows() {
+		if r.rule.requireDPoP && dpop == BindingDisabled || r.rule.requireMTLS && mtls == BindingDisabled {
+			faults = append(faults, &ConfigError{fmt.Sprintf("Methods[%q]", r.pattern), r.rule.String(), "asks for a binding whose Config.DPoP.Mode or Config.MTLS.Mode is BindingDisabled"})
+		}
+	}
+	return faults
+}
+
+// sharedStoreFaults are the values of the feed and the replay store that do not go
+// with those of the Config: a feed that forgets a revocation while a token that it
+// covers can still be accepted, and a store that forgets a proof likewise.
+func (c *Config) sharedStoreFaults() (faults []*ConfigError) {
+	if feed, ok := c.RevocationFeed.(lifetimeFeed); ok && feed.MaxTokenLifetime() < c.MaxTokenLifetime {
+		faults = append(faults, &ConfigError{"RevocationFeed", feed.MaxTokenLifetime().String(),
+			"its MaxTokenLifetime is below the Config's " + c.MaxTokenLifetime.String()})
+	}
+	if store, ok := c.DPoP.ReplayStore.(skewStore); ok && store.ClockSkew() < c.ClockSkew {
+		faults = append(faults, &ConfigError{"DPoP.ReplayStore", store.ClockSkew().String(),
+			"its ClockSkew is below the Config's " + c.ClockSkew.String()})
+	}
+	return faults
+}
