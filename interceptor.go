@@ -53,14 +53,6 @@ func (i *Interceptor) authorize(ctx context.Context, fullMethod string) (context
 	return contextWithToken(ctx, &v.claims.Token), v
 }
 
-// err is the error that the call ends with, or nil if it goes on.
-func (v *verdict) err() error {
-	if v.refused == nil || v.reported {
-		return nil
-	}
-	return v.refused
-}
-
 // decide makes the verdict by the table of this moment. start is what Interceptor.start
 // returned.
 func (i *Interceptor) decide(ctx context.Context, fullMethod string, start time.Time) verdict {

@@ -3,6 +3,8 @@ package auth0grpc
 import (
 	"context"
 	"time"
+
+	"github.com/auth0grpc/auth0grpc/internal/keyset"
 )
 
 // A ReportOnlyMode sets which refusals [Config.ReportOnly] reports instead of
@@ -68,4 +70,47 @@ func (i *Interceptor) remind(ctx context.Context, now time.Time) {
 	}
 	i.logger.WarnContext(ctx, "auth0grpc: report-only: calls that should be refused are let through",
 		"whole_table", i.reportOnly != ReportOnlyOff, "invalid_tokens", i.reportOnly == ReportOnlyEverything, "rows", i.table.Load().reportOnlyRows())
+}
+
+// epoch is some moment to count from, see start.
+var epoch = time.Now()
+
+// start returns the time if the hook will want to know how long something took.
+// Where the Config has no clock of its own, verifier.at takes it for its own and
+// saves a reading. Where it has one, only the monotonic clock is read, as
+// time.Since does, at half the cost.
+func (i *Interceptor) start() time.Time {
+	switch {
+	case i.onDecision == nil:
+		return time.Time{}
+	case i.verifier.wallClock:
+		return time.Now()
+	}
+	return epoch.Add(time.Since(epoch))
+}
+
+// tell calls the hook. It holds no lock, and a panic of the hook is not the
+// call's: what watches decisions must not make them.
+func (i *Interceptor) tell(ctx context.Context, d Decision) {
+	defer func() {
+		if p := recover(); p != nil {
+			i.logger.ErrorContext(ctx, "auth0grpc: Config.OnDecision panicked", "panic", p)
+		}
+	}()
+	i.onDecision(ctx, d)
+}
+
+// observer hands what a key set observes to the hook, if there is one.
+func observer(config *Config) func(keyset.Refresh) {
+	if config.OnKeyRefresh == nil {
+		return nil
+	}
+	return func(r keyset.Refresh) {
+		defer func() {
+			if p := recover(); p != nil {
+				config.Logger.Error("auth0grpc: Config.OnKeyRefresh panicked", "panic", p)
+			}
+		}()
+		config.OnKeyRefresh(newKeyRefresh(r))
+	}
 }

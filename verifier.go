@@ -79,21 +79,6 @@ func newVerifier(config *Config) *verifier {
 	return v
 }
 
-// observer hands what a key set observes to the hook, if there is one.
-func observer(config *Config) func(keyset.Refresh) {
-	if config.OnKeyRefresh == nil {
-		return nil
-	}
-	return func(r keyset.Refresh) {
-		defer func() {
-			if p := recover(); p != nil {
-				config.Logger.Error("auth0grpc: Config.OnKeyRefresh panicked", "panic", p)
-			}
-		}()
-		config.OnKeyRefresh(newKeyRefresh(r))
-	}
-}
-
 // at returns the time of a decision that began at start, which is zero where
 // nobody looked at a clock.
 func (v *verifier) at(start time.Time) time.Time {
