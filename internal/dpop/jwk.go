@@ -30,12 +30,12 @@ type jwk struct {
 	operations           []string
 }
 
-// parseJWK reads the public key that a proof brings along, and refuses every
-// key but a well-formed public one for alg: RFC 9449, section 4.3, item 7, and
-// section 4.2 ("MUST NOT contain a private key"). A client that sends its
-// private key has no secret left to prove possession of.
+// parseJWK reads the public key that a proof contains, and refuses every key but a
+// well-formed public one for alg: RFC 9449, section 4.3, item 7, and section 4.2 ("MUST
+// NOT contain a private key"). A client that sends its private key has no secret left
+// to prove possession of.
 //
-// It accepts one encoding of each key only, so that a key has one thumbprint.
+// It accepts only one encoding of each key, so that a key has one thumbprint.
 func parseJWK(doc, alg string) (crypto.PublicKey, error) {
 	var k jwk
 	err := strictjson.Object(doc, k.member)
@@ -122,8 +122,8 @@ func (k *jwk) ec() (*ecdsa.PublicKey, bool) {
 	return public, err == nil
 }
 
-// rsa reads RFC 7518, section 6.3.1: numbers in the fewest octets. An exponent
-// beyond 31 bits is one that crypto/rsa refuses.
+// rsa reads RFC 7518, section 6.3.1: numbers in the fewest octets. crypto/rsa refuses
+// an exponent of more than 31 bits.
 func (k *jwk) rsa() (*rsa.PublicKey, bool) {
 	n, okN := decode(k.n)
 	e, okE := decode(k.e)

@@ -24,12 +24,12 @@ const (
 	replicaSkew = 30 * time.Second
 )
 
-// Nonces issues and checks nonces of a resource server (RFC 9449, section 9)
-// without storing any: a nonce is the second of its issue, authenticated with
-// HMAC-SHA-256 under keys that replicas share. It proves that a proof was made
-// after the nonce was issued, and not that the nonce is used once: RFC 9449,
-// section 8, lets a client use one until it is given the next; uniqueness is
-// the jti's, which Memory checks. It is immutable and safe for concurrent use.
+// Nonces issues and checks nonces of a resource server (RFC 9449, section 9) without
+// storing any: a nonce is the second of its issue, authenticated with HMAC-SHA-256
+// under keys that replicas share. It proves that a proof was made after the nonce was
+// issued, and not that the nonce is used once: RFC 9449, section 8, lets a client use
+// one until it receives the next. The jti makes a proof unique, and [Memory] checks it.
+// Nonces is immutable and safe for concurrent use.
 type Nonces struct {
 	keys [][]byte
 	life time.Duration
@@ -67,9 +67,9 @@ func (n *Nonces) Issue(now time.Time) string {
 	return base64.RawURLEncoding.EncodeToString(append(nonce, mac(n.keys[0], nonce)...))
 }
 
-// Check reports whether nonce was issued under one of the keys, no longer than
-// life before now. It takes the same time for every nonce of the right form
-// and age, which are no secrets.
+// Check reports whether nonce was issued under one of the keys, no longer than life
+// before now. It takes the same time for every nonce of the right form and age, which
+// are not secret.
 func (n *Nonces) Check(now time.Time, nonce string) bool {
 	raw, ok := decode(nonce)
 	if !ok || len(raw) != nonceSize {

@@ -1,7 +1,6 @@
-// Package dpop checks DPoP proofs (RFC 9449) as a resource server must, and
-// keeps what that needs: the keys' thumbprints (RFC 7638), the memory of proofs
-// already used, and nonces. It knows nothing of gRPC, except that every gRPC
-// call is an HTTP POST.
+// Package dpop checks DPoP proofs (RFC 9449) as a resource server must, and provides
+// the parts for it: key thumbprints (RFC 7638), the memory of used proofs, and nonces.
+// It does not depend on gRPC, except that every gRPC call is an HTTP POST.
 package dpop
 
 import (
@@ -27,12 +26,12 @@ const (
 	maxText = 256
 )
 
-// ErrProof is in every error of Precheck and Verify, for errors.Is. The text of those
-// errors says which check failed and holds no part of the proof, so that it may
-// be sent to the client.
+// ErrProof is in every error of [Verifier.Precheck] and [Candidate.Verify], for
+// errors.Is. The text of those errors says which check failed and contains no part of
+// the proof, so that it can be sent to the client.
 var ErrProof = errors.New("dpop: invalid proof")
 
-// proofError is one way to fail; its text is fixed.
+// proofError is one kind of failure; its text is fixed.
 type proofError string
 
 func (e proofError) Error() string        { return ErrProof.Error() + ": " + string(e) }
@@ -61,7 +60,7 @@ const (
 	ErrOtherKey proofError = "jwk is not the key of the access token"
 )
 
-// Config says which proofs a Verifier accepts.
+// Config sets which proofs a [Verifier] accepts.
 type Config struct {
 	// Algorithms are the JWS algorithms accepted; default ES256 alone. A name
 	// that is not an asymmetric algorithm of internal/jws verifies nothing.
@@ -76,7 +75,7 @@ type Config struct {
 // A Verifier checks proofs. It is immutable and safe for concurrent use.
 type Verifier struct{ config Config }
 
-// NewVerifier returns a Verifier; it does not judge config.
+// NewVerifier returns a [Verifier]. It does not validate config.
 func NewVerifier(config Config) *Verifier {
 	config.Algorithms = slices.Clone(config.Algorithms)
 	if len(config.Algorithms) == 0 {
@@ -96,12 +95,12 @@ type Proof struct {
 	Nonce      string    // nonce, or empty
 }
 
-// A Request is the request that a proof has to be made for: a POST to one of
-// URIs with AccessToken, which is bound to the key with Thumbprint (cnf.jkt).
+// A Request is the request that the proof must be made for: a POST to one of URIs with
+// AccessToken, which is bound to the key with Thumbprint (cnf.jkt).
 //
-// Each of URIs is a result of [NormalizeURI] on a configured value, never on a
-// value of the client. (In Auth0's node SDK before v1.9.1 a Host header decided,
-// and proofs moved between endpoints.)
+// Each of URIs is a result of [NormalizeURI] on a configured value, never on a value of
+// the client. (In Auth0's node SDK before v1.9.1 a Host header decided, and proofs
+// moved between endpoints.)
 type Request struct {
 	URIs        []string
 	AccessToken string
@@ -118,13 +117,13 @@ type Candidate struct {
 	proof Proof
 }
 
-// Precheck makes the checks of a proof that cost no public-key operation. The
-// proof's key has to be the key of the request, so a proof of another key costs
-// no signature check, however long that key is.
+// Precheck makes the checks of a proof that cost no public-key operation. The proof
+// must contain the key of the request, so a proof of another key costs no signature
+// check, regardless of the length of that key.
 //
-// Precheck and [Candidate.Verify] make the checks of RFC 9449, section 4.3, except
-// two: that there is one proof (1) and that its nonce is one of the server's (10).
-// These two, and that ID was not used before (section 11.1), are the caller's.
+// Precheck and [Candidate.Verify] make the checks of RFC 9449, section 4.3, except two:
+// that there is one proof (1) and that its nonce is one of the server's (10). The
+// caller makes these two, and checks that ID was not used before (section 11.1).
 //
 // Every error is an [ErrProof].
 func (v *Verifier) Precheck(now time.Time, proof string, request Request) (*Candidate, error) {
@@ -255,8 +254,8 @@ func parseClaims(payload string) (claims, error) {
 	return c, nil
 }
 
-// matchHash reports whether ath is the base64url SHA-256 of accessToken. It
-// need not take constant time: who sees ath differ has the token to hash.
+// matchHash reports whether ath is the base64url SHA-256 of accessToken. It need not
+// take constant time: a party that sees ath differ has the token to hash.
 func matchHash(ath, accessToken string) bool {
 	sum := sha256.Sum256([]byte(accessToken))
 	var text [43]byte

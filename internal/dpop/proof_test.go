@@ -100,7 +100,7 @@ func claims() map[string]any {
 	return map[string]any{"jti": "id-1", "htm": "POST", "htu": uri, "iat": now.Unix(), "ath": hash(accessToken)}
 }
 
-// proof returns a sound ES256 proof but for what edit changes.
+// proof returns a valid ES256 proof, changed by edit.
 func proof(t testing.TB, edit func(header, claims map[string]any)) string {
 	t.Helper()
 	h, c := header(t), claims()
@@ -128,7 +128,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// What differs from the common proof and is sound all the same.
+// Valid proofs that differ from the common one.
 func TestVerifyAccepts(t *testing.T) {
 	for name, edit := range map[string]func(h, c map[string]any){
 		"another listed authority": func(_, c map[string]any) { c["htu"] = uris[0] },
@@ -317,7 +317,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-// What no edit of a map can say.
+// Faults that no edit of a map can express.
 func TestVerifyRefusesText(t *testing.T) {
 	v := dpop.NewVerifier(dpop.Config{})
 	sound := proof(t, nil)
@@ -347,7 +347,7 @@ func TestVerifyRefusesText(t *testing.T) {
 	}
 }
 
-// No URI, or one that is empty, is no match for anything.
+// A missing or empty URI matches nothing.
 func TestVerifyWithoutURI(t *testing.T) {
 	v := dpop.NewVerifier(dpop.Config{})
 	for _, uris := range [][]string{nil, {""}} {
@@ -376,8 +376,8 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// CVE-2026-33322 and its like: a list may name what it likes; there is nothing
-// symmetric to verify with.
+// CVE-2026-33322 and similar: Algorithms may list any name; there is no symmetric
+// algorithm to verify with.
 func TestVerifyKnowsNoSymmetricAlgorithm(t *testing.T) {
 	for _, alg := range []string{"none", "HS256"} {
 		v := dpop.NewVerifier(dpop.Config{Algorithms: []string{alg}})
@@ -385,8 +385,8 @@ func TestVerifyKnowsNoSymmetricAlgorithm(t *testing.T) {
 	}
 }
 
-// signByJose returns what another implementation makes with its own jwk. It
-// signs Ed25519 itself, which go-jose knows as EdDSA alone.
+// signByJose returns a proof signed by another implementation, with its own jwk. It
+// signs Ed25519 itself, which go-jose knows only as EdDSA.
 func signByJose(t testing.TB, alg string, key crypto.Signer) string {
 	t.Helper()
 	if alg == "Ed25519" {
@@ -491,7 +491,7 @@ func TestVerifyRefusesKeys(t *testing.T) {
 	}
 }
 
-// Errors are for the client's eyes.
+// Errors are sent to the client.
 func TestErrorsQuoteNothing(t *testing.T) {
 	v := dpop.NewVerifier(dpop.Config{})
 	for _, tt := range refusals {
@@ -504,8 +504,8 @@ func TestErrorsQuoteNothing(t *testing.T) {
 	}
 }
 
-// FuzzProof states what holds for any text: no panic, and what is accepted is
-// signed, says go-jose, by the public key whose thumbprint is returned.
+// FuzzProof checks invariants for any text: no panic, and an accepted proof is signed,
+// according to go-jose, by the public key whose thumbprint is returned.
 func FuzzProof(f *testing.F) {
 	for _, tt := range refusals {
 		f.Add(proof(f, tt.edit))
@@ -542,7 +542,7 @@ func FuzzProof(f *testing.F) {
 	})
 }
 
-// The cost of a proof next to the one operation that it cannot do without.
+// The cost of a proof next to the one signature check that it requires.
 func BenchmarkVerify(b *testing.B) {
 	v := dpop.NewVerifier(dpop.Config{})
 	token := strings.Repeat("t", 1100) // as long as Auth0's

@@ -31,16 +31,16 @@ const (
 	manyOwners  = 1 << 7
 )
 
-// Memory remembers in this process which proofs were used (RFC 9449, section
-// 11.1). It is exact: no filter that forgets or mistakes, and no eviction. It
-// holds at most its capacity, fails when that is full of live proofs, forgets each
-// proof after its time, and starts no goroutine. It is safe for concurrent use.
-// Other processes do not see it.
+// Memory remembers in this process which proofs were used (RFC 9449, section 11.1). It
+// is exact: no filter that forgets or mistakes, and no eviction. It holds at most its
+// capacity, fails if that is full of live proofs, forgets each proof after its time,
+// and starts no goroutine. It is safe for concurrent use. Other processes do not see
+// it.
 //
-// A key may have at most half as many live proofs as there are free places. One
-// key thus takes a third of the capacity at most, a second one a third of the rest,
-// and so on: of a million places ten greedy keys leave 17,000, and twenty leave 300.
-// Against more of them only a limit on the rate of calls helps.
+// A key may have at most half as many live proofs as there are free places. One key
+// thus takes a third of the capacity at most, a second one a third of the rest, and so
+// on: of a million places ten greedy keys leave 17,000, and twenty leave 300. Against
+// more of them only a limit on the rate of calls helps.
 type Memory struct {
 	secret   [16]byte
 	seed     maphash.Seed
@@ -51,9 +51,9 @@ type Memory struct {
 	shares   [shards]share
 }
 
-// NewMemory returns a Memory for at most capacity live proofs, which take about
-// 80 bytes each, and about 120 if each is of a key of its own. With a capacity
-// below 1, Use always fails. A nil now is time.Now.
+// NewMemory returns a [Memory] for at most capacity live proofs. A proof takes about 80
+// bytes, or 120 if its key has no other proof. With a capacity below 1, Use always
+// fails. A nil now means time.Now.
 func NewMemory(capacity int, now func() time.Time) *Memory {
 	if now == nil {
 		now = time.Now
@@ -99,10 +99,10 @@ func (m *Memory) Capacity() int { return int(m.capacity) }
 
 // key stands for an id: 128 bits of a keyed hash.
 //
-// Two ids with one key make the second look used: a proof is refused, and none
-// is ever let through. By chance, among the 2^20 proofs of a window, that is one
-// in 2^89. To have a victim's next proof refused, an attacker needs its jti
-// beforehand and a second preimage under a secret that never leaves the process.
+// If two ids have the same key, the second one looks used: a proof is refused, and none
+// ever passes. By chance, among the 2^20 proofs of a window, this happens once in 2^89.
+// To make the server refuse a victim's next proof, an attacker would need its jti in
+// advance and a second preimage under a secret that never leaves the process.
 type key [16]byte
 
 // locate hashes id to its key and shard. The secret keeps clients from choosing
@@ -125,8 +125,8 @@ func (m *Memory) ownerOf(id string) owner {
 	return owner(maphash.String(m.seed, thumbprint))
 }
 
-// share counts the live records of some of the owners. Its lock is taken under
-// that of a shard, and never the other way round.
+// share counts the live records of some of the owners. Its lock is taken while a
+// shard's lock is held, and never in the opposite order.
 type share struct {
 	mu   sync.Mutex
 	live map[owner]int64
@@ -152,8 +152,8 @@ func (m *Memory) use(s *shard, r record, now int64) (bool, error) {
 	return true, nil
 }
 
-// reserve counts one more live record if there is room for it. The count is the
-// whole Memory's, so that the capacity is exact however the ids spread.
+// reserve counts one more live record if there is room for it. The count covers the
+// whole Memory, so the capacity is exact for any distribution of the ids.
 func (m *Memory) reserve(o owner) error {
 	held := &m.shares[o%shards]
 	held.mu.Lock()
@@ -177,7 +177,7 @@ func (m *Memory) reserve(o owner) error {
 	return nil
 }
 
-// release takes back what reserve counted for one record.
+// release undoes the count of reserve for one record.
 func (m *Memory) release(o owner) {
 	m.live.Add(-1)
 	if o == 0 {

@@ -27,7 +27,7 @@ func (c *clock) set(t time.Time)     { c.nanos.Store(t.UnixNano()) }
 func (c *clock) now() time.Time      { return time.Unix(0, c.nanos.Load()) }
 func (c *clock) add(d time.Duration) { c.nanos.Add(int64(d)) }
 
-// use says what Use must answer.
+// use calls Use and checks its result.
 func use(t *testing.T, m *dpop.Memory, id string, until time.Time, want bool, wantErr error) {
 	t.Helper()
 	if first, err := m.Use(context.Background(), id, until); first != want || err != wantErr {
@@ -64,8 +64,8 @@ func TestMemoryWithoutAClock(t *testing.T) {
 	use(t, m, "a", time.Now().Add(time.Minute), false, nil)
 }
 
-// A full memory refuses, until and only until one of its records has ended,
-// whichever of its shards that is in.
+// A full memory refuses until exactly the moment at which one of its records has ended,
+// in any shard.
 func TestMemoryFull(t *testing.T) {
 	const capacity = 1000
 	c := newClock()
@@ -126,7 +126,7 @@ func TestMemoryIsExact(t *testing.T) {
 	}
 }
 
-// Whatever the clock does, one id with one end is first once.
+// One id with one end is first once, for any jump of the clock.
 func TestMemoryClockJumps(t *testing.T) {
 	c := newClock()
 	m := dpop.NewMemory(1<<20, c.now)

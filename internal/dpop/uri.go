@@ -27,14 +27,13 @@ func matchURI(htu string, uris []string) bool {
 	return err == nil && slices.Contains(uris, normal)
 }
 
-// NormalizeURI returns the one spelling of an absolute http or https URI that
-// RFC 9449, section 4.3, compares: without query and fragment (item 9), and
-// normalised by RFC 3986, sections 6.2.2 and 6.2.3: scheme and host in lower
-// case, no default port, %XX in upper case and only where needed, no dot
-// segments, a path of at least "/". An IPv6 address is written as RFC 5952
-// does. It is idempotent.
+// NormalizeURI returns the one spelling of an absolute http or https URI that RFC 9449,
+// section 4.3, compares: without query and fragment (item 9), and normalised by RFC
+// 3986, sections 6.2.2 and 6.2.3: scheme and host in lower case, no default port, %XX
+// in upper case and only where needed, no dot segments, a path of at least "/". An IPv6
+// address is written as in RFC 5952. It is idempotent.
 //
-// It refuses what no gRPC authority has and parsers disagree on: user
+// It refuses parts that no gRPC authority has and parsers disagree about: user
 // information, % in a host, characters that RFC 3986 does not allow.
 func NormalizeURI(raw string) (string, error) {
 	if len(raw) > maxURI {

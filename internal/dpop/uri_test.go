@@ -93,9 +93,9 @@ func TestNormalizeURI(t *testing.T) {
 	}
 }
 
-// FuzzNormalizeURI states what holds for any text: what is accepted is its own
-// normal form from then on, and net/url reads it as the same host and scheme,
-// with nobody's name in it, no query, and no dot segment.
+// FuzzNormalizeURI checks invariants for any text: an accepted URI is its own normal
+// form, and net/url reads it as the same host and scheme, without user information,
+// query or dot segment.
 func FuzzNormalizeURI(f *testing.F) {
 	for raw := range normalised {
 		f.Add(raw)

@@ -17,20 +17,20 @@ var (
 	// non-empty parts of canonical base64url, or a header that is not a JSON
 	// object with well-typed members.
 	ErrMalformed = errors.New("jws: malformed token")
-	// ErrExtension reports a header that asks for an extension which changes how
-	// the token is to be read: `crit` (RFC 7515, section 4.1.11, demands refusal
-	// of what is not understood) or `b64` (RFC 7797).
+	// ErrExtension reports a header that asks for an extension which changes how the
+	// token must be read: `crit` (RFC 7515, section 4.1.11, demands refusal of unknown
+	// extensions) or `b64` (RFC 7797).
 	ErrExtension = errors.New("jws: header extension not supported")
 )
 
-// Header holds the members of a JOSE header that decide something. `jku`,
-// `x5u`, `x5c` and `x5t` are not even read: a key that a token brings along or
-// points to proves nothing (CVE-2025-24976).
+// Header holds the members of a JOSE header that decide something. It ignores `jku`,
+// `x5u`, `x5c` and `x5t`: a key that a token contains or refers to proves nothing
+// (CVE-2025-24976).
 type Header struct {
 	Algorithm string // alg, never empty
 	KeyID     string // kid, or empty
 	Type      string // typ, or empty
-	JWK       string // jwk as it stands; for DPoP proofs alone, whose key it is
+	JWK       string // jwk, unparsed JSON; only DPoP proofs use it
 }
 
 // A Token is a compact JWS taken apart. Nothing in it is verified.
@@ -38,7 +38,7 @@ type Token struct {
 	Header    Header
 	Payload   string // decoded
 	Signature []byte // decoded
-	input     string // what the signature covers: both parts as they were sent
+	input     string // the signed text: both parts as they were sent
 }
 
 // base64url is strict: an encoding with stray bits in its last character is a
@@ -116,14 +116,14 @@ func ParseHeader(encoded string) (Header, error) {
 	return h, nil
 }
 
-// decodeText is decode without a copy: nobody else has the bytes.
+// decodeText is decode without a copy: no other code has the bytes.
 func decodeText(part string) (string, error) {
 	decoded, err := decode(part)
 	return unsafe.String(unsafe.SliceData(decoded), len(decoded)), err
 }
 
-// decode refuses what encoding/base64 skips by its own documentation: CR and LF
-// inside the text.
+// decode refuses CR and LF inside the text, which encoding/base64 skips (documented
+// behavior).
 func decode(part string) ([]byte, error) {
 	if strings.IndexByte(part, '\r') >= 0 || strings.IndexByte(part, '\n') >= 0 {
 		return nil, ErrMalformed

@@ -118,8 +118,8 @@ func sign(t testing.TB, alg string, key crypto.Signer) string {
 	return raw
 }
 
-// Every algorithm verifies what go-jose signed with it, with the right key and
-// with no other key, and notices a flipped bit in every part.
+// Every algorithm verifies a signature by go-jose with the right key and with no other
+// key, and notices a flipped bit in every part.
 func TestVerify(t *testing.T) {
 	fits := map[string]string{
 		"RS256": "RSA", "RS384": "RSA", "RS512": "RSA", "PS256": "RSA", "PS384": "RSA", "PS512": "RSA",
@@ -173,8 +173,8 @@ func TestVerifyCoversHeaderAndPayload(t *testing.T) {
 	}
 }
 
-// CVE-2026-33322 and its like: a name that is no asymmetric algorithm verifies
-// with nothing.
+// CVE-2026-33322 and similar: a name that is no asymmetric algorithm verifies with
+// nothing.
 func TestVerifyKnowsNoSymmetricAlgorithm(t *testing.T) {
 	for _, alg := range []string{"none", "None", "HS256", "HS512", "rs256", "ES256K", ""} {
 		token := &jws.Token{Header: jws.Header{Algorithm: alg}}
@@ -189,9 +189,9 @@ func TestVerifyKnowsNoSymmetricAlgorithm(t *testing.T) {
 	}
 }
 
-// FuzzParse states what holds for any input: no panic; what is accepted is the
-// one spelling of its parts, names an algorithm, and verifies with no key that
-// did not sign it.
+// FuzzParse checks invariants for any input: no panic; an accepted token is the one
+// spelling of its parts, names an algorithm, and verifies with no key that did not sign
+// it.
 func FuzzParse(f *testing.F) {
 	for _, tt := range malformed {
 		if len(tt.raw) < 1<<10 {

@@ -11,9 +11,8 @@ import (
 	"time"
 )
 
-// fetchError reports a failed attempt. Its text consists of this package's own
-// words: the texts of a transport contain addresses, and an issuer's texts can
-// contain anything.
+// fetchError reports a failed attempt. Its texts are fixed in this package: the texts
+// of a transport contain addresses, and an issuer's texts can contain anything.
 type fetchError struct {
 	text       string
 	retryAfter time.Duration // requested by the issuer, or 0

@@ -53,8 +53,8 @@ func load(t testing.TB, issuer string, client *http.Client, limit time.Duration)
 	return s.Load(t.Context())
 }
 
-// Every fault is told by class, in words of ours: what an issuer, a proxy or a
-// transport says is not repeated.
+// An error names the class of the fault in fixed words. It repeats no text of an
+// issuer, a proxy or a transport.
 func TestFaults(t *testing.T) {
 	good := `{"keys":[` + ecJWK(t, "a") + `]}`
 	jwks := func(body string) func(*testing.T, *site) {
@@ -85,7 +85,7 @@ func TestFaults(t *testing.T) {
 	tests := []struct {
 		name  string
 		setUp func(*testing.T, *site)
-		want  string // "" if the keys are to be had
+		want  string // "" if keys are available
 	}{
 		{"good", jwks(good), ""},
 		{"no discovery", func(*testing.T, *site) {}, "keyset: discovery answered status 404"},
@@ -151,7 +151,7 @@ func TestFaults(t *testing.T) {
 		{"1 MiB and a byte", jwks(good + strings.Repeat(" ", maxBody-len(good)+1)), "keyset: jwks body exceeds 1 MiB"},
 		{"5 MiB", jwks(good + strings.Repeat(" ", 5<<20)), "keyset: jwks body exceeds 1 MiB"},
 
-		// CVE-2026-49478: whoever answers last chooses the keys.
+		// CVE-2026-49478: the last host of a redirect chain chooses the keys.
 		{"redirect within the host", func(_ *testing.T, s *site) {
 			s.discovery(s.URL + "/1")
 			s.mux.Handle("/1", http.RedirectHandler("/2", http.StatusFound))
@@ -323,8 +323,8 @@ func TestSameOrigin(t *testing.T) {
 	}
 }
 
-// The client belongs to the caller: it is used, not changed, and what it
-// carries for others stays with it.
+// The client belongs to the caller: the Set uses it without changing it, and leaves its
+// cookies and connections alone.
 func TestClient(t *testing.T) {
 	p := &provider{keys: []string{ecJWK(t, "a")}}
 	var requests []http.Header
@@ -392,8 +392,8 @@ func TestOwnClient(t *testing.T) {
 	}
 }
 
-// The default client is the Set's own, so closing its connections closes those of
-// nothing else, and a header beyond 64 KiB fails the request.
+// The default client belongs to the Set, so the Set closes only its own connections. A
+// header beyond 64 KiB fails the request.
 func TestOwnClientIsBounded(t *testing.T) {
 	client, own := guardedClient(nil)
 	if client.Transport == nil || client.Transport == http.DefaultTransport || !own {
@@ -417,7 +417,7 @@ func TestOwnClientIsBounded(t *testing.T) {
 	}
 }
 
-// Each request has five seconds, whoever asks and however the issuer stalls.
+// Each request has five seconds, for every caller and every way to stall.
 func TestRequestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()

@@ -147,8 +147,8 @@ func TestHalfTime(t *testing.T) {
 	})
 }
 
-// A flight lands whatever a transport does (CVE-2024-28180 and its like: a
-// panic must not take the process or the callers with it).
+// A flight ends in every case, also if the transport panics (CVE-2024-28180 and
+// similar: a panic must not end the process or block the callers).
 func TestWildTransport(t *testing.T) {
 	tests := []struct {
 		name string

@@ -13,8 +13,8 @@ import (
 	"github.com/auth0grpc/auth0grpc/internal/jwk"
 )
 
-// FuzzJWKS states what holds for any document: no panic, only sound public
-// keys, in the order of the document, within the bounds.
+// FuzzJWKS checks invariants for any document: no panic, only valid public keys, in the
+// order of the document, within the bounds.
 func FuzzJWKS(f *testing.F) {
 	rs, ec := toJWK(f, "r", "RS256", rsaKey().Public()), ecJWK(f, "e")
 	for _, seed := range []string{

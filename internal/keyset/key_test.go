@@ -335,8 +335,8 @@ func TestUnusedKeys(t *testing.T) {
 	}
 }
 
-// A document of the largest size is parsed in bounded time and memory, whatever
-// its keys are: only its size bounds their number.
+// A document of the largest size is parsed in bounded time and memory, for all kinds of
+// keys: only its size bounds their number.
 func BenchmarkLargestSet(b *testing.B) {
 	edPub, _, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -93,7 +93,7 @@ func (p *provider) down() {
 }
 func (p *provider) up() { p.set(func(p *provider) { p.fault, p.gate = nil, nil }) }
 
-// hang makes JWKS requests wait and returns what lets them go.
+// hang makes JWKS requests wait and returns the function that releases them.
 func (p *provider) hang() (release func()) {
 	gate := make(chan struct{})
 	p.set(func(p *provider) { p.gate = gate })
@@ -173,9 +173,9 @@ type bench struct {
 	refreshes []Refresh
 }
 
-// run runs f in a bubble of its own, with a provider that publishes the keys
-// with the ids "a" and "b". In the bubble, settle waits for all background work
-// and no real time passes.
+// run runs f in its own bubble, with a provider that publishes the keys with the ids
+// "a" and "b". In the bubble, settle waits for all background work and no real time
+// passes.
 func run(t *testing.T, name string, f func(b *bench)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
@@ -212,9 +212,9 @@ func (b *bench) landed() {
 	<-f.done
 }
 
-// observed returns the refreshes that were reported so far, by their time: each is
-// reported on the goroutine of its flight, which two that follow each other at
-// once may do in either order.
+// observed returns the refreshes reported so far, sorted by time. Each is reported on
+// the goroutine of its flight, so two in quick succession may be reported in either
+// order.
 func (b *bench) observed() []Refresh {
 	b.settle()
 	b.mu.Lock()

@@ -103,7 +103,7 @@ func TestOutage(t *testing.T) {
 		b.key("a") // waits for an attempt, which fails
 		b.wantFetches(b, 2)
 		b.provider.set(func(p *provider) { p.fault = stall })
-		start := time.Now() // of the bubble: from here on nobody waits any more
+		start := time.Now() // of the bubble: from here on no caller waits
 		for range 23 {
 			b.clock.Advance(time.Hour)
 			if err := b.check(k); err != nil {
@@ -205,8 +205,8 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// Ids are free to make up, so what they cost is bounded; the gap that the
-// go-oidc key set leaves open.
+// Made-up ids cost an attacker nothing, so the fetches that they cause are bounded. The
+// go-oidc key set leaves this gap open.
 func TestUnknownID(t *testing.T) {
 	run(t, "one refetch per cool-down", func(b *bench) {
 		b.key("a")
@@ -297,7 +297,7 @@ func TestUnknownID(t *testing.T) {
 			wg.Go(func() { b.key("c") })
 		}
 		b.settle()
-		b.wantUnknown("c") // at once, from what is known
+		b.wantUnknown("c") // immediately, from the loaded set
 		b.key("a")
 		release()
 		wg.Wait()

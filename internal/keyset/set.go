@@ -63,9 +63,9 @@ type Config struct {
 	// "/.well-known/openid-configuration". It must be an https URL, or an http
 	// one on a loopback host; with anything else every fetch fails.
 	Issuer string
-	// Client makes the requests. If nil, the Set makes a client of its own. The
-	// Set copies it and does not change it. The copy keeps no cookies and
-	// follows at most three redirects, none of them to another scheme or host.
+	// Client makes the requests; nil means a new client. The Set copies it and does not
+	// change it. The copy keeps no cookies and follows at most three redirects, none of
+	// them to another scheme or host.
 	Client *http.Client
 	// Now is the clock; nil means time.Now. It must not use the Set.
 	Now func() time.Time

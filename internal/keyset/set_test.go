@@ -202,7 +202,7 @@ func TestTryLoad(t *testing.T) {
 	})
 }
 
-// A load occupies its place until its fetch has ended, however it ends and
+// A load occupies its place until its fetch has ended, whether it succeeds or fails and
 // whether or not the caller waits for it.
 func TestLoads(t *testing.T) {
 	limited := func(b *bench) {
@@ -277,8 +277,8 @@ func TestLoads(t *testing.T) {
 	}
 }
 
-// A revoked key has to stop verifying, and verdicts resting on it have to fall
-// (CVE-2025-22149): the set is replaced whole, and Check tells.
+// A revoked key must stop verifying, and verdicts that depend on it must lapse
+// (CVE-2025-22149): the set is replaced as a whole, and Check reports it.
 func TestReplacement(t *testing.T) {
 	run(t, "rotation and revocation", func(b *bench) {
 		kept, revoked := b.key("a"), b.key("b")

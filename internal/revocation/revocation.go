@@ -84,12 +84,11 @@ const maxCutoff = 253402300800
 
 // A List remembers revocations. It is safe for concurrent use.
 //
-// It keeps one number for each Criteria: the latest cutoff, in Unix seconds.
-// The key is a hash of the Criteria, so an entry has the same size whatever
-// its strings are, holds no memory of a token, and costs the garbage collector
-// nothing. The hash has 128 bits and two secret seeds. If two Criteria ever had
-// the same hash, each would cover the tokens of both: an equal hash can refuse
-// a token, and can never pass one.
+// It keeps one number for each [Criteria]: the latest cutoff, in Unix seconds. The key
+// is a hash of the Criteria, so an entry has the same size for strings of any length,
+// holds no memory of a token, and costs the garbage collector nothing. The hash has 128
+// bits and two secret seeds. If two Criteria ever had the same hash, each would cover
+// the tokens of both: an equal hash can refuse a token, and can never pass one.
 type List struct {
 	lifetime   time.Duration
 	seeds      [2]maphash.Seed
@@ -115,9 +114,9 @@ func NewList(lifetime time.Duration) *List {
 	return &List{lifetime: lifetime, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 }
 
-// Add revokes the tokens that c covers and whose iat lies before cutoff, see
-// [Cutoff]. It reports whether this is news: false means that an entry that is
-// known covers all these tokens, or that all of them have expired at now.
+// Add revokes the tokens that c covers and whose iat lies before cutoff, see [Cutoff].
+// It reports whether the revocation adds anything: false means that a known entry
+// covers all these tokens, or that all of them have expired at now.
 func (l *List) Add(c Criteria, cutoff, now time.Time) bool {
 	before := min(Cutoff(cutoff).Unix(), maxCutoff)
 	if l.expired(before, now) || l.cutoff(c) >= before {

@@ -99,7 +99,7 @@ func TestForgets(t *testing.T) {
 	}
 }
 
-// A revocation that a known one covers is no news: an echo, an earlier one, or a
+// Add ignores a revocation that a known one covers: an echo, an earlier one, or a
 // narrower one.
 func TestAddCovered(t *testing.T) {
 	l := NewList(lifetime)

@@ -1,17 +1,15 @@
-// Package strictjson reads JSON objects in which names mean exactly what they
-// say: they are compared byte for byte, and an object that names a member
-// twice is refused, at every depth.
+// Package strictjson reads JSON objects with exact names: it compares them byte for
+// byte, and refuses an object that names a member twice, at every depth.
 //
-// encoding/json folds case ("AUD" fills a field tagged "aud") and lets the last
-// of two equal names win, so that two readers of one signed document can see
-// different claims. RFC 7519, section 4, allows refusing duplicates, and RFC
-// 8725, section 2.4, tells why one should.
+// encoding/json folds case ("AUD" fills a field tagged "aud") and lets the last of two
+// equal names win, so that two readers of one signed document can see different claims.
+// RFC 7519, section 4, allows refusing duplicates, and RFC 8725, section 2.4, explains
+// the need.
 //
-// It reads each document in one pass that hardly allocates: it is what a server
-// does for every stranger, before any signature, and encoding/json would take the
-// better part of that time and, for a document of brackets, twenty times its size
-// in memory. What encoding/json takes for an object is what this package takes
-// for one, nesting and duplicates aside; FuzzObject holds it to that.
+// It reads each document in one pass that hardly allocates: a server parses every token
+// of every stranger, before any signature check. encoding/json would take most of that
+// time and, for a document of brackets, twenty times its size in memory. Both packages
+// accept the same objects, nesting and duplicates aside; FuzzObject checks this.
 package strictjson
 
 import (

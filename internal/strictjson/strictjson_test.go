@@ -72,9 +72,8 @@ func TestObject(t *testing.T) {
 	}
 }
 
-// A document of brackets is refused before encoding/json stacks them up
-// (CVE-2025-27144 and its like: what a stranger sends must not cost a multiple of
-// its size).
+// A document of brackets is refused before encoding/json stacks them up (CVE-2025-27144
+// and similar: input of a stranger must not cost a multiple of its size).
 func TestDepthCostsNoMemory(t *testing.T) {
 	doc := `{"a":` + strings.Repeat("[", 11<<10)
 	allocs := testing.AllocsPerRun(100, func() {
@@ -141,9 +140,9 @@ func TestTime(t *testing.T) {
 	}
 }
 
-// FuzzObject states what holds for any input: no panic; Object says of it what
-// encoding/json says, nesting, duplicates and invalid UTF-8 aside; and it finds the
-// same values under the same names.
+// FuzzObject checks invariants for any input: no panic; Object agrees with
+// encoding/json, nesting, duplicates and invalid UTF-8 aside; and both find the same
+// values under the same names.
 func FuzzObject(f *testing.F) {
 	for _, tt := range objects {
 		f.Add(tt.doc)
@@ -184,8 +183,8 @@ func agree(got, want error) bool {
 	return got == want || got != nil && want != nil
 }
 
-// verdict is what Object should say of doc, by way of encoding/json. What nests
-// too deeply may be faulty further on, which Object does not get to see.
+// verdict returns the error expected of Object for doc, derived with encoding/json. A
+// document that nests too deeply may have a later fault, which Object does not reach.
 func verdict(doc string) error {
 	switch depth, duplicate := inspect(doc); {
 	case !utf8.ValidString(doc) || !strings.HasPrefix(strings.TrimLeft(doc, " \t\r\n"), "{"):
@@ -235,14 +234,14 @@ func inspect(doc string) (deepest int, duplicate bool) {
 	}
 }
 
-// values are JSON and what is nearly JSON.
+// values are JSON values and near misses.
 var values = []string{
 	`0`, `-0`, `10`, `-1.50`, `1e5`, `1E+05`, `1.2e-3`, `true`, `false`, `null`, `""`, `"\u00e9\n\/"`, `"\ud800"`, `"é"`, `[]`, `[1,[],{}]`, `{}`,
 	`00`, `01`, `-`, `+1`, `.5`, `1.`, `1.e5`, `1e`, `1e+`, `0x1`, `--1`, `1 2`, `tru`, `True`, `nulll`, `NaN`, `undefined`,
 	`"`, `"\"`, `"\x"`, `"\u00g0"`, `"\u12`, "\"\n\"", "\"\x00\"", `'a'`, `[`, `]`, `[1`, `[1,`, `[1,]`, `[,1]`, `[1 2]`, `{"b"}`, `{"b":}`, `{"b" 1}`, `{b:1}`, `{"b":1,}`, `{"b":1 "c":2}`, `{1:2}`, `/**/1`, `1//`,
 }
 
-// What is JSON is a value, and nothing else is.
+// Valid JSON is accepted as a value; everything else is refused.
 func TestSyntax(t *testing.T) {
 	for _, value := range values {
 		for _, doc := range []string{`{"a":` + value + `}`, ` { "a" : ` + value + ` } `, `{"a":[` + value + `]}`, `{"a":` + value + `} x`, `{"a":` + value} {
@@ -326,7 +325,7 @@ func TestDuplicatesInLargeObjects(t *testing.T) {
 	}
 }
 
-// Unescaped text is what encoding/json makes of it, in names, strings and arrays.
+// Unescaped text equals the result of encoding/json, in names, strings and arrays.
 func TestUnescape(t *testing.T) {
 	for _, text := range []string{
 		`\"\\\/\b\f\n\r\t`, `\u0000\u001F\u00e9\u20AC\uFFFF`, `\ud83d\ude00`, `\uD83D\uDE00x`, `\ud83d`, `\ude00`, `\ud83dx`,
@@ -353,8 +352,8 @@ func TestUnescape(t *testing.T) {
 	}
 }
 
-// An escape costs no allocation of its own, whatever it is part of (a token of
-// 16 KiB of them once cost 40 times a plain one, before any signature).
+// An escape costs no extra allocation, in any position. (A token of 16 KiB of escapes
+// once cost 40 times a plain one, before any signature check.)
 func TestEscapesAllocateLittle(t *testing.T) {
 	escapes := `"` + strings.Repeat(`\/`, 500) + `"`
 	list := `["\/"` + strings.Repeat(`,"\/"`, 1000) + `]`
@@ -436,7 +435,7 @@ func TestEdges(t *testing.T) {
 	}
 }
 
-// Nested reads what Object passed on.
+// Nested reads a value that Object passed on.
 func TestNested(t *testing.T) {
 	var got []member
 	err := strictjson.Object(`{"a": {"b":1, "\u0063": [{}]} }`, func(_, value string) error {

@@ -1,6 +1,5 @@
-// Package testhook lets auth0grpctest put a token into a context without
-// signing one, and lets nobody else do it: being internal, it cannot be
-// imported from outside this module.
+// Package testhook lets auth0grpctest put a token into a context without signing one.
+// The package is internal, so no other module can import it.
 package testhook
 
 import "context"

@@ -1,9 +1,10 @@
-// Package tokencache remembers what was found out about tokens, by the SHA-256 of
-// the token and never the token itself. It knows nothing of what it remembers, of
-// verification or of time: what it holds was true once, and whoever takes it out
-// judges whether it still is.
+// Package tokencache remembers results about tokens, by the SHA-256 of the token and
+// never the token itself. It does not depend on the type of the results, on
+// verification or on time: a value was true when it was added, and the caller decides
+// whether it is still true.
 //
-// Only what was verified gets in, so garbage cannot push good entries out.
+// Only results of verified tokens enter the cache, so garbage cannot push good entries
+// out.
 package tokencache
 
 import (
@@ -80,7 +81,7 @@ func New[V any](size int, weigh func(V) int) *Cache[V] {
 	return c
 }
 
-// Find returns what is known of a token.
+// Find returns the value cached for a token.
 func (c *Cache[V]) Find(raw string) (value V, ok bool) {
 	if !c.mayHave(raw) {
 		return value, false
@@ -88,8 +89,8 @@ func (c *Cache[V]) Find(raw string) (value V, ok bool) {
 	return c.entries.GetIfPresent(digestOf(raw))
 }
 
-// Probe is Find for one who must not wait: it does not count as a use, and so
-// brings no upkeep of the cache with it.
+// Probe is like [Cache.Find] for a caller that must not wait: it does not count as a
+// use, and so triggers no upkeep of the cache.
 func (c *Cache[V]) Probe(raw string) (value V, ok bool) {
 	if !c.mayHave(raw) {
 		return value, false
@@ -168,13 +169,13 @@ func (c *Cache[V]) run(v *verification[V], key digest, raw string, verify func()
 	return value, err
 }
 
-// endedByContext reports whether an error says nothing about the token but that
-// somebody's patience ended.
+// endedByContext reports whether an error means only that a context ended, and nothing
+// about the token.
 func endedByContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// mayHave reports whether the token starts as one in the cache could.
+// mayHave reports whether the token has the header of a token in the cache.
 func (c *Cache[V]) mayHave(raw string) bool {
 	known := *c.headers.Load()
 	for _, header := range known {

@@ -43,7 +43,7 @@ func TestWeight(t *testing.T) {
 	}
 }
 
-// Find, Probe, Remove and Len agree on what the cache has.
+// Find, Probe, Remove and Len agree about the content of the cache.
 func TestProbe(t *testing.T) {
 	c := New(10, weightOf)
 	if _, ok := c.Probe(token(1)); ok || c.Len() != 0 {
@@ -81,7 +81,7 @@ func TestBound(t *testing.T) {
 		add(c, inUse[i], 1)
 	}
 	for i := range 50 * size {
-		for range 2 { // what is in use is used more often than once
+		for range 2 { // entries in use are used more than once
 			if _, ok := c.Find(inUse[i%len(inUse)]); !ok {
 				t.Fatalf("after %d one-off tokens, one in use was pushed out", i)
 			}
@@ -93,8 +93,8 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// A token whose header belongs to none of those verified is not looked up, and
-// however many headers there are, what was added is found.
+// A token whose header belongs to no verified token is not looked up. Added tokens are
+// found, for any number of headers.
 func TestHeaders(t *testing.T) {
 	c := New(10*maxHeaders, weightOf)
 	for i := range 2 * maxHeaders {
@@ -119,8 +119,8 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// Concurrent first uses of one token are one verification; a refusal is shared
-// and not remembered.
+// Concurrent first uses of one token share one verification; a refusal is shared and
+// not remembered.
 func TestVerifyOnce(t *testing.T) {
 	for _, refusal := range []error{nil, errors.New("refused")} {
 		synctest.Test(t, func(t *testing.T) {
@@ -222,7 +222,7 @@ func TestHeadersLearnedAtOnce(t *testing.T) {
 	}
 }
 
-// What a cached token holds on to is its claims, not the token.
+// A cached value keeps the claims in memory, not the token.
 func TestKeepsNoToken(t *testing.T) {
 	raw := strings.Repeat("x", 100) + ".payload.signature"
 	c := New(10, weightOf)
