@@ -178,13 +178,25 @@ func TestOtherFaults(t *testing.T) {
 // A key that is no canonical full method would match nothing (CVE-2026-33186).
 func TestMethodKeyFaults(t *testing.T) {
 	const form = `is not a full method; want "/pkg.Service/Method" or "/pkg.Service/*"`
+	const wholePackage = "; a wildcard covers the methods of one service: give each service of a package a row of its own"
 	for key, want := range map[string]string{
-		"a.B/Get":       form + `; did you mean "/a.B/Get"?`,
-		"/a.B/Get/":     form + `; did you mean "/a.B/Get"?`,
-		" /a.B/Get":     form + `; did you mean "/a.B/Get"?`,
-		"a.B.Get":       form + `; did you mean "/a.B/Get"?`,
-		"//a.B/Get":     form + `; did you mean "/a.B/Get"?`,
-		"a.B/*":         form + `; did you mean "/a.B/*"?`,
+		"a.B/Get":   form + `; did you mean "/a.B/Get"?`,
+		"/a.B/Get/": form + `; did you mean "/a.B/Get"?`,
+		" /a.B/Get": form + `; did you mean "/a.B/Get"?`,
+		"a.B.Get":   form + `; did you mean "/a.B/Get"?`,
+		"//a.B/Get": form + `; did you mean "/a.B/Get"?`,
+		"a.B/*":     form + `; did you mean "/a.B/*"?`,
+
+		"/tickets.v1.Tickets":     form + `; did you mean "/tickets.v1.Tickets/*"?`,
+		"tickets.v1.Tickets":      form + `; did you mean "/tickets.v1.Tickets/*"?`,
+		"/tickets.v1.Tickets/":    form + `; did you mean "/tickets.v1.Tickets/*"?`,
+		"Tickets":                 form + `; did you mean "/Tickets/*"?`,
+		"/tickets.v1.Tickets.Get": form + `; did you mean "/tickets.v1.Tickets/Get"?`,
+		"/tickets.v1.*":           form + wholePackage,
+		"tickets.*":               form + wholePackage,
+		"/tickets.v1.*/":          form + wholePackage,
+		"/tickets.v1.*/*":         form,
+
 		"":              form,
 		"/":             form,
 		"*":             form,

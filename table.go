@@ -150,20 +150,29 @@ func newTable(methods map[string]Rule) (*table, []*ConfigError) {
 // notCanonical words the fault of a key, with what it was probably meant to be.
 func notCanonical(key string, methods map[string]Rule) string {
 	const form = `is not a full method; want "/pkg.Service/Method" or "/pkg.Service/*"`
-	meant := "/" + strings.Trim(strings.TrimSpace(key), "/")
-	if !strings.Contains(meant[1:], "/") {
-		if i := strings.LastIndexByte(meant, '.'); i > 0 {
-			meant = meant[:i] + "/" + meant[i+1:]
+	name := strings.Trim(strings.TrimSpace(key), "/")
+	suggestion := "/" + name
+	if !strings.Contains(name, "/") {
+		if strings.HasSuffix(name, ".*") {
+			return form + "; a wildcard covers the methods of one service: give each service of a package a row of its own"
+		}
+		suggestion += "/*"
+		if parts := strings.Split(name, "."); len(parts) > 1 && startsUpper(parts[len(parts)-2]) { // pkg.Service.Method
+			suggestion = "/" + strings.Join(parts[:len(parts)-1], ".") + "/" + parts[len(parts)-1]
 		}
 	}
-	if !pattern.MatchString(meant) {
+	if !pattern.MatchString(suggestion) {
 		return form
 	}
-	if _, ok := methods[meant]; ok {
-		return fmt.Sprintf("%s; it is another spelling of %q, which has a row of its own", form, meant)
+	if _, ok := methods[suggestion]; ok {
+		return fmt.Sprintf("%s; it is another spelling of %q, which has a row of its own", form, suggestion)
 	}
-	return fmt.Sprintf("%s; did you mean %q?", form, meant)
+	return fmt.Sprintf("%s; did you mean %q?", form, suggestion)
 }
+
+// startsUpper reports whether a name begins as services and methods do by convention,
+// and packages do not.
+func startsUpper(name string) bool { return name != "" && 'A' <= name[0] && name[0] <= 'Z' }
 
 // shortfalls word what a token lacks, by the kind of rule it does not meet.
 var shortfalls = map[ruleKind]struct {
