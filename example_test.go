@@ -178,6 +178,22 @@ func ExampleInterceptor_CheckServices() {
 	// auth0grpc: row /orders.v1.Status/* matches no registered method
 }
 
+// A new table is compared with the server before it is live.
+func ExampleCheckMethods() {
+	services := map[string]grpc.ServiceInfo{ // as from grpc.Server.GetServiceInfo
+		"orders.v1.Orders": {Methods: []grpc.MethodInfo{{Name: "Get"}}},
+		"framework.Admin":  {Methods: []grpc.MethodInfo{{Name: "Show"}}},
+	}
+	next := map[string]auth0grpc.Rule{
+		"/orders.v1.Orders/get": auth0grpc.Scopes("read:orders"),
+		auth0grpc.HealthService: auth0grpc.Public(), // registered later
+	}
+	fmt.Println(auth0grpc.CheckMethods(next, services,
+		auth0grpc.IgnoreServices("framework.Admin", "grpc.health.v1.Health"), auth0grpc.AllowIdleRows()))
+	// Output:
+	// auth0grpc: /orders.v1.Orders/Get is registered but has no row, so every call is refused; did you mean /orders.v1.Orders/get?
+}
+
 // Scopes say what the client may do, not whose records these are: that check is
 // the handler's, and missing it has been a vulnerability (CVE-2024-27916).
 func ExampleTokenFromContext() {

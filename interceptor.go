@@ -22,12 +22,14 @@ type Interceptor struct {
 	logger     *slog.Logger
 	streams    openStreams
 	feed       RevocationFeed // nil: revocations stay here
+	obtained   obtained       // for CheckServices
 }
 
 // UnaryServerInterceptor returns the interceptor for unary methods. Put it in
 // front of everything that should run for authorized calls alone. ServerOptions
 // installs it together with its streaming twin.
 func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
+	i.obtained.unary.Store(true)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		ctx, v := i.authorize(ctx, info.FullMethod)
 		if err := v.err(); err != nil {
@@ -41,6 +43,7 @@ func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 // StreamServerInterceptor returns the interceptor for streaming methods of every
 // shape. The decision is made when the stream opens, before any message is read.
 func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
+	i.obtained.stream.Store(true)
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		ctx, v := i.authorize(stream.Context(), info.FullMethod)
 		if err := v.err(); err != nil {
@@ -98,6 +101,7 @@ func (i *Interceptor) ServerOptions() []grpc.ServerOption {
 // of handlers: a handler that returns the status of another server unchanged hands
 // on that server's mark, and the client may repeat the call.
 func (i *Interceptor) AuthFunc() auth.AuthFunc {
+	i.obtained.authFunc.Store(true)
 	return func(ctx context.Context) (context.Context, error) {
 		fullMethod, _ := grpc.Method(ctx)
 		ctx, v := i.authorize(ctx, fullMethod)

@@ -6,54 +6,162 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 )
 
-// CheckServices compares the table with what a server has registered, and
-// returns everything that does not fit in one error: methods without a row,
-// which every call would be refused, and rows and wildcards that match no
-// method, with the name that was probably meant. Call it once, after the last
-// Register and before Serve:
+// A CheckOption changes what [Interceptor.CheckServices] and [CheckMethods]
+// report. The zero CheckOption changes nothing.
+type CheckOption struct {
+	ignored   []string
+	allowIdle bool
+}
+
+// IgnoreServices returns an option that leaves services out of the comparison, as
+// "grpc.health.v1.Health" names one: neither their methods need rows nor their rows
+// methods. It serves frameworks that register services of their own later. A call
+// of an ignored service needs a row all the same, or it is refused.
+func IgnoreServices(names ...string) CheckOption {
+	return CheckOption{ignored: slices.Clone(names)}
+}
+
+// AllowIdleRows returns an option that accepts rows that match no registered
+// method. It serves transparent proxies, which register nothing and answer through
+// grpc.UnknownServiceHandler. Methods without a row are still reported.
+func AllowIdleRows() CheckOption { return CheckOption{allowIdle: true} }
+
+// CheckServices compares the table with the services that a server has registered.
+// The error names each difference: methods without a row, whose calls are refused,
+// and rows and wildcards that match no method, each with the name that was probably
+// meant. Call it once, after the last Register and before Serve:
 //
 //	if err := guard.CheckServices(server.GetServiceInfo()); err != nil { log.Fatal(err) }
 //
-// Services that gRPC brings itself, such as health and reflection, count like
-// any other (see HealthService).
-func (i *Interceptor) CheckServices(services map[string]grpc.ServiceInfo) error {
+// Services of gRPC itself, such as health and reflection, count like all others
+// (see [HealthService]).
+//
+// It also reports a server that checks only half of its methods: unary and
+// streaming methods have an interceptor each, and only one of the two was obtained
+// from i. Methods with the rule [Public] need none. Nothing is reported if neither
+// was obtained, because [Interceptor.AuthFunc] may serve both kinds. It does not
+// know which server an interceptor was given to.
+func (i *Interceptor) CheckServices(services map[string]grpc.ServiceInfo, options ...CheckOption) error {
 	methods := i.table.Load()
 	if methods == nil {
 		return ErrUnlistedMethod
+	}
+	faults := i.uncheckedMethods(methods, services)
+	return errors.Join(append(faults, methods.compare(services, options)...)...)
+}
+
+// CheckMethods makes the comparison of [Interceptor.CheckServices] for a table
+// before it is given to [Interceptor.SetMethods] or [New]. Faults of the table
+// itself are returned as [*ConfigError] values, as New returns them, and no others
+// then. It does not know Config.DPoP and Config.MTLS, so it accepts rows that
+// require them.
+func CheckMethods(methods map[string]Rule, services map[string]grpc.ServiceInfo, options ...CheckOption) error {
+	compiled, faults := newTable(methods)
+	if len(faults) > 0 {
+		return joinFaults(faults)
+	}
+	return errors.Join(compiled.compare(services, options)...)
+}
+
+// obtained records which interceptors a program asked for.
+type obtained struct{ unary, stream, authFunc atomic.Bool }
+
+// uncheckedMethods returns a fault if one of the two interceptors was obtained and
+// methods of the other kind are registered: gRPC calls their handlers unchecked.
+func (i *Interceptor) uncheckedMethods(t *table, services map[string]grpc.ServiceInfo) []error {
+	unary, stream := i.obtained.unary.Load(), i.obtained.stream.Load()
+	if unary == stream || i.obtained.authFunc.Load() {
+		return nil
+	}
+	kind, missing := "streaming", "StreamServerInterceptor"
+	if stream {
+		kind, missing = "unary", "UnaryServerInterceptor"
+	}
+	var unchecked []string
+	for service, info := range services {
+		for _, method := range info.Methods {
+			isStream := method.IsClientStream || method.IsServerStream
+			fullMethod := "/" + service + "/" + method.Name
+			if r := t.lookup(fullMethod); isStream != stream && (r == nil || r.rule.kind != kindPublic) {
+				unchecked = append(unchecked, fullMethod)
+			}
+		}
+	}
+	if len(unchecked) == 0 {
+		return nil
+	}
+	return []error{fmt.Errorf("auth0grpc: %s is a %s method, and the server has no %s, so its calls are not checked; use ServerOptions, which has both (methods affected: %d)",
+		slices.Min(unchecked), kind, missing, len(unchecked))}
+}
+
+// compare returns the differences between the table and the services, sorted.
+func (t *table) compare(services map[string]grpc.ServiceInfo, options []CheckOption) []error {
+	var allowIdle bool
+	ignored := map[string]bool{}
+	for _, option := range options {
+		allowIdle = allowIdle || option.allowIdle
+		for _, service := range option.ignored {
+			ignored[service] = true
+		}
 	}
 	registered := map[string]bool{} // full method: whether it has a row
 	used := map[*row]bool{}
 	for service, info := range services {
 		// A wildcard whose methods all have rows of their own is a default for those
 		// to come, and not idle.
-		used[methods.services["/"+service+"/"]] = len(info.Methods) > 0
+		used[t.services["/"+service+"/"]] = len(info.Methods) > 0
 		for _, method := range info.Methods {
 			fullMethod := "/" + service + "/" + method.Name
-			r := methods.lookup(fullMethod)
-			registered[fullMethod] = r != nil
+			r := t.lookup(fullMethod)
+			registered[fullMethod] = r != nil || ignored[service]
 			used[r] = true
 		}
 	}
 	var idle []string // patterns that match nothing
-	for _, r := range methods.rows() {
-		if !used[r] {
+	for _, r := range t.rows() {
+		if !used[r] && !ignored[serviceOf(r.pattern)] {
 			idle = append(idle, r.pattern)
 		}
 	}
 	var faults []error
 	for _, fullMethod := range slices.Sorted(maps.Keys(registered)) {
 		if !registered[fullMethod] {
-			faults = append(faults, fmt.Errorf("auth0grpc: %s is registered but has no row, so every call is refused%s", fullMethod, nearest(fullMethod, idle)))
+			faults = append(faults, fmt.Errorf("auth0grpc: %s is registered but has no row, so every call is refused%s", fullMethod, rowHint(fullMethod, idle)))
 		}
+	}
+	if allowIdle {
+		return faults
 	}
 	for _, pattern := range idle {
 		faults = append(faults, fmt.Errorf("auth0grpc: row %s matches no registered method%s", pattern, nearest(pattern, namesLike(pattern, registered))))
 	}
-	return errors.Join(faults...)
+	return faults
+}
+
+// serviceOf returns the service of a canonical full method or pattern.
+func serviceOf(pattern string) string {
+	return pattern[1:strings.LastIndexByte(pattern, '/')]
+}
+
+// builtinRows names the constants for the services of gRPC itself.
+var builtinRows = map[string]string{
+	HealthService:          "HealthService",
+	ReflectionService:      "ReflectionService",
+	ReflectionAlphaService: "ReflectionAlphaService",
+	ChannelzService:        "ChannelzService",
+}
+
+// rowHint returns a hint at the row that a registered method needs, or "".
+func rowHint(fullMethod string, idle []string) string {
+	if name, ok := builtinRows[fullMethod[:strings.LastIndexByte(fullMethod, '/')+1]+"*"]; ok {
+		return "; the row for its service is auth0grpc." + name
+	}
+	return nearest(fullMethod, idle)
 }
 
 // namesLike returns what a pattern could have been meant for: the registered

@@ -96,7 +96,7 @@ func serve(ctx context.Context, config auth0grpc.Config, file string, listener n
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	reload := func() error { return swap(guard, config, file, server.GetServiceInfo()) }
+	reload := func() error { return swap(guard, file, server.GetServiceInfo()) }
 	go watch(ctx, hangups, reload, logger)
 
 	logger.Printf("serving on %s", listener.Addr())
@@ -128,19 +128,13 @@ func watch(ctx context.Context, hangups <-chan os.Signal, reload func() error, l
 	}
 }
 
-// swap puts the policy in file into force, if it is right and fits the services.
-// An Interceptor of its own finds that out before the one that serves is touched.
-func swap(guard *auth0grpc.Interceptor, config auth0grpc.Config, file string, services map[string]grpc.ServiceInfo) error {
+// swap puts the policy in file into force if it has no faults and fits the services.
+func swap(guard *auth0grpc.Interceptor, file string, services map[string]grpc.ServiceInfo) error {
 	methods, err := read(file)
 	if err != nil {
 		return err
 	}
-	config.Methods = methods
-	next, err := auth0grpc.New(config)
-	if err != nil {
-		return err
-	}
-	if err := next.CheckServices(services); err != nil {
+	if err := auth0grpc.CheckMethods(methods, services); err != nil {
 		return err
 	}
 	return guard.SetMethods(methods)
