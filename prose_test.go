@@ -149,16 +149,9 @@ var fileName = regexp.MustCompile("`((?:[A-Za-z0-9_.-]+/)*[A-Za-z0-9_.-]+\\.(?:g
 // foreignFiles lists names in pages that mean files of users.
 var foreignFiles = []string{"policy.json", "main.go", "set.binpb", "go.mod", "go.sum"}
 
-// pendingPages lists the pages whose file names follow when the layout is complete. It
-// only shrinks.
-var pendingPages = []string{"CONTRIBUTING.md"}
-
 // Each file and folder that CONTRIBUTING and docs name exists.
 func TestFileNamesExist(t *testing.T) {
 	for _, page := range append(textFilesIn(t, "docs"), "CONTRIBUTING.md", "SECURITY.md") {
-		if slices.Contains(pendingPages, page) {
-			continue
-		}
 		for _, match := range fileName.FindAllStringSubmatch(read(t, page), -1) {
 			name := match[1]
 			if slices.Contains(foreignFiles, name) || !isOwnPath(name) {
