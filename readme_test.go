@@ -53,11 +53,12 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-// Every reason that a client can get is explained to whoever operates the server.
+// The operating page explains every reason that a client can get, with an anchor to link to.
 func TestEveryReasonIsExplained(t *testing.T) {
 	page := read(t, "docs/operating.md")
 	for _, match := range regexp.MustCompile(`Reason = "([A-Z_]+)"`).FindAllStringSubmatch(read(t, "errors.go"), -1) {
-		if !strings.Contains(page, "| "+match[1]+" |") {
+		anchor := strings.ReplaceAll(strings.ToLower(match[1]), "_", "-")
+		if !strings.Contains(page, "| <a id=\""+anchor+"\"></a>`"+match[1]+"` |") {
 			t.Errorf("docs/operating.md does not explain %s", match[1])
 		}
 	}
