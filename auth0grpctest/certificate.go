@@ -88,6 +88,20 @@ func certificateTemplate(commonName string) *x509.Certificate {
 	}
 }
 
+// tenantCertificate returns a self-signed certificate of loopback addresses. It can sign
+// no other. It is valid under the clock of each test.
+func tenantCertificate() tls.Certificate {
+	template := certificateTemplate("auth0grpctest tenant")
+	template.BasicConstraintsValid = true
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	template.DNSNames = []string{"localhost"}
+	template.NotBefore = time.Date(1970, time.January, 1, 0, 0, 0, 0, time.UTC)
+	template.NotAfter = time.Date(2084, time.January, 1, 0, 0, 0, 0, time.UTC)
+	return issue(template, nil)
+}
+
 // issue makes a key and its certificate, signed by the authority or, for nil,
 // by itself.
 func issue(template *x509.Certificate, by *CertificateAuthority) tls.Certificate {

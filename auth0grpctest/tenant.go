@@ -94,9 +94,10 @@ func StartTenantOnPort(port int) (*Tenant, error) {
 	t.handler = t.newRoutes()
 	t.server = &httptest.Server{
 		Listener: listener,
-		// A certificate is asked for and not verified: which one is a client's
-		// is known from its registration.
-		TLS: &tls.Config{ClientAuth: tls.RequestClientCert},
+		// The key is a new one: httptest's own is public. A client certificate is
+		// requested and not verified: which one is a client's is known from its
+		// registration.
+		TLS: &tls.Config{Certificates: []tls.Certificate{tenantCertificate()}, ClientAuth: tls.RequestClientCert},
 		Config: &http.Server{
 			Handler: http.HandlerFunc(t.serve),
 			// A client that does not trust the certificate is a normal
@@ -132,7 +133,7 @@ func (t *Tenant) HTTPClient() *http.Client { return t.server.Client() }
 
 // CertificatePEM returns the certificate of the tenant's https server in PEM, for
 // clients in other processes: as a file for SSL_CERT_FILE, or for the -ca of a command.
-// It is self-signed and holds for 127.0.0.1.
+// It is self-signed, has a key of its own, and holds for 127.0.0.1, ::1 and localhost.
 func (t *Tenant) CertificatePEM() []byte { return encodeCertificate(t.server.Certificate()) }
 
 // SetDown starts (true) or ends (false) an outage. During an outage every

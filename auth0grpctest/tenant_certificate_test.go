@@ -1,0 +1,43 @@
+package auth0grpctest_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"testing"
+
+	"github.com/auth0grpc/auth0grpc/auth0grpctest"
+)
+
+// TestTenantCertificate checks that two tenants have different certificates. A client that
+// trusts one must trust no server but that tenant.
+func TestTenantCertificate(t *testing.T) {
+	certificates := make([]*x509.Certificate, 2)
+	for i := range certificates {
+		tenant := auth0grpctest.NewTenant(t)
+		block, _ := pem.Decode(tenant.CertificatePEM())
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if certificate.IsCA || certificate.KeyUsage&x509.KeyUsageCertSign != 0 {
+			t.Error("the certificate can sign others")
+		}
+		for _, host := range []string{"127.0.0.1", "::1", "localhost"} {
+			if err := certificate.VerifyHostname(host); err != nil {
+				t.Error(err)
+			}
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(tenant.CertificatePEM())
+		conn, err := tls.Dial("tcp", tenant.Issuer()[len("https://"):len(tenant.Issuer())-1], &tls.Config{RootCAs: roots})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.Close()
+		certificates[i] = certificate
+	}
+	if certificates[0].Equal(certificates[1]) {
+		t.Error("two tenants share a certificate")
+	}
+}
