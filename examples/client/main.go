@@ -14,18 +14,19 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net/url"
+	"net/http"
 	"os"
 	"os/signal"
 
 	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpcclient"
 	"github.com/auth0grpc/auth0grpc/examples/internal/env"
 	ordersv1 "github.com/auth0grpc/auth0grpc/examples/internal/orders/v1"
+	"github.com/auth0grpc/auth0grpc/examples/internal/trust"
 )
 
 func main() {
@@ -45,6 +46,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	flags := flag.NewFlagSet("client", flag.ContinueOnError)
 	addr := flags.String("addr", "localhost:50051", "`address` of the server")
 	caFile := flags.String("ca", "", "`file` of the certificate to trust (default: the system's)")
+	tenantCA := flags.String("tenant-ca", "", "for a development tenant: `file` of its certificate (see docs/desk-tenant.md)")
 	device := flags.Bool("device", false, "call for a user, by the device authorization flow")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -58,11 +60,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	if err != nil {
 		return err
 	}
-	tokens, err := login(ctx, settings, stdout)
+	httpClient, err := trust.Client(*tenantCA)
 	if err != nil {
 		return err
 	}
-	conn, err := dial(*addr, *caFile, tokens)
+	options, err := login(ctx, settings, httpClient, stdout)
+	if err != nil {
+		return err
+	}
+	conn, err := dial(*addr, *caFile, options)
 	if err != nil {
 		return err
 	}
@@ -70,26 +76,30 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	return order(ctx, ordersv1.NewOrdersClient(conn), stdout)
 }
 
-// clientCredentials gets tokens for the program itself. A token is kept until
-// shortly before it expires: do not ask Auth0 for one per call.
-func clientCredentials(ctx context.Context, settings map[string]string, _ io.Writer) (oauth2.TokenSource, error) {
-	config := clientcredentials.Config{
-		ClientID:       settings["AUTH0_CLIENT_ID"],
-		ClientSecret:   settings["AUTH0_CLIENT_SECRET"],
-		TokenURL:       "https://" + settings["AUTH0_DOMAIN"] + "/oauth/token",
-		AuthStyle:      oauth2.AuthStyleInParams,
-		EndpointParams: url.Values{"audience": {settings["AUTH0_AUDIENCE"]}},
+// clientCredentials returns options that send the program's own token with every call.
+func clientCredentials(ctx context.Context, settings map[string]string, httpClient *http.Client, _ io.Writer) ([]grpc.DialOption, error) {
+	creds, err := auth0grpcclient.New(auth0grpcclient.Config{
+		Issuer:       "https://" + settings["AUTH0_DOMAIN"] + "/",
+		ClientID:     settings["AUTH0_CLIENT_ID"],
+		ClientSecret: settings["AUTH0_CLIENT_SECRET"],
+		Audience:     settings["AUTH0_AUDIENCE"],
+		HTTPClient:   httpClient,
+	})
+	if err != nil {
+		return nil, err
 	}
-	tokens := config.TokenSource(ctx)
-	if _, err := tokens.Token(); err != nil { // rather than on the first call
+	if err := creds.Ready(ctx); err != nil { // rather than on the first call
 		return nil, fmt.Errorf("client credentials: %w", err)
 	}
-	return tokens, nil
+	return creds.DialOptions(), nil
 }
 
 // deviceFlow gets a token for the user who opens the address and confirms. The
 // program requests the scopes on the user's behalf.
-func deviceFlow(ctx context.Context, settings map[string]string, stdout io.Writer) (oauth2.TokenSource, error) {
+func deviceFlow(ctx context.Context, settings map[string]string, httpClient *http.Client, stdout io.Writer) ([]grpc.DialOption, error) {
+	if httpClient != nil {
+		ctx = context.WithValue(ctx, oauth2.HTTPClient, httpClient)
+	}
 	config := oauth2.Config{
 		ClientID: settings["AUTH0_CLIENT_ID"],
 		Scopes:   []string{"read:orders", "write:orders"},
@@ -108,12 +118,11 @@ func deviceFlow(ctx context.Context, settings map[string]string, stdout io.Write
 	if err != nil {
 		return nil, fmt.Errorf("device authorization: %w", err)
 	}
-	return config.TokenSource(ctx, token), nil
+	return []grpc.DialOption{grpc.WithPerRPCCredentials(bearer{config.TokenSource(ctx, token)})}, nil
 }
 
-// dial returns a connection that sends a token with every call. gRPC refuses to
-// do so without TLS.
-func dial(addr, caFile string, tokens oauth2.TokenSource) (*grpc.ClientConn, error) {
+// dial returns a connection over TLS. gRPC sends tokens over no other.
+func dial(addr, caFile string, options []grpc.DialOption) (*grpc.ClientConn, error) {
 	transport := credentials.NewTLS(nil)
 	if caFile != "" {
 		var err error
@@ -121,9 +130,7 @@ func dial(addr, caFile string, tokens oauth2.TokenSource) (*grpc.ClientConn, err
 			return nil, err
 		}
 	}
-	return grpc.NewClient(addr,
-		grpc.WithTransportCredentials(transport),
-		grpc.WithPerRPCCredentials(bearer{tokens}))
+	return grpc.NewClient(addr, append(options, grpc.WithTransportCredentials(transport))...)
 }
 
 // order places an order and lists the orders.
@@ -162,8 +169,7 @@ func explain(method string, err error) error {
 	}
 }
 
-// bearer sends a token with every call, and only over TLS. auth0grpcclient has
-// credentials that refresh ahead of time, retry and know bound tokens.
+// bearer sends a user's token with every call, and only over TLS.
 type bearer struct{ tokens oauth2.TokenSource }
 
 func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {

@@ -27,6 +27,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/examples/internal/orders"
 	ordersv1 "github.com/auth0grpc/auth0grpc/examples/internal/orders/v1"
 	"github.com/auth0grpc/auth0grpc/examples/internal/selfsigned"
+	"github.com/auth0grpc/auth0grpc/examples/internal/trust"
 )
 
 func main() {
@@ -65,6 +66,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	certFile := flags.String("cert", "", "`file` of the TLS certificate")
 	keyFile := flags.String("key", "", "`file` of its key")
 	selfSigned := flags.String("self-signed", "", "without -cert: make a certificate and write it to this `file`, for -ca of the client")
+	tenantCA := flags.String("tenant-ca", "", "for a development tenant: `file` of its certificate (see docs/desk-tenant.md)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -72,10 +74,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	if err != nil {
 		return err
 	}
+	httpClient, err := trust.Client(*tenantCA)
+	if err != nil {
+		return err
+	}
 	guard, err := auth0grpc.New(auth0grpc.Config{
-		Issuers:   []string{"https://" + settings["AUTH0_DOMAIN"] + "/"},
-		Audiences: []string{settings["AUTH0_AUDIENCE"]},
-		Methods:   methods(),
+		Issuers:    []string{"https://" + settings["AUTH0_DOMAIN"] + "/"},
+		Audiences:  []string{settings["AUTH0_AUDIENCE"]},
+		Methods:    methods(),
+		HTTPClient: httpClient,
 	})
 	if err != nil {
 		return err
