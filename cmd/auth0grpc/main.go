@@ -16,6 +16,10 @@
 // uses. It is 2 if the check could not run: wrong flags, an unreadable file, a server
 // that does not answer.
 //
+// Two subcommands serve development without an account: "tenant" runs a test tenant
+// until it is interrupted, and "token" prints one of its tokens. "auth0grpc tenant -h"
+// and "auth0grpc token -h" print their flags. Their exit status is 0 or 2.
+//
 // "go run" itself exits with 1 if the command fails in any way. Scripts that tell 1
 // from 2 call the installed command, or "go tool auth0grpc".
 package main
@@ -122,6 +126,14 @@ func (o *options) check(args []string) error {
 
 // run executes the command and returns the exit status.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	if len(args) > 0 {
+		switch args[0] {
+		case "tenant":
+			return runTenant(ctx, args[1:], stdout, stderr)
+		case "token":
+			return runToken(ctx, args[1:], stdout, stderr)
+		}
+	}
 	o, err := parseFlags(args, getenv, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return exitOK
