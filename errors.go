@@ -28,8 +28,8 @@ var (
 	// ErrReplayStoreUnavailable reports that Config.DPoP.ReplayStore failed, so that a
 	// proof could be neither accepted nor refused.
 	ErrReplayStoreUnavailable = errors.New("auth0grpc: replay store unavailable")
-	// ErrOverloaded reports that too many calls with new tokens waited for a
-	// signature check, so that this token could not be checked.
+	// ErrOverloaded reports that too many calls waited for the signature check of a
+	// new token or of a DPoP proof, so that this one could not be checked.
 	ErrOverloaded = errors.New("auth0grpc: overloaded")
 )
 
@@ -65,7 +65,7 @@ const (
 	ReasonUseDPoPNonce            Reason = "USE_DPOP_NONCE"           // Unauthenticated: try again with the nonce in dpop-nonce
 	ReasonWrongCertificate        Reason = "WRONG_CERTIFICATE"        // Unauthenticated: not the certificate that the token is bound to
 	ReasonReplayStoreUnavailable  Reason = "REPLAY_STORE_UNAVAILABLE" // Unavailable: no telling whether the proof was used
-	ReasonOverloaded              Reason = "OVERLOADED"               // Unavailable: too many new tokens at once; try again after the RetryInfo
+	ReasonOverloaded              Reason = "OVERLOADED"               // Unavailable: too many signature checks at once; try again after the RetryInfo
 	ReasonInsufficientScope       Reason = "INSUFFICIENT_SCOPE"       // PermissionDenied: the scope claim lacks what the rule asks for
 	ReasonInsufficientPermissions Reason = "INSUFFICIENT_PERMISSIONS" // PermissionDenied: the permissions claim does
 	ReasonWrongOrganization       Reason = "WRONG_ORGANIZATION"       // PermissionDenied: org_id is not one of the rule's

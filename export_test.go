@@ -27,17 +27,22 @@ func (i *Interceptor) HoldLocks() (release func()) {
 	}
 }
 
-// FillSignatureGate makes the signature gate reject further calls, until release.
-func (i *Interceptor) FillSignatureGate() (release func()) {
-	g := i.verifier.signatures
+// FillSignatureGate makes the signature gate of tokens reject further calls, until
+// release.
+func (i *Interceptor) FillSignatureGate() (release func()) { return i.verifier.signatures.fill() }
+
+// FillProofGate is FillSignatureGate for the gate of DPoP proofs.
+func (i *Interceptor) FillProofGate() (release func()) { return i.verifier.proofGate.fill() }
+
+func (g *signatureGate) fill() (release func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	inProgress, maxWaiting := g.inProgress, g.maxWaiting
-	g.inProgress, g.maxWaiting = g.loose, 0
+	inProgress, waiters := g.inProgress, g.waiters
+	g.inProgress, g.waiters = g.open, 0
 	return func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.inProgress, g.maxWaiting = inProgress, maxWaiting
+		g.inProgress, g.waiters = inProgress, waiters
 	}
 }
 

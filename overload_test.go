@@ -37,6 +37,26 @@ func TestOverload(t *testing.T) {
 	}
 }
 
+// A flood of forged tokens does not reach the checks of DPoP proofs: a call with a
+// known token passes. Nor do forged proofs of one client reach new tokens.
+func TestProofsHaveTheirOwnGate(t *testing.T) {
+	f := newDPoPFixture(t, nil)
+	known := f.bound
+	f.inEveryShape(t, challenged{outcome: passes}, f.good, everyTransport...)
+	release := f.guard.FillSignatureGate()
+	f.inEveryShape(t, challenged{outcome: passes}, f.good, everyTransport...)
+	f.bound = f.boundToken(claims{"jti": "new"})
+	f.inEveryShape(t, challenged{outcome: overloaded}, f.good, everyTransport...)
+	release()
+	release = f.guard.FillProofGate()
+	f.inEveryShape(t, challenged{outcome: overloaded}, f.good, everyTransport...)
+	f.everywhere(t, passes, bearer(f.token(claims{"jti": "bearer"}))...)
+	f.bound = known
+	f.inEveryShape(t, challenged{outcome: overloaded}, f.good, everyTransport...)
+	release()
+	f.inEveryShape(t, challenged{outcome: passes}, f.good, everyTransport...)
+}
+
 // forgedTokens are tokens for this API under a published kid, each another one,
 // with the signature of another token.
 func forgedTokens(tenant *auth0grpctest.Tenant, count int) []string {

@@ -149,7 +149,7 @@ var (
 	refusedCertificate        = invalidToken(ReasonWrongCertificate, "the access token is bound to another certificate")
 	refusedReplayStore        = newRefusal(ErrReplayStoreUnavailable, codes.Unavailable, infoOf(ReasonReplayStoreUnavailable), "the memory of used DPoP proofs is unavailable", nil)
 	refusedUnlisted           = newRefusal(ErrUnlistedMethod, codes.PermissionDenied, infoOf(ReasonMethodNotListed), "the method is not listed", nil)
-	refusedOverload           = newRefusal(ErrOverloaded, codes.Unavailable, infoOf(ReasonOverloaded), "too many new access tokens at once", nil).retryAfter(time.Second)
+	refusedOverload           = newRefusal(ErrOverloaded, codes.Unavailable, infoOf(ReasonOverloaded), "too many signature checks at once", nil).retryAfter(time.Second)
 	refusedKeysUnavailable    = newRefusal(ErrKeysUnavailable, codes.Unavailable, infoOf(ReasonKeysUnavailable), "the signing keys of the issuer are unavailable", nil)
 )
 

@@ -498,7 +498,7 @@ var (
 	}
 	overloaded = outcome{
 		code: codes.Unavailable, reason: "OVERLOADED", kind: auth0grpc.ErrOverloaded,
-		message: "too many new access tokens at once", retry: true,
+		message: "too many signature checks at once", retry: true,
 	}
 
 	malformed         = invalid("MALFORMED_TOKEN", "the access token is malformed")

@@ -1,43 +1,43 @@
 package auth0grpc
 
 import (
+	"container/list"
 	"context"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 )
 
 const (
-	// looseLimit bounds the checks in progress while signatures are good. A check
+	// openLimit bounds the checks in progress while signatures are good. A check
 	// runs for microseconds and never blocks, so as many as there are processors
 	// run, and others are in progress only if the scheduler interrupted them.
-	looseLimit = 1024
+	openLimit = 1024
 
-	// waitersPerSlot bounds the calls that wait for a check, for each check that may
-	// be in progress meanwhile. Calls are served in their order.
-	waitersPerSlot = 64
+	// waitersPerCheck bounds the calls that wait, for each check that may be in
+	// progress. With the check in progress they are 100, so a call that is not
+	// rejected begins after 100 checks at most, on one of the processors that the
+	// gate leaves to checks. The bound holds at any pace of the machine: no call is
+	// rejected because a clock went on.
+	waitersPerCheck = 99
 
-	// maxWait bounds the wait itself, by about 200 checks of an RSA-2048 signature.
-	// A flood of calls also fills the scheduler's queue, and a check that was
-	// interrupted comes to the end of it.
-	maxWait = 5 * time.Millisecond
-
-	// A bad signature adds badWeight to the suspicion, a good one takes 1 away. The
-	// bound is tight while the suspicion is above tightAbove. One bad signature in
-	// five does not make it tight, so a few forged calls cannot slow good ones down.
-	badWeight    = 4
-	tightAbove   = 8
-	maxSuspicion = 64
+	// The gate is tight while bad signatures outnumber good ones by more than
+	// tightAbove. It counts no more than maxExcess, so as many good signatures open
+	// it again. Without a bad signature for floodPause it opens too.
+	tightAbove = 8
+	maxExcess  = 64
+	floodPause = time.Second
 )
 
 // A signatureGate bounds the public-key operations in progress and the calls that
 // wait for one. It is safe for concurrent use.
 //
-// While signatures are good the bound is loose: processors are the limit, and a
-// hand-over from call to call would cost throughput. Bad signatures make it tight:
-// half of the processors, so that a flood of forged tokens under a published kid
-// leaves room for calls whose tokens are in the cache.
+// While signatures are good the gate is open: processors are the limit, and a
+// hand-over from call to call would cost throughput. It becomes tight when more
+// signatures are bad than good: half of the processors, so that a flood of forged
+// tokens under a published kid leaves room for calls whose tokens are in the cache.
+// A smaller share of forged calls cannot slow good ones down, and at most doubles
+// the checks. The gate opens again after good signatures, or when the bad ones stop.
 //
 // Beyond the bound on waiting a call is rejected at once. A forged token looks like
 // a good one until its signature is checked, so no choice among waiting calls serves
@@ -45,30 +45,41 @@ const (
 // served gives each call that share and bounds its wait. A caller that is rejected
 // gets a RetryInfo and the same share again.
 type signatureGate struct {
-	loose, tight, maxWaiting int
+	open, tight int // checks in progress while the gate is open, and while it is tight
+	waiters     int // calls that wait, for each check in progress
 
 	mu         sync.Mutex
-	suspicion  int
+	excess     int // of bad signatures over good ones, between 0 and maxExcess
+	lastBad    time.Time
 	inProgress int
-	waiting    []chan struct{} // closed when the call may begin, in order of arrival
+	waiting    list.List // of *turn, in order of arrival
+}
+
+// A turn is a call that waits at a signatureGate.
+type turn struct {
+	decided chan struct{} // closed when the call may begin or is rejected
+	refused *refusal      // set before decided is closed
 }
 
 // newSignatureGate returns a gate. Without a cache no call has a known token, so
-// there is nothing to leave room for and the bound stays loose.
+// there is nothing to leave room for: a tight gate then takes all processors.
 func newSignatureGate(cached bool) *signatureGate {
-	g := &signatureGate{loose: looseLimit, tight: max(1, runtime.GOMAXPROCS(0)/2)}
-	if !cached {
-		g.tight = g.loose
+	g := &signatureGate{open: openLimit, tight: runtime.GOMAXPROCS(0), waiters: waitersPerCheck}
+	if cached {
+		g.tight = max(1, g.tight/2)
 	}
-	g.maxWaiting = waitersPerSlot * g.tight
 	return g
 }
 
+// limit returns how many checks may be in progress.
 func (g *signatureGate) limit() int {
-	if g.suspicion > tightAbove {
+	if g.excess > tightAbove && time.Since(g.lastBad) >= floodPause {
+		g.excess = 0
+	}
+	if g.excess > tightAbove {
 		return g.tight
 	}
-	return g.loose
+	return g.open
 }
 
 // enter waits until a check may begin. The caller must call leave after it, unless
@@ -80,32 +91,29 @@ func (g *signatureGate) enter(ctx context.Context) *refusal {
 		g.mu.Unlock()
 		return nil
 	}
-	if len(g.waiting) >= g.maxWaiting {
+	if g.waiting.Len() >= g.limit()*g.waiters {
 		g.mu.Unlock()
 		return refusedOverload
 	}
-	turn := make(chan struct{})
-	g.waiting = append(g.waiting, turn)
+	t := &turn{decided: make(chan struct{})}
+	place := g.waiting.PushBack(t)
 	g.mu.Unlock()
-	timer := time.NewTimer(maxWait)
-	defer timer.Stop()
-	refused := refusedOverload
 	select {
-	case <-turn:
-		return nil
-	case <-timer.C:
+	case <-t.decided:
+		return t.refused
 	case <-ctx.Done():
-		refused = contextEnded(ctx.Err())
 	}
 	g.mu.Lock()
-	if i := slices.Index(g.waiting, turn); i >= 0 {
-		g.waiting = slices.Delete(g.waiting, i, i+1)
-	} else { // its turn came meanwhile
-		g.inProgress--
-		g.admit()
+	defer g.mu.Unlock()
+	select {
+	case <-t.decided:
+		if t.refused == nil { // its turn came meanwhile
+			g.end()
+		}
+	default:
+		g.waiting.Remove(place)
 	}
-	g.mu.Unlock()
-	return refused
+	return contextEnded(ctx.Err())
 }
 
 // leave ends a check that enter let begin. good reports whether the signature was
@@ -114,19 +122,30 @@ func (g *signatureGate) leave(good bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if good {
-		g.suspicion = max(g.suspicion-1, 0)
+		g.excess = max(g.excess-1, 0)
 	} else {
-		g.suspicion = min(g.suspicion+badWeight, maxSuspicion)
+		g.excess = min(g.excess+1, maxExcess)
+		g.lastBad = time.Now()
 	}
-	g.inProgress--
-	g.admit()
+	g.end()
 }
 
-// admit lets waiting calls begin, as many as the limit allows.
-func (g *signatureGate) admit() {
-	for len(g.waiting) > 0 && g.inProgress < g.limit() {
-		close(g.waiting[0])
-		g.waiting = slices.Delete(g.waiting, 0, 1)
+// end takes a check out of those in progress. It lets waiting calls begin, oldest
+// first, and rejects the youngest if the gate has become too tight for them.
+func (g *signatureGate) end() {
+	g.inProgress--
+	for g.waiting.Len() > 0 && g.inProgress < g.limit() {
 		g.inProgress++
+		g.decide(g.waiting.Front(), nil)
 	}
+	for g.waiting.Len() > g.limit()*g.waiters {
+		g.decide(g.waiting.Back(), refusedOverload)
+	}
+}
+
+// decide ends the wait of a call.
+func (g *signatureGate) decide(place *list.Element, refused *refusal) {
+	t := g.waiting.Remove(place).(*turn)
+	t.refused = refused
+	close(t.decided)
 }

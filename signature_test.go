@@ -9,7 +9,7 @@ import (
 // A panic in a public-key operation gives its place back (GO-2023-2153: the
 // operations that strangers ask for are bounded).
 func TestSignerGivesItsPlaceBack(t *testing.T) {
-	v := &verifier{signatures: &signatureGate{loose: 1, tight: 1}}
+	v := &verifier{signatures: &signatureGate{open: 1, tight: 1}}
 	for range 3 {
 		func() {
 			defer func() {

@@ -29,7 +29,8 @@ type verifier struct {
 	cache       *tokencache.Cache[*claims] // nil: off
 	binding     *binder                    // nil: bound tokens are refused
 	revocations *revocation.List
-	signatures  *signatureGate // bounds public-key operations
+	signatures  *signatureGate // bounds signature checks of access and logout tokens
+	proofGate   *signatureGate // bounds signature checks of DPoP proofs
 }
 
 // An issuer is one accepted iss with its own keys: a kid means nothing outside
@@ -48,8 +49,11 @@ func newVerifier(config *Config) *verifier {
 		signatures:  newSignatureGate(config.CacheSize != NoCache),
 		revocations: revocation.NewList(config.MaxTokenLifetime + config.ClockSkew),
 	}
+	// A proof is checked after its token, so a flood of forged tokens does not reach
+	// this gate, and calls with a known token and a good proof do not wait for it.
+	v.proofGate = newSignatureGate(true)
 	if v.binding = newBinder(config); v.binding != nil {
-		v.binding.beginCheck, v.binding.endCheck = v.signatures.enter, v.signatures.leave
+		v.binding.beginCheck, v.binding.endCheck = v.proofGate.enter, v.proofGate.leave
 	}
 	if config.CacheSize != NoCache {
 		v.cache = tokencache.New(config.CacheSize, (*claims).memory)
