@@ -9,6 +9,8 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -42,6 +44,10 @@ var malformed = []struct {
 	{"stray bits in the signature", b64(`{"alg":"RS256"}`) + ".e30.AB", jws.ErrMalformed},
 	{"stray bits in the payload", b64(`{"alg":"RS256"}`) + ".e31.AA", jws.ErrMalformed},
 	{"line feed", b64(`{"alg":"RS256"}`) + ".e3\n0.AA", jws.ErrMalformed},
+	{"line feed at the start", "\n" + b64(`{"alg":"RS256"}`) + ".e30.AA", jws.ErrMalformed},
+	{"line feed at the start of the payload", b64(`{"alg":"RS256"}`) + ".\ne30.AA", jws.ErrMalformed},
+	{"carriage return at the start", "\r" + b64(`{"alg":"RS256"}`) + ".e30.AA", jws.ErrMalformed},
+	{"carriage return at the start of the signature", b64(`{"alg":"RS256"}`) + ".e30.\rAA", jws.ErrMalformed},
 	{"carriage return", b64(`{"alg":"RS256"}`) + ".e30.A\rA", jws.ErrMalformed},
 	{"space", b64(`{"alg":"RS256"}`) + ".e30 .AA", jws.ErrMalformed},
 	{"header not JSON", b64(`alg`) + ".e30.AA", jws.ErrMalformed},
@@ -51,6 +57,8 @@ var malformed = []struct {
 	{"alg twice", b64(`{"alg":"RS256","alg":"none"}`) + ".e30.AA", jws.ErrMalformed},
 	{"alg a number", b64(`{"alg":256}`) + ".e30.AA", jws.ErrMalformed},
 	{"kid a number", b64(`{"alg":"RS256","kid":1}`) + ".e30.AA", jws.ErrMalformed},
+	{"empty typ", b64(`{"alg":"RS256","typ":""}`) + ".e30.AA", jws.ErrMalformed},
+	{"empty alg", b64(`{"alg":""}`) + ".e30.AA", jws.ErrMalformed},
 	{"typ null", b64(`{"alg":"RS256","typ":null}`) + ".e30.AA", jws.ErrMalformed},
 	{"crit", b64(`{"alg":"RS256","crit":["exp"],"exp":1}`) + ".e30.AA", jws.ErrExtension},
 	{"empty crit", b64(`{"alg":"RS256","crit":[]}`) + ".e30.AA", jws.ErrExtension},
@@ -125,8 +133,8 @@ func TestVerify(t *testing.T) {
 		"RS256": "RSA", "RS384": "RSA", "RS512": "RSA", "PS256": "RSA", "PS384": "RSA", "PS512": "RSA",
 		"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "EdDSA": "Ed25519", "Ed25519": "Ed25519",
 	}
-	if len(fits) != len(jws.Algorithms()) {
-		t.Fatalf("the table has %d algorithms, Algorithms %d", len(fits), len(jws.Algorithms()))
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(fits)), jws.Algorithms()); diff != "" {
+		t.Fatalf("Algorithms (-want +got):\n%s", diff)
 	}
 	for _, alg := range jws.Algorithms() {
 		t.Run(alg, func(t *testing.T) {
@@ -152,6 +160,60 @@ func TestVerify(t *testing.T) {
 				t.Errorf("short signature: %v", err)
 			}
 		})
+	}
+}
+
+// A salt of another length is not PS256, PS384 or PS512 (RFC 7518, section 3.5),
+// although RSASSA-PSS itself permits any.
+func TestVerifySaltLength(t *testing.T) {
+	key := keys()["RSA"].(*rsa.PrivateKey)
+	for alg, hash := range map[string]crypto.Hash{"PS256": crypto.SHA256, "PS384": crypto.SHA384, "PS512": crypto.SHA512} {
+		for _, length := range []int{1, 20, hash.Size() - 1, hash.Size(), hash.Size() + 1} {
+			input := b64(`{"alg":"`+alg+`"}`) + ".e30"
+			h := hash.New()
+			h.Write([]byte(input))
+			signature, err := rsa.SignPSS(rand.Reader, key, hash, h.Sum(nil), &rsa.PSSOptions{SaltLength: length})
+			if err != nil {
+				t.Fatal(err)
+			}
+			token, err := jws.Parse(input + "." + b64(string(signature)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := token.Verify(key.Public()), length == hash.Size(); (got == nil) != want {
+				t.Errorf("%s with a salt of %d octets: %v", alg, length, got)
+			}
+		}
+	}
+}
+
+// An ES signature is R and S, each as wide as the field (RFC 7518, section 3.4):
+// one signature has one spelling.
+func TestVerifyWidth(t *testing.T) {
+	for alg, curve := range map[string]string{"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"} {
+		token, err := jws.Parse(sign(t, alg, keys()[curve]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		good, public := token.Signature, keys()[curve].Public()
+		for name, signature := range map[string][]byte{
+			"none":                   {},
+			"one octet":              {1},
+			"R alone":                good[:len(good)/2],
+			"a zero in front of R":   slices.Insert(slices.Clone(good), 0, 0),
+			"a zero in front of S":   slices.Insert(slices.Clone(good), len(good)/2, 0),
+			"zeros in front of both": slices.Concat([]byte{0}, good[:len(good)/2], []byte{0}, good[len(good)/2:]),
+			"a zero behind S":        append(slices.Clone(good), 0),
+		} {
+			token.Signature = signature
+			if err := token.Verify(public); !errors.Is(err, jws.ErrSignature) {
+				t.Errorf("%s, %s: %v", alg, name, err)
+			}
+		}
+		token.Signature = good
+		if err := token.Verify(public); err != nil {
+			t.Errorf("%s: %v", alg, err)
+		}
 	}
 }
 

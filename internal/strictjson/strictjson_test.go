@@ -41,6 +41,9 @@ var objects = []struct {
 	{name: "nothing", doc: ``, err: strictjson.ErrSyntax},
 	{name: "array", doc: `[]`, err: strictjson.ErrSyntax},
 	{name: "null", doc: `null`, err: strictjson.ErrSyntax},
+	{name: "array that ends as an object", doc: `["a":1}`, err: strictjson.ErrSyntax},
+	{name: "no member", doc: `{1}`, err: strictjson.ErrSyntax},
+	{name: "name without its first quote", doc: `{a":1}`, err: strictjson.ErrSyntax},
 	{name: "two documents", doc: `{}{}`, err: strictjson.ErrSyntax},
 	{name: "cut off", doc: `{"a":`, err: strictjson.ErrSyntax},
 	{name: "trailing comma", doc: `{"a":1,}`, err: strictjson.ErrSyntax},
@@ -113,7 +116,7 @@ func TestStrings(t *testing.T) {
 	if diff := cmp.Diff([]string{"a", "bc"}, got); !ok || diff != "" {
 		t.Errorf("Strings: %t (-want +got):\n%s", ok, diff)
 	}
-	for _, value := range []string{``, `"a"`, `null`, `["a",1]`, `["a",null]`, `[["a"]]`, `{}`} {
+	for _, value := range []string{``, `"a"`, `null`, `["a",1]`, `["a",null]`, `[["a"]]`, `{}`, `[a"]`, `[1"]`, `["a"}`, `["a"`, `["a"]]`} {
 		if got, ok := strictjson.Strings(value); ok {
 			t.Errorf("Strings(%s) = %q, want no strings", value, got)
 		}
@@ -128,17 +131,25 @@ func TestTime(t *testing.T) {
 		"1.7e9":          time.Unix(1700000000, 0),
 		"253402300799":   time.Unix(253402300799, 0),
 		"1700000000.0e0": time.Unix(1700000000, 0),
+		"-0.0":           time.Unix(0, 0),
+		"0.5":            time.Unix(0, 5e8),
+		"9e8":            time.Unix(900000000, 0),
+		"253402300799.5": time.Unix(253402300799, 5e8),
+		longNumber(64):   time.Unix(1, 0),
 	} {
 		if got, ok := strictjson.Time(value); !ok || !got.Equal(want) {
 			t.Errorf("Time(%s) = %v, %t; want %v", value, got, ok, want)
 		}
 	}
-	for _, value := range []string{"", "-1", "-0.5", "1e400", "1e300", "253402300800", `"1700000000"`, "null", "true", "Infinity", "NaN", "[1]", "9223372036854775808"} {
+	for _, value := range []string{"", "-1", "-0.5", "1e400", "1e300", "253402300800", "253402300800.0", longNumber(65), `"1700000000"`, "null", "true", "Infinity", "NaN", "[1]", "9223372036854775808"} {
 		if got, ok := strictjson.Time(value); ok {
 			t.Errorf("Time(%s) = %v, want no time", value, got)
 		}
 	}
 }
+
+// longNumber returns 1 as a number of length characters.
+func longNumber(length int) string { return "1." + strings.Repeat("0", length-2) }
 
 // FuzzObject checks invariants for any input: no panic; Object agrees with
 // encoding/json, nesting, duplicates and invalid UTF-8 aside; and both find the same
@@ -291,6 +302,28 @@ func many(count int, name func(i int) string) string {
 		members[i] = fmt.Sprintf(`"%s":0`, name(i))
 	}
 	return "{" + strings.Join(members, ",") + "}"
+}
+
+// The size of the table of names is estimated from the first members. Names that
+// come after long members exceed the estimate.
+func TestDuplicatesBehindLongMembers(t *testing.T) {
+	const long, short = 40, 5000
+	members := make([]string, 0, long+short+1)
+	for i := range long {
+		members = append(members, fmt.Sprintf(`"long%d":"%s"`, i, strings.Repeat("x", 2000)))
+	}
+	for i := range short {
+		members = append(members, fmt.Sprintf(`"%d":0`, i))
+	}
+	if err := strictjson.Object("{"+strings.Join(members, ",")+"}", nil); err != nil {
+		t.Errorf("distinct names: %v", err)
+	}
+	for _, again := range []int{0, long, long + short/2, long + short - 1} {
+		doc := "{" + strings.Join(append(slices.Clone(members), members[again]), ",") + "}"
+		if err := strictjson.Object(doc, nil); err != strictjson.ErrDuplicate {
+			t.Errorf("member %d twice: %v", again, err)
+		}
+	}
 }
 
 // A duplicate is found in objects of any size, inside and around other large
