@@ -146,7 +146,7 @@ func newGuard(t testing.TB, a *authority, address string, issuers []string, chan
 	return guard
 }
 
-// serve starts the API for tokens of the issuers, and what else is registered.
+// serve starts the API for tokens of the issuers, with the extra services registered.
 func serve(t testing.TB, a *authority, issuers []string, change func(*auth0grpc.Config), register ...func(*grpc.Server)) *server {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -222,7 +222,7 @@ var invocations = []invocation{
 			return err
 		}
 		for range 3 {
-			_ = stream.Send(&ordersv1.Order{}) // CloseAndRecv tells why it failed
+			_ = stream.Send(&ordersv1.Order{}) // CloseAndRecv returns the error
 		}
 		_, err = stream.CloseAndRecv()
 		return err
@@ -233,7 +233,7 @@ var invocations = []invocation{
 			return err
 		}
 		for range 3 {
-			_ = stream.Send(&ordersv1.Order{}) // drain tells why it failed
+			_ = stream.Send(&ordersv1.Order{}) // drain returns the error
 		}
 		_ = stream.CloseSend()
 		return drain(stream, 3)

@@ -42,7 +42,7 @@ func (m *mint) algorithms() {
 
 func (m *mint) keyIDs() {
 	m.header(false, "kid", nil, null, "", 5, "unknown", "../../dev/null", "' OR 1=1 --", strings.Repeat("k", 5000))
-	// What a token says about where its key is counts for nothing.
+	// The library ignores a token's own statements about the location of its key.
 	m.header(true, "jku", "https://attacker.example.com/jwks.json")
 	m.header(true, "x5u", "https://attacker.example.com/cert.pem")
 	attacker := auth0grpctest.NewCertificateAuthority().Client("attacker").Leaf

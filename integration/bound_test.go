@@ -14,7 +14,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/integration/ordersv1"
 )
 
-// A presentation is one way to present a token, and what became of it.
+// A presentation is one way to present a token, with its outcome.
 type presentation struct{ token, how, verdict string }
 
 // bound gets tokens bound to a DPoP key and to a certificate, and presents them in

@@ -103,8 +103,8 @@ func attribute(node *html.Node, name string) string {
 	return ""
 }
 
-// authorize logs a user in and returns what the application gets at its callback,
-// in the query of a redirect or in a form.
+// authorize logs a user in and returns the parameters that the application gets at its
+// callback, in the query of a redirect or in a form.
 func (b *browser) authorize(issuer, username string, query url.Values) url.Values {
 	b.t.Helper()
 	login := b.open(issuer + "authorize?" + query.Encode())

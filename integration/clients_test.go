@@ -63,8 +63,8 @@ func TestGRPCJS(t *testing.T) {
 	summarize(t, "Node.js: error.code, error.details, error.metadata")
 }
 
-// Through nginx, which ends TLS or speaks plain HTTP/2, and is a client of its
-// own to the server.
+// Through nginx, which terminates TLS or speaks plain HTTP/2, and is a separate client
+// of the server.
 func TestNginx(t *testing.T) {
 	s := newStage(t)
 	secure, plain := startNginx(t, s)

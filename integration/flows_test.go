@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// A presented is a token that a flow yields, and what may be called with it.
+// A presented is a token that a flow yields, and the methods that it permits.
 type presented struct {
 	flow  string // as Auth0 names it
 	token string // which of its tokens: access token, ID token
-	asked string // the scopes asked for, and by whom
+	asked string // the scopes asked for, and the kind of user
 	raw   string
 	may   []string // the methods, apart from GetStatus
 }
@@ -24,7 +24,7 @@ var (
 	nobody  []string
 )
 
-// query is what an application sends to /authorize.
+// query returns the parameters that an application sends to /authorize.
 func query(client, responseType, scope string) url.Values {
 	return url.Values{
 		"client_id": {client}, "response_type": {responseType}, "scope": {scope}, "audience": {tenant.Audience},

@@ -14,14 +14,14 @@ import (
 	"github.com/auth0grpc/auth0grpc/integration/ordersv1"
 )
 
-// An outcome is what became of the calls with one token, method by method.
+// An outcome holds the results of the calls with one token, method by method.
 type outcome struct {
 	presented
 	cells []string // "yes" or the reason, in the order of invocations
 }
 
-// try calls every method with a token, and checks that it may call what it
-// should and nothing else.
+// try calls every method with a token, and checks that exactly the expected methods
+// succeed.
 func (s *server) try(t *testing.T, conn *grpc.ClientConn, p presented) outcome {
 	t.Helper()
 	o := outcome{presented: p}
@@ -38,7 +38,7 @@ func (s *server) try(t *testing.T, conn *grpc.ClientConn, p presented) outcome {
 	return o
 }
 
-// verdictOf words the end of a call: "yes", or the code and the reason.
+// verdictOf describes the end of a call: "yes", or the code and the reason.
 func verdictOf(err error) string {
 	if err == nil {
 		return "yes"
@@ -58,7 +58,7 @@ func flowsDocument(outcomes []outcome, bound, issuers []presentation) string {
 
 # The seven flows
 
-Each flow of Auth0's documentation was run against a certified OpenID Provider (oidc-provider from npm, in the shape of an
+Each flow of Auth0's documentation was run against a certified OpenID Provider (oidc-provider from npm, configured like an
 Auth0 tenant), and its tokens were presented to a gRPC server with this table:
 
 `)
@@ -81,8 +81,8 @@ Client Credentials with a DPoP key and with a client certificate, each token pre
 	b.WriteString(`
 ## Two issuers
 
-One server for tokens of the provider and of an Auth0 simulator (@simulacrum/auth0-simulator from npm), and one for those of
-the simulator alone. The simulator's tokens for machines have no sub, which every access token of Auth0 has.
+One server accepts tokens of the provider and of an Auth0 simulator (@simulacrum/auth0-simulator from npm). Another accepts only
+tokens of the simulator. The simulator's tokens for machines have no sub, which every access token of Auth0 has.
 
 | token | presented to | outcome |
 |---|---|---|

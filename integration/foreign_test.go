@@ -21,7 +21,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/integration/ordersv1"
 )
 
-// A report is what a client of another language saw, where its users look.
+// A report holds the results that a client of another language shows to its users.
 type report struct {
 	Item          string // GetOrder with a good token
 	Messages      int    // WatchOrders with a good token
@@ -38,7 +38,7 @@ type seen struct {
 	Challenge string
 }
 
-// wanted is what every client has to see.
+// wanted is the report expected of every client.
 var wanted = report{
 	Item:     "tea",
 	Messages: 3,
@@ -52,8 +52,8 @@ var wanted = report{
 	},
 }
 
-// doubled is what a client has to see that joins header and trailer, in both of
-// which the challenge is.
+// doubled is the report expected of a client that joins header and trailer: both
+// contain the challenge.
 func doubled(r report) report {
 	for _, s := range []*seen{&r.Missing, &r.MissingStream, &r.Scope} {
 		s.Challenge += ", " + s.Challenge
@@ -61,8 +61,8 @@ func doubled(r report) report {
 	return r
 }
 
-// A stage is what foreign clients are tried on: a server, a token for reading,
-// and the descriptors of the API in a file.
+// A stage is the environment of foreign clients: a server, a token for reading, and the
+// descriptors of the API in a file.
 type stage struct {
 	*server
 	token       string
@@ -83,8 +83,8 @@ func bearerOnly(config *auth0grpc.Config) {
 	config.DPoP, config.MTLS = auth0grpc.DPoPConfig{}, auth0grpc.MTLSConfig{}
 }
 
-// writeDescriptors writes what clients without generated code need: the API and
-// the details of errors, with all that they import.
+// writeDescriptors writes the descriptors for clients without generated code: the API
+// and the details of errors, with all imports.
 func writeDescriptors(t *testing.T, a *authority) string {
 	t.Helper()
 	set := &descriptorpb.FileDescriptorSet{}

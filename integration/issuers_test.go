@@ -53,8 +53,8 @@ func simulated(t *testing.T, client *http.Client, issuer string, body map[string
 	return g.AccessToken
 }
 
-// twoIssuers has one server take tokens of two issuers, each with keys of its own:
-// a key of one is nothing to the other.
+// twoIssuers starts one server for tokens of two issuers, each with its own keys: a key
+// of one verifies nothing for the other.
 func twoIssuers(t *testing.T, p *provider) []presentation {
 	t.Helper()
 	simulator := startSimulator(t, p.authority)

@@ -125,8 +125,8 @@ func (l *load) end() {
 	l.stopped.Wait()
 }
 
-// check ends the load and wants every call to have gone well, and the load to
-// have been what it should be.
+// check ends the load and fails unless every call went well and the load was as large
+// as configured.
 func (l *load) check(t *testing.T) {
 	t.Helper()
 	l.end()
@@ -138,7 +138,7 @@ func (l *load) check(t *testing.T) {
 	}
 }
 
-// String tells what the load was.
+// String describes the load.
 func (l *load) String() string {
 	return fmt.Sprintf("%d good calls, %d failed, slowest %v", l.calls.Load(), l.failed.Load(), time.Duration(l.slow.Load()).Round(time.Millisecond))
 }

@@ -19,7 +19,7 @@ type process struct {
 	command *exec.Cmd
 	input   io.WriteCloser
 	lines   chan string
-	ready   string        // what the line said after "ready"
+	ready   string        // the rest of the line after "ready"
 	done    chan struct{} // closed when it has ended
 	stderr  bytes.Buffer  // read after the end
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// A provider is oidc-provider in a process of its own.
+// A provider is oidc-provider in its own process.
 type provider struct {
 	*process
 	*authority
@@ -23,9 +23,9 @@ type provider struct {
 	node   string
 }
 
-// A keyRing is Auth0's: the key that signs, the one that will, and the ones that
-// have signed and are not revoked. They are made here because Node 20 can
-// deadlock when it makes a key and writes it as JSON at once.
+// A keyRing holds the same keys as an Auth0 tenant: the signing key, the next one, and
+// the former ones that are not revoked. They are made here because Node 20 can deadlock
+// when it makes a key and writes it as JSON at the same time.
 type keyRing struct {
 	current, next jose.JSONWebKey
 	previous      []jose.JSONWebKey

@@ -64,8 +64,8 @@ func TestRotation(t *testing.T) {
 		rounds+2, perSecond, l, longest.Round(time.Second))
 }
 
-// revokeAndWait revokes the keys that have signed before and returns how long a
-// token of theirs was accepted after it.
+// revokeAndWait revokes the former signing keys and returns how long a token signed by
+// one of them was still accepted.
 func (p *provider) revokeAndWait(t *testing.T, now func() time.Time, client ordersv1.OrdersClient, token string) time.Duration {
 	t.Helper()
 	p.revoke(t)
@@ -87,8 +87,8 @@ func (p *provider) revokeAndWait(t *testing.T, now func() time.Time, client orde
 	return took
 }
 
-// Without a load nothing refreshes the keys in the background: then the first
-// call after the bound is the one that has to be refused.
+// Without a load nothing refreshes the keys in the background: then the first call
+// after the bound must be refused.
 func TestRevocationWhileIdle(t *testing.T) {
 	a := newAuthority(t)
 	p := startProvider(t, a)

@@ -38,7 +38,7 @@ func setupBlock(t *testing.T, heading, language string) string {
 	return match[1]
 }
 
-// A tenantSetup is what a section of the page creates in Auth0.
+// A tenantSetup holds the objects that a section of the page creates in Auth0.
 type tenantSetup struct {
 	identifier string   // of the API
 	algorithm  string   // that the API signs with

@@ -70,7 +70,7 @@ func document(t *testing.T, name, text string) {
 	}
 }
 
-// The summary table: what each test has to say, printed at the end.
+// The summary table: the result line of each test, printed at the end.
 var summary struct {
 	mu   sync.Mutex
 	rows []string

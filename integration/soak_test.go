@@ -19,7 +19,7 @@ import (
 // soakFor is how long the soak lasts on the library's clock.
 const soakFor = time.Hour
 
-// A sample is what the process held at one moment.
+// A sample holds the resources of the process at one moment.
 type sample struct {
 	heap       uint64 // bytes that are in use after a collection
 	goroutines int
@@ -98,8 +98,7 @@ func (p *provider) shortTokens(t *testing.T, now time.Time, n int) []string {
 	return tokens
 }
 
-// abuse presents bad tokens, all of which have to be refused, and returns how
-// many.
+// abuse presents bad tokens, expects a refusal for each, and returns their number.
 func (s *server) abuse(t *testing.T, conn *grpc.ClientConn, p *provider, now time.Time) int {
 	t.Helper()
 	stranger := p.keys.current

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 )
 
-// tenantFile is what the provider and the tests both know: applications, users
-// and the API.
+// tenantFile is the file that the provider and the tests share: applications, users and
+// the API.
 //
 //go:embed node/tenant.json
 var tenantFile []byte
