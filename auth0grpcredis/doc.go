@@ -1,11 +1,10 @@
 // Package auth0grpcredis lets the replicas of a service share, through Redis or
-// Valkey, what package auth0grpc otherwise keeps in one process: which tokens
-// were revoked ([RevocationFeed]) and which DPoP proofs were used
+// Valkey, the revoked tokens ([RevocationFeed]) and the used DPoP proofs
 // ([ReplayStore]).
 //
 //	client := redis.NewClient(&redis.Options{
 //		Addr:                  "redis:6379",
-//		ContextTimeoutEnabled: true, // without it, no time-out of ours would be kept
+//		ContextTimeoutEnabled: true, // required: without it, no time-out of ours is kept
 //	})
 //	feed, err := auth0grpcredis.NewRevocationFeed(client, auth0grpcredis.FeedConfig{})
 //	…
@@ -21,15 +20,18 @@
 //
 // # What Redis is trusted with
 //
-// Whoever can write to the stream can refuse anybody, and whoever can delete
-// keys can have a proof accepted twice: give the service a Redis user of its own
-// and TLS. The commands are XADD, XTRIM, XREAD and XRANGE on the stream, and SET on
-// keys with the prefix. Neither tokens nor ids of proofs get there; subjects, clients,
-// organizations and token ids of revocations do.
+// A writer to the stream can refuse every caller, and a user that can delete keys
+// can have a proof accepted twice. Give the service a Redis user of its own, and
+// use TLS. Tokens and ids of proofs are never sent to Redis. The subjects, clients,
+// organizations and token ids of revocations are.
 //
-// Both need Redis 6.2 or later, a maxmemory-policy of noeviction (an evicted key
-// is a proof that can be replayed, an evicted stream a revocation that no new
-// replica hears of) and a client that reads from the primary, which is go-redis's
-// default. What a failover loses, as replication is asynchronous, is lost here
-// as well: RevocationFeed reports it, ReplayStore cannot.
+// Both need Redis 6.2 or later, a maxmemory-policy of noeviction, and a client
+// that reads from the primary, which is go-redis's default. An evicted proof can
+// be used again, and a new replica does not know an evicted revocation.
+// Replication is asynchronous, so a failover can lose entries. A RevocationFeed
+// notices that and publishes them again; a ReplayStore cannot.
+//
+// The page docs/redis.md of the repository lists the rights that the user needs,
+// the settings for a Cluster and Sentinel, sizes, alerts, and what each kind of
+// outage loses.
 package auth0grpcredis
