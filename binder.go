@@ -27,11 +27,15 @@ type binder struct {
 	nonces      *dpop.Nonces // nil: none
 	mtls        BindingMode
 	certificate func(context.Context) (*x509.Certificate, error)
-	beginCheck  func(context.Context) *refusal // before a public-key operation
-	endCheck    func(good bool)                // after it
+	// A proof is checked after its token, so a flood of forged tokens does not reach
+	// this gate, and calls with a known token and a good proof do not wait for it.
+	gate       *signatureGate
+	beginCheck func(context.Context) *refusal // before a public-key operation
+	endCheck   func(good bool)                // after it
 }
 
-// newBinder takes a Config whose bindingFaults are none.
+// newBinder returns the binder of a valid Config, or nil if both bindings are
+// disabled.
 func newBinder(c *Config) *binder {
 	if c.DPoP.Mode == BindingDisabled && c.MTLS.Mode == BindingDisabled {
 		return nil
@@ -48,6 +52,8 @@ func newBinder(c *Config) *binder {
 	}
 	b.algorithms = strings.Join(c.DPoP.Algorithms, " ")
 	b.proofs = dpop.NewVerifier(dpop.Config{Algorithms: c.DPoP.Algorithms, MaxAge: c.DPoP.MaxProofAge, MaxAhead: c.DPoP.MaxProofSkew})
+	b.gate = newSignatureGate(true)
+	b.beginCheck, b.endCheck = b.gate.enter, b.gate.leave
 	b.replay = c.DPoP.ReplayStore
 	if b.replay == nil {
 		b.replay = NewReplayStore(defaultReplayCapacity, c.Now)
@@ -79,8 +85,8 @@ func (b *binder) modes() (dpop, mtls BindingMode) {
 	return b.dpop, b.mtls
 }
 
-// takesDPoP reports whether a credential under the scheme DPoP is looked at.
-func (b *binder) takesDPoP() bool { return b != nil }
+// acceptsDPoP reports whether a credential with the scheme DPoP is read.
+func (b *binder) acceptsDPoP() bool { return b != nil }
 
 // refuseConfirmation returns the refusal of a token whose binding is not enforced
 // here, or nil. Members of cnf that are not understood are ignored beside one that
@@ -111,10 +117,11 @@ func (b *binder) needsDPoP(r *row) bool {
 	return b.dpop == BindingRequired || r != nil && r.rule.requireDPoP
 }
 
-// check makes the checks of a verified token that each call repeats: first whether
-// the caller proved possession, and only then what the row requires. It returns the
-// proof, which the caller has yet to hand to useProof, or nil if there is none.
-func (b *binder) check(ctx context.Context, now time.Time, fullMethod string, r *row, cred credential, c *claims) (*dpop.Proof, *refusal) {
+// verifyBinding makes the checks of a verified token that each call repeats: first
+// the possession that the caller proved, and then the requirements of the row. It
+// returns the proof, which useProof has yet to check, or nil if there is none.
+func (b *binder) verifyBinding(ctx context.Context, now time.Time, fullMethod string, cred credential, by *caller) (*dpop.Proof, *refusal) {
+	r, c := by.row, by.claims
 	switch {
 	case c.cnf.key == "" && b.dpop == BindingRequired:
 		return nil, refusedUnbound
@@ -238,18 +245,21 @@ func connectionCertificate(ctx context.Context) (*x509.Certificate, error) {
 	return nil, nil
 }
 
-// challenge returns the challenges of a refused call. If DPoP is enabled, both
-// schemes are offered, or DPoP alone if it is required; the error goes to the
-// scheme that the client used (RFC 9449, section 7.1). r is nil if the caller may
-// not know which row there is.
-func (b *binder) challenge(refused *refusal, used scheme, r *row, now func() time.Time) metadata.MD {
+// challengeMetadata returns the challenges of a refused call. If DPoP is enabled,
+// both schemes are offered, or DPoP alone if it is required. The error goes to the
+// scheme that the client used (RFC 9449, section 7.1).
+func (b *binder) challengeMetadata(c *caller, refused *refusal, now func() time.Time) metadata.MD {
 	if b == nil || b.dpop == BindingDisabled || refused.parameters == nil {
 		return refused.challenge
+	}
+	r := c.row
+	if c.claims == nil && refused != refusedWithoutDPoP {
+		r = nil // as for a method that is not listed
 	}
 	algorithms := `algs="` + b.algorithms + `"`
 	failed := strings.TrimSpace("Bearer " + *refused.parameters)
 	other := "DPoP " + algorithms
-	if used == schemeDPoP || b.needsDPoP(r) {
+	if c.scheme == schemeDPoP || b.needsDPoP(r) {
 		failed, other = "DPoP "+algorithms, "Bearer"
 		if *refused.parameters != "" {
 			failed = "DPoP " + *refused.parameters + ", " + algorithms
@@ -265,10 +275,10 @@ func (b *binder) challenge(refused *refusal, used scheme, r *row, now func() tim
 	return md
 }
 
-// nonce returns the metadata by which a client learns the nonce for its next
+// nonceMetadata returns the metadata by which a client learns the nonce for its next
 // calls (RFC 9449, section 8.2), or nil.
-func (b *binder) nonce(by scheme, now func() time.Time) metadata.MD {
-	if b == nil || b.nonces == nil || by != schemeDPoP {
+func (b *binder) nonceMetadata(used scheme, now func() time.Time) metadata.MD {
+	if b == nil || b.nonces == nil || used != schemeDPoP {
 		return nil
 	}
 	return metadata.Pairs("dpop-nonce", b.nonces.Issue(now()))

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -107,50 +106,6 @@ const NoCache = -1
 // defaultCacheSize is the number of tokens kept unless Config.CacheSize says
 // otherwise: about 20 MB when full.
 const defaultCacheSize = 10_000
-
-// New checks config and returns an Interceptor, or every fault in config at once
-// (see ConfigError). It does no I/O and starts no goroutine: keys are fetched on
-// first use, or by Ready.
-func New(config Config) (*Interceptor, error) {
-	wallClock := config.Now == nil
-	config = config.withDefaults()
-	methods, faults := newTable(config.Methods)
-	faults = slices.Concat(faults, config.issuerFaults(), config.audienceFaults(), config.algorithmFaults(),
-		config.bindingFaults(), methods.bindingFaults(config.DPoP.Mode, config.MTLS.Mode),
-		config.sharedStoreFaults())
-	if config.ClockSkew < 0 || config.ClockSkew > maxClockSkew {
-		faults = append(faults, &ConfigError{"ClockSkew", config.ClockSkew.String(), "want 0 to 5m0s"})
-	}
-	if fault := config.StreamPolicy.fault(); fault != "" {
-		faults = append(faults, &ConfigError{"StreamPolicy", config.StreamPolicy.String(), fault})
-	}
-	if config.ReportOnly < ReportOnlyOff || config.ReportOnly > ReportOnlyEverything {
-		faults = append(faults, &ConfigError{"ReportOnly", strconv.Itoa(int(config.ReportOnly)), "want ReportOnlyOff, ReportOnlyTable or ReportOnlyEverything"})
-	}
-	if config.MaxTokenLifetime < 0 {
-		faults = append(faults, &ConfigError{"MaxTokenLifetime", config.MaxTokenLifetime.String(), "want the API's token expiration, or 0 for 24h"})
-	}
-	if config.CacheSize < 0 && config.CacheSize != NoCache {
-		faults = append(faults, &ConfigError{"CacheSize", strconv.Itoa(config.CacheSize), "want a number of tokens, or NoCache"})
-	}
-	if len(faults) > 0 {
-		return nil, joinFaults(faults)
-	}
-	i := &Interceptor{
-		verifier:   newVerifier(&config),
-		reportOnly: config.ReportOnly,
-		onDecision: config.OnDecision,
-		logger:     config.Logger,
-		feed:       config.RevocationFeed,
-	}
-	i.verifier.wallClock = wallClock
-	i.streams.init(config.StreamPolicy, i.verifier.now, i.endStream)
-	i.table.Store(methods)
-	if i.reportOnly != ReportOnlyOff || len(methods.reportOnlyRows()) > 0 {
-		i.remind(context.Background(), config.Now())
-	}
-	return i, nil
-}
 
 // withDefaults returns a copy that shares no slice or map with the original.
 func (c Config) withDefaults() Config {

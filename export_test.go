@@ -32,7 +32,7 @@ func (i *Interceptor) HoldLocks() (release func()) {
 func (i *Interceptor) FillSignatureGate() (release func()) { return i.verifier.signatures.fill() }
 
 // FillProofGate is FillSignatureGate for the gate of DPoP proofs.
-func (i *Interceptor) FillProofGate() (release func()) { return i.verifier.proofGate.fill() }
+func (i *Interceptor) FillProofGate() (release func()) { return i.binder.gate.fill() }
 
 func (g *signatureGate) fill() (release func()) {
 	g.mu.Lock()
@@ -48,11 +48,17 @@ func (g *signatureGate) fill() (release func()) {
 
 // SetProofGate replaces the signature gate of DPoP proofs.
 func (i *Interceptor) SetProofGate(begin func(context.Context) error, end func(good bool)) {
-	i.verifier.binding.beginCheck = func(ctx context.Context) *refusal {
+	i.binder.beginCheck = func(ctx context.Context) *refusal {
 		if err := begin(ctx); err != nil {
 			return contextEnded(err)
 		}
 		return nil
 	}
-	i.verifier.binding.endCheck = end
+	i.binder.endCheck = end
+}
+
+// newTestVerifier returns a verifier that refuses bound tokens.
+func newTestVerifier(config *Config) *verifier {
+	var b *binder
+	return newVerifier(config, b.refuseConfirmation, nil)
 }

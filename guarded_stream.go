@@ -28,10 +28,7 @@ type guardedStream struct {
 	transport grpc.ServerTransportStream // from ctx; may be nil
 	writer    statusWriter               // transport, or nil if that takes no status
 
-	row      *row // of the verdict, as are the next three
-	claims   *claims
-	scheme   scheme
-	cacheHit bool
+	caller
 
 	deadline  int64 // of openStreams, under the lock of the shard, as are the next three
 	heapIndex int   // -1: no deadline to wait for
@@ -50,8 +47,8 @@ type guardedStream struct {
 	endedCh     chan struct{}
 }
 
-func newGuardedStream(ctx context.Context, v *verdict, stream grpc.ServerStream) *guardedStream {
-	g := &guardedStream{ServerStream: stream, row: v.row, claims: v.claims, scheme: v.scheme, cacheHit: v.hit, deadline: noDeadline}
+func newGuardedStream(ctx context.Context, c *caller, stream grpc.ServerStream) *guardedStream {
+	g := &guardedStream{ServerStream: stream, caller: *c, deadline: noDeadline}
 	g.ctx, g.cancel = context.WithCancelCause(ctx)
 	g.transport = grpc.ServerTransportStreamFromContext(ctx)
 	g.writer, _ = g.transport.(statusWriter)
@@ -59,11 +56,6 @@ func newGuardedStream(ctx context.Context, v *verdict, stream grpc.ServerStream)
 		g.endedCh = make(chan struct{})
 	}
 	return g
-}
-
-// verdict returns the verdict under which the stream was opened.
-func (g *guardedStream) verdict() verdict {
-	return verdict{row: g.row, claims: g.claims, scheme: g.scheme, hit: g.cacheHit}
 }
 
 // A statusWriter is a transport stream that takes a status.

@@ -2,7 +2,7 @@ package auth0grpc
 
 import (
 	"context"
-	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -14,15 +14,37 @@ import (
 // unary and streaming methods, and may serve several servers; it is safe for
 // concurrent use. It is made by New; the zero Interceptor refuses every call.
 type Interceptor struct {
-	table      atomic.Pointer[table]
-	verifier   *verifier
-	reportOnly ReportOnlyMode
-	reminded   atomic.Int64 // when the log last heard of report-only, in Unix seconds
-	onDecision func(context.Context, Decision)
-	logger     *slog.Logger
-	streams    openStreams
-	feed       RevocationFeed // nil: revocations stay here
-	obtained   obtained       // for CheckServices
+	table    atomic.Pointer[table]
+	verifier *verifier // nil: the zero Interceptor
+	binder   *binder   // nil: bound tokens are refused
+	clock    clock
+	observer observer
+	streams  openStreams
+	feed     RevocationFeed // nil: revocations stay here
+	obtained obtained       // for CheckServices
+}
+
+// New checks config and returns an Interceptor, or every fault in config at once
+// (see ConfigError). It does no I/O and starts no goroutine: keys are fetched on
+// first use, or by Ready.
+func New(config Config) (*Interceptor, error) {
+	isWall := config.Now == nil
+	config = config.withDefaults()
+	methods, faults := newTable(config.Methods)
+	faults = slices.Concat(faults, config.faults(), methods.bindingFaults(config.DPoP.Mode, config.MTLS.Mode))
+	if len(faults) > 0 {
+		return nil, joinFaults(faults)
+	}
+	i := &Interceptor{clock: clock{config.Now, isWall}, feed: config.RevocationFeed}
+	i.table.Store(methods)
+	i.observer.init(&config, i.clock, func() []string { return i.table.Load().reportOnlyRows() })
+	i.binder = newBinder(&config)
+	i.verifier = newVerifier(&config, i.binder.refuseConfirmation, i.observer.notifyKeyRefresh)
+	i.streams.init(config.StreamPolicy, config.Now, i.endStream)
+	if config.ReportOnly != ReportOnlyOff || len(methods.reportOnlyRows()) > 0 {
+		i.observer.warnReportOnly(context.Background())
+	}
+	return i, nil
 }
 
 // UnaryServerInterceptor returns the interceptor for unary methods. Put it in
@@ -55,12 +77,15 @@ func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
 			}
 			return fromHandler(handler(srv, stream))
 		}
-		v.refused, v.reported = nil, false // what was reported has been told
-		if i.onDecision != nil {
+		var reason *refusal
+		if i.observer.onDecision != nil {
 			opened := time.Now()
-			defer func() { i.tell(ctx, v.end(info.FullMethod, time.Since(opened))) }() // also after a panic
+			defer func() { // also after a panic
+				i.observer.notifyStreamEnd(ctx, info.FullMethod, &v.caller, reason, time.Since(opened))
+			}()
 		}
-		return i.serveStream(ctx, &v, srv, stream, handler)
+		reason, err := i.serveStream(ctx, &v.caller, srv, stream, handler)
+		return err
 	}
 }
 
@@ -118,14 +143,12 @@ func (i *Interceptor) SetMethods(methods map[string]Rule) error {
 		return errZeroInterceptor
 	}
 	next, faults := newTable(methods)
-	faults = append(faults, next.bindingFaults(i.verifier.binding.modes())...)
+	faults = append(faults, next.bindingFaults(i.binder.modes())...)
 	if len(faults) > 0 {
 		return joinFaults(faults)
 	}
 	i.table.Store(next)
-	if rows := next.reportOnlyRows(); len(rows) > 0 {
-		i.logger.Warn("auth0grpc: report-only: the new table has rows that are not enforced", "rows", rows)
-	}
+	i.observer.warnNewTable(next.reportOnlyRows())
 	return nil
 }
 
@@ -156,7 +179,7 @@ func (i *Interceptor) String() string {
 	if t == nil {
 		return ""
 	}
-	if i.reportOnly != ReportOnlyOff {
+	if i.observer.mode != ReportOnlyOff {
 		return "REPORT ONLY: what these rows refuse is let through\n\n" + t.String()
 	}
 	return t.String()

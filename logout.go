@@ -47,7 +47,8 @@ func (i *Interceptor) BackChannelLogout(clientIDs ...string) http.Handler {
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxLogoutBody)
-		token, refused := i.verifier.verifyLogout(r.Context(), r.PostFormValue("logout_token"), clientIDs)
+		raw := r.PostFormValue("logout_token")
+		token, refused := i.verifier.verifyLogout(r.Context(), i.clock.now(), raw, clientIDs)
 		switch {
 		case refused != nil && refused.kind == ErrInvalidToken:
 			w.Header().Set("Content-Type", "application/json")
@@ -72,7 +73,7 @@ func (i *Interceptor) BackChannelLogout(clientIDs ...string) http.Handler {
 // verifyLogout verifies a logout token. It makes the checks that need no key
 // first, as for an access token, and hands the token to go-oidc after the
 // signature.
-func (v *verifier) verifyLogout(ctx context.Context, raw string, clientIDs []string) (c *logoutClaims, refused *refusal) {
+func (v *verifier) verifyLogout(ctx context.Context, now time.Time, raw string, clientIDs []string) (c *logoutClaims, refused *refusal) {
 	defer contain(&refused)
 	if len(raw) > maxTokenBytes {
 		return nil, refusedMalformed
@@ -95,7 +96,7 @@ func (v *verifier) verifyLogout(ctx context.Context, raw string, clientIDs []str
 	if clientIndex < 0 {
 		return nil, refusedAudience
 	}
-	if refused := v.checkLogoutTimes(c); refused != nil {
+	if refused := v.checkLogoutTimes(c, now); refused != nil {
 		return nil, refused
 	}
 	keys, err := issuer.keys.Keys(ctx, parsed.Header.KeyID, parsed.Header.Algorithm)
@@ -106,7 +107,7 @@ func (v *verifier) verifyLogout(ctx context.Context, raw string, clientIDs []str
 	if a.by, refused = v.signer(ctx, parsed, keys); refused != nil {
 		return nil, refused
 	}
-	idVerifier := oidc.NewVerifier(c.issuer, vouchedFor{}, &oidc.Config{ClientID: clientIDs[clientIndex], SupportedSigningAlgs: v.algorithms, Now: v.now})
+	idVerifier := oidc.NewVerifier(c.issuer, vouchedFor{}, &oidc.Config{ClientID: clientIDs[clientIndex], SupportedSigningAlgs: v.algorithms, Now: func() time.Time { return now }})
 	if _, err = idVerifier.VerifyLogout(context.WithValue(ctx, attemptKey{}, a), raw); err != nil {
 		return nil, refusedVerificationFailed
 	}
@@ -199,8 +200,7 @@ func (c *logoutClaims) setClaim(name, value string) error {
 
 // checkLogoutTimes refuses a logout token that has expired, that is from the
 // future, or that is so old that every token it could revoke has expired.
-func (v *verifier) checkLogoutTimes(c *logoutClaims) *refusal {
-	now := v.now()
+func (v *verifier) checkLogoutTimes(c *logoutClaims, now time.Time) *refusal {
 	switch {
 	case !now.Before(c.expiry) || !c.issuedAt.Before(c.expiry):
 		return refusedExpired

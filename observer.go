@@ -2,7 +2,11 @@ package auth0grpc
 
 import (
 	"context"
+	"log/slog"
+	"sync/atomic"
 	"time"
+
+	"google.golang.org/grpc"
 
 	"github.com/auth0grpc/auth0grpc/internal/keyset"
 )
@@ -24,8 +28,8 @@ const (
 	ReportOnlyEverything
 )
 
-// reportEvery is how often the log is reminded that calls pass which should not.
-const reportEvery = time.Hour
+// reminderInterval is the shortest time between two report-only warnings.
+const reminderInterval = time.Hour
 
 // reportOnlyReasons are the reasons for which [ReportOnlyTable] lets a call pass.
 // Reasons of a token that may be forged or issued for another API are missing: they
@@ -45,72 +49,128 @@ var reportOnlyReasons = map[Reason]bool{
 	ReasonKeysUnavailable:         true,
 }
 
-// reports reports whether a refused call is to be let through and reported.
-func (i *Interceptor) reports(v *verdict) bool {
-	if i.reportOnly == ReportOnlyOff && (v.row == nil || !v.row.rule.reportOnly) {
-		return false
-	}
-	if v.refused.reason == "" { // the caller's context ended: there is nobody to let through
-		return false
-	}
-	return reportOnlyReasons[v.refused.reason] || i.reportOnly == ReportOnlyEverything
+// An observer calls the hooks, writes the log, and applies report-only. Nothing else
+// does. It holds no lock while it calls a hook, and recovers a panic of one.
+type observer struct {
+	onDecision     func(context.Context, Decision)
+	onKeyRefresh   func(KeyRefresh)
+	logger         *slog.Logger
+	mode           ReportOnlyMode
+	clock          clock
+	reportOnlyRows func() []string // of the current table
+	lastReminder   atomic.Int64    // the last report-only warning, in Unix seconds
 }
 
-// remind warns that report-only is on: when it begins, and every hour in which a
-// call passes by it (GO-2026-4703: an insecure switch that nobody hears of stays
-// on).
-func (i *Interceptor) remind(ctx context.Context, now time.Time) {
-	last, second := i.reminded.Load(), now.Unix()
-	elapsed := second - last // negative if the clock was set back; then it is time as well
-	if last != 0 && elapsed >= 0 && elapsed < int64(reportEvery/time.Second) {
-		return
-	}
-	if !i.reminded.CompareAndSwap(last, second) { // another call does it
-		return
-	}
-	i.logger.WarnContext(ctx, "auth0grpc: report-only: calls that should be refused are let through",
-		"whole_table", i.reportOnly != ReportOnlyOff, "invalid_tokens", i.reportOnly == ReportOnlyEverything, "rows", i.table.Load().reportOnlyRows())
+// init prepares the observer for use. rows returns the report-only rows of the
+// current table.
+func (o *observer) init(config *Config, clock clock, rows func() []string) {
+	o.onDecision, o.onKeyRefresh, o.logger = config.OnDecision, config.OnKeyRefresh, config.Logger
+	o.mode, o.clock, o.reportOnlyRows = config.ReportOnly, clock, rows
 }
 
-// epoch is some moment to count from, see start.
-var epoch = time.Now()
-
-// start returns the time if the hook will want to know how long something took.
-// Where the Config has no clock of its own, verifier.at takes it for its own and
-// saves a reading. Where it has one, only the monotonic clock is read, as
-// time.Since does, at half the cost.
-func (i *Interceptor) start() time.Time {
-	switch {
-	case i.onDecision == nil:
+// startTime returns the current time, or the zero time if no hook is set.
+func (o *observer) startTime() time.Time {
+	if o.onDecision == nil {
 		return time.Time{}
-	case i.verifier.wallClock:
-		return time.Now()
 	}
-	return epoch.Add(time.Since(epoch))
+	return o.clock.startTime()
 }
 
-// tell calls the hook. It holds no lock, and a panic of the hook is not the
-// call's: what watches decisions must not make them.
-func (i *Interceptor) tell(ctx context.Context, d Decision) {
+// judge returns the verdict on a call after its checks.
+func (o *observer) judge(c caller, refused *refusal) verdict {
+	return verdict{caller: c, refused: refused, reported: refused != nil && o.allowsReportOnly(&c, refused)}
+}
+
+// allowsReportOnly reports whether report-only lets a refused call pass.
+func (o *observer) allowsReportOnly(c *caller, refused *refusal) bool {
+	if o.mode == ReportOnlyOff && (c.row == nil || !c.row.rule.reportOnly) {
+		return false
+	}
+	if refused.reason == "" { // the caller's context ended
+		return false
+	}
+	return reportOnlyReasons[refused.reason] || o.mode == ReportOnlyEverything
+}
+
+// notifyDecision reports the decision that began at start.
+func (o *observer) notifyDecision(ctx context.Context, fullMethod string, v *verdict, start time.Time) {
+	if o.onDecision != nil {
+		o.notify(ctx, v.toDecision(fullMethod, time.Since(start)))
+	}
+}
+
+// notifyStreamEnd reports that a stream ended after openFor. reason is nil if its
+// handler returned first.
+func (o *observer) notifyStreamEnd(ctx context.Context, fullMethod string, c *caller, reason *refusal, openFor time.Duration) {
+	if o.onDecision != nil {
+		o.notify(ctx, c.endDecision(fullMethod, reason, openFor))
+	}
+}
+
+// reportStream reports a stream that report-only keeps open.
+func (o *observer) reportStream(ctx context.Context, c *caller, reason *refusal) {
+	o.warnReportOnly(ctx)
+	if o.onDecision != nil {
+		fullMethod, _ := grpc.Method(ctx)
+		v := verdict{caller: *c, refused: reason, reported: true}
+		o.notify(ctx, v.toDecision(fullMethod, 0))
+	}
+}
+
+// notify calls the hook. A panic of the hook does not end the call.
+func (o *observer) notify(ctx context.Context, d Decision) {
 	defer func() {
 		if p := recover(); p != nil {
-			i.logger.ErrorContext(ctx, "auth0grpc: Config.OnDecision panicked", "panic", p)
+			o.logger.ErrorContext(ctx, "auth0grpc: Config.OnDecision panicked", "panic", p)
 		}
 	}()
-	i.onDecision(ctx, d)
+	o.onDecision(ctx, d)
 }
 
-// observer hands what a key set observes to the hook, if there is one.
-func observer(config *Config) func(keyset.Refresh) {
-	if config.OnKeyRefresh == nil {
-		return nil
+// notifyKeyRefresh reports an attempt to fetch keys. A panic of the hook does not
+// end the refresh.
+func (o *observer) notifyKeyRefresh(r keyset.Refresh) {
+	if o.onKeyRefresh == nil {
+		return
 	}
-	return func(r keyset.Refresh) {
-		defer func() {
-			if p := recover(); p != nil {
-				config.Logger.Error("auth0grpc: Config.OnKeyRefresh panicked", "panic", p)
-			}
-		}()
-		config.OnKeyRefresh(newKeyRefresh(r))
+	defer func() {
+		if p := recover(); p != nil {
+			o.logger.Error("auth0grpc: Config.OnKeyRefresh panicked", "panic", p)
+		}
+	}()
+	o.onKeyRefresh(newKeyRefresh(r))
+}
+
+// warnReportOnly warns that report-only is on: when it begins, and every hour in
+// which a call passes by it. A setting that opens a server must not be forgotten
+// (GO-2026-4703).
+func (o *observer) warnReportOnly(ctx context.Context) {
+	last, now := o.lastReminder.Load(), o.clock.now().Unix()
+	elapsed := now - last // negative if the clock was set back; then the warning is due as well
+	if last != 0 && elapsed >= 0 && elapsed < int64(reminderInterval/time.Second) {
+		return
 	}
+	if !o.lastReminder.CompareAndSwap(last, now) { // another call warns
+		return
+	}
+	o.logger.WarnContext(ctx, "auth0grpc: report-only: calls that should be refused are let through",
+		"whole_table", o.mode != ReportOnlyOff, "invalid_tokens", o.mode == ReportOnlyEverything, "rows", o.reportOnlyRows())
+}
+
+// warnNewTable warns that rows of a new table are not enforced, if there are any.
+func (o *observer) warnNewTable(rows []string) {
+	if len(rows) > 0 {
+		o.logger.Warn("auth0grpc: report-only: the new table has rows that are not enforced", "rows", rows)
+	}
+}
+
+// warnFeed warns that the revocation feed is unavailable.
+func (o *observer) warnFeed(ctx context.Context, err error) {
+	o.logger.WarnContext(ctx, "auth0grpc: revocations of other replicas may be missing", "error", err)
+}
+
+// logPanic logs a panic that no caller waits for: the handler of an ended stream
+// must not end the server.
+func (o *observer) logPanic(ctx context.Context, p *StreamPanic) {
+	o.logger.ErrorContext(ctx, "auth0grpc: the handler of an ended stream panicked", "panic", p)
 }

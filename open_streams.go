@@ -1,7 +1,6 @@
 package auth0grpc
 
 import (
-	"container/heap"
 	"hash/maphash"
 	"math"
 	"math/rand/v2"
@@ -57,6 +56,15 @@ func deadlineMicros(t time.Time) int64 { return t.Add(time.Microsecond - 1).Unix
 func (s *openStreams) init(policy StreamPolicy, now func() time.Time, end func(*guardedStream, *refusal)) {
 	s.policy, s.now, s.end, s.afterFunc = policy, now, end, realTimer
 	s.nextExpiry.Store(noDeadline)
+}
+
+// deadline returns when a stream of c ends, and whether it has a deadline.
+func (s *openStreams) deadline(c *caller) (time.Time, bool) {
+	policy := s.policy
+	if c.row != nil && c.row.rule.streams.kind != 0 {
+		policy = c.row.rule.streams
+	}
+	return c.claims.usableUntil.Add(policy.grace), policy.kind != ignoreExpiry
 }
 
 // add puts a stream into the index, and sets the timer if it is the next to end.
@@ -152,6 +160,19 @@ func (s *openStreams) endRevoked(c revocation.Criteria, revoked func(*claims) bo
 	}
 }
 
+// endOne ends a stream, unless it has ended by itself. describe sets metadata that
+// goes with the status.
+func (s *openStreams) endOne(g *guardedStream, reason *refusal, describe func()) {
+	closed := g.close(reason, func() {
+		s.lingering.Add(1)
+		s.remove(g) // before the client can know that it is over
+		describe()
+	})
+	if closed && g.writer != nil {
+		s.statuses.do(g.writeStatus)
+	}
+}
+
 // handlerReturned records that the handler of a stream has returned. It returns
 // the reason if the stream was ended before.
 func (s *openStreams) handlerReturned(g *guardedStream) *refusal {
@@ -172,178 +193,4 @@ func (s *openStreams) len() int {
 		shard.mu.Unlock()
 	}
 	return n
-}
-
-// A streamIndex is one way to find streams: by the value of a claim.
-type streamIndex int
-
-const (
-	byTokenID streamIndex = iota
-	bySubject
-	byClient
-	byOrganization
-	byIssuer // every stream is in it
-	indexCount
-)
-
-// streamIndexOf returns the most selective claim that c names, or byIssuer and ""
-// if it names none.
-func streamIndexOf(c revocation.Criteria) (streamIndex, string) {
-	for index, value := range indexValues(c) {
-		if value != "" {
-			return streamIndex(index), value
-		}
-	}
-	return byIssuer, ""
-}
-
-// indexValues returns the value of a claim for each index. A stream is in no list
-// for an empty one.
-func indexValues(c revocation.Criteria) [indexCount]string {
-	return [...]string{c.TokenID, c.Subject, c.ClientID, c.OrganizationID, c.Issuer}
-}
-
-// streamSeed keeps clients from choosing claims that share a list.
-var streamSeed = maphash.MakeSeed()
-
-func (g *guardedStream) indexValues() [indexCount]string {
-	return indexValues(g.claims.revocationToken().Criteria)
-}
-
-// A streamLink holds a stream's neighbours in the list of one value of an index.
-type streamLink struct{ previous, next *guardedStream }
-
-// A streamShard is a part of openStreams.
-type streamShard struct {
-	mu        sync.Mutex
-	size      int
-	deadlines deadlineHeap
-	// heads has the first stream of each list, by the hash of the value. It keeps
-	// no value: that would keep the whole token alive. Values of one hash share a
-	// list, which costs a comparison and decides nothing.
-	heads [indexCount]map[uint64]*guardedStream
-}
-
-func (h *streamShard) add(g *guardedStream) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.size++
-	g.listed = true
-	g.heapIndex = -1
-	if g.deadline != noDeadline {
-		heap.Push(&h.deadlines, g)
-	}
-	for index, value := range g.indexValues() {
-		if value == "" {
-			continue
-		}
-		if h.heads[index] == nil {
-			h.heads[index] = map[uint64]*guardedStream{}
-		}
-		hash := maphash.String(streamSeed, value)
-		if first := h.heads[index][hash]; first != nil {
-			first.links[index].previous = g
-			g.links[index].next = first
-		}
-		h.heads[index][hash] = g
-	}
-}
-
-// remove reports whether the stream still had a deadline to wait for.
-func (h *streamShard) remove(g *guardedStream) (timed bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !g.listed {
-		return false
-	}
-	g.listed = false
-	h.size--
-	if timed = g.heapIndex >= 0; timed {
-		heap.Remove(&h.deadlines, g.heapIndex)
-	}
-	for index, value := range g.indexValues() {
-		if value != "" {
-			h.unlink(g, streamIndex(index), value)
-		}
-	}
-	return timed
-}
-
-func (h *streamShard) unlink(g *guardedStream, index streamIndex, value string) {
-	link := g.links[index]
-	g.links[index] = streamLink{}
-	if link.next != nil {
-		link.next.links[index].previous = link.previous
-	}
-	switch {
-	case link.previous != nil:
-		link.previous.links[index].next = link.next
-	case link.next != nil:
-		h.heads[index][maphash.String(streamSeed, value)] = link.next
-	default:
-		delete(h.heads[index], maphash.String(streamSeed, value))
-	}
-}
-
-// takeExpired returns streams whose deadline has passed, at most expiryBatch, and
-// the deadline of the next one. They stay open, without a deadline.
-func (h *streamShard) takeExpired(now int64) (expired []*guardedStream, next int64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for len(h.deadlines) > 0 && h.deadlines[0].deadline <= now && len(expired) < expiryBatch {
-		expired = append(expired, heap.Pop(&h.deadlines).(*guardedStream))
-	}
-	if len(h.deadlines) == 0 {
-		return expired, noDeadline
-	}
-	return expired, h.deadlines[0].deadline
-}
-
-// matching returns the streams whose token c covers. hash is of the value that c
-// names for the index.
-func (h *streamShard) matching(index streamIndex, hash uint64, c revocation.Criteria) (found []*guardedStream) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if c == (revocation.Criteria{}) {
-		for _, first := range h.heads[byIssuer] {
-			found = appendMatching(found, first, byIssuer, c)
-		}
-		return found
-	}
-	return appendMatching(found, h.heads[index][hash], index, c)
-}
-
-func appendMatching(found []*guardedStream, first *guardedStream, index streamIndex, c revocation.Criteria) []*guardedStream {
-	for g := first; g != nil; g = g.links[index].next {
-		if c.Matches(g.claims.revocationToken()) {
-			found = append(found, g)
-		}
-	}
-	return found
-}
-
-// A deadlineHeap is a heap.Interface of streams, the next to end first.
-type deadlineHeap []*guardedStream
-
-func (h deadlineHeap) Len() int           { return len(h) }
-func (h deadlineHeap) Less(a, b int) bool { return h[a].deadline < h[b].deadline }
-
-func (h deadlineHeap) Swap(a, b int) {
-	h[a], h[b] = h[b], h[a]
-	h[a].heapIndex, h[b].heapIndex = a, b
-}
-
-func (h *deadlineHeap) Push(g any) {
-	added := g.(*guardedStream)
-	added.heapIndex = len(*h)
-	*h = append(*h, added)
-}
-
-func (h *deadlineHeap) Pop() any {
-	last := len(*h) - 1
-	removed := (*h)[last]
-	removed.heapIndex = -1
-	(*h)[last] = nil // for the garbage collector
-	*h = (*h)[:last]
-	return removed
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/auth0grpc/auth0grpc/internal/jws"
 )
 
-// read takes a token apart and makes every check that needs neither a key nor
-// I/O. It verifies nothing.
-func (v *verifier) read(raw string, now time.Time) (*attempt, *refusal) {
+// precheck parses a token and makes every check that needs neither a key nor I/O.
+// It verifies nothing.
+func (v *verifier) precheck(raw string, now time.Time) (*attempt, *refusal) {
 	parsed, err := jws.Parse(raw)
 	if err != nil {
 		return nil, malformed(raw, err)
@@ -90,7 +90,7 @@ func (v *verifier) checkClaims(c *claims, now time.Time) (*oidc.IDTokenVerifier,
 		return nil, refused
 	}
 	// A bound token without its proof may be a stolen one (RFC 9449, section 7.2).
-	if refused := v.binding.refuseConfirmation(c.cnf); refused != nil {
+	if refused := v.refuseBound(c.cnf); refused != nil {
 		return nil, refused
 	}
 	return through, nil

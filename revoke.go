@@ -84,8 +84,8 @@ func (i *Interceptor) Revoke(ctx context.Context, r Revocation) error {
 	if i.verifier == nil {
 		return errZeroInterceptor
 	}
-	now := r.IssuedBefore.IsZero()
-	r, err := i.verifier.completeRevocation(r)
+	untilNow := r.IssuedBefore.IsZero()
+	r, err := i.verifier.completeRevocation(r, i.clock.now())
 	if err != nil {
 		return err
 	}
@@ -93,19 +93,19 @@ func (i *Interceptor) Revoke(ctx context.Context, r Revocation) error {
 	if i.feed == nil {
 		return nil
 	}
-	if err := i.publish(ctx, r, now); err != nil {
+	if err := publishRevocation(ctx, i.feed, r, untilNow); err != nil {
 		return fmt.Errorf("auth0grpc: revoked here, but publishing failed: %w", err)
 	}
 	return nil
 }
 
 // completeRevocation checks r and sets the fields that it leaves to us.
-func (v *verifier) completeRevocation(r Revocation) (Revocation, error) {
+func (v *verifier) completeRevocation(r Revocation, now time.Time) (Revocation, error) {
 	switch {
 	case r.coversEverything() && r.IssuedBefore.IsZero():
 		return r, errEmptyRevocation
 	case r.IssuedBefore.IsZero():
-		r.IssuedBefore = v.revokedUntil()
+		r.IssuedBefore = v.revokedUntil(now)
 	case r.IssuedBefore.Unix() <= 0:
 		return r, errRevocationTime
 	}
@@ -129,8 +129,8 @@ func (r *Revocation) coversEverything() bool {
 // revokedUntil returns the IssuedBefore that covers every token that exists now.
 // The clock of the issuer may be ahead of ours by the clock skew, and a token of
 // the current second may exist already.
-func (v *verifier) revokedUntil() time.Time {
-	return v.now().Add(v.skew).Truncate(time.Second).Add(time.Second).UTC()
+func (v *verifier) revokedUntil(now time.Time) time.Time {
+	return now.Add(v.skew).Truncate(time.Second).Add(time.Second).UTC()
 }
 
 // issuerNames returns the accepted issuers for an error text.
@@ -158,9 +158,7 @@ func (i *Interceptor) FollowRevocations(ctx context.Context) error {
 	if i.feed == nil {
 		return errors.New("auth0grpc: Config.RevocationFeed is not set")
 	}
-	return i.feed.Follow(ctx, i.applyFollowed, func(err error) {
-		i.logger.WarnContext(ctx, "auth0grpc: revocations of other replicas may be missing", "error", err)
-	})
+	return i.feed.Follow(ctx, i.applyFollowed, func(err error) { i.observer.warnFeed(ctx, err) })
 }
 
 // applyFollowed applies a revocation from the feed. It does not trust the clock
@@ -181,7 +179,7 @@ func (i *Interceptor) applyFollowed(r Revocation) {
 	if r.coversEverything() && r.IssuedBefore.IsZero() {
 		return
 	}
-	if until := v.revokedUntil(); r.IssuedBefore.IsZero() || r.IssuedBefore.After(until.Add(maxClockSkew)) {
+	if until := v.revokedUntil(i.clock.now()); r.IssuedBefore.IsZero() || r.IssuedBefore.After(until.Add(maxClockSkew)) {
 		r.IssuedBefore = until
 	}
 	i.applyRevocation(r)
@@ -191,9 +189,9 @@ func (i *Interceptor) applyFollowed(r Revocation) {
 // revocation that is known, or that a known one covers, changes nothing.
 func (i *Interceptor) applyRevocation(r Revocation) {
 	c := r.criteria()
-	if i.verifier.revocations.Add(c, r.IssuedBefore, i.verifier.now()) {
+	if i.verifier.revocations.Add(c, r.IssuedBefore, i.clock.now()) {
 		i.streams.endRevoked(c, func(token *claims) bool {
-			return i.verifier.checkRevoked(token, i.verifier.now()) != nil
+			return i.verifier.checkRevoked(token, i.clock.now()) != nil
 		})
 	}
 }

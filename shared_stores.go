@@ -19,11 +19,11 @@ type (
 	}
 )
 
-// publish hands a revocation to the feed. now reports whether its IssuedBefore was
-// read from the clock of this server.
-func (i *Interceptor) publish(ctx context.Context, r Revocation, now bool) error {
-	if feed, ok := i.feed.(nowPublisher); ok && now {
-		return feed.PublishNow(ctx, r)
+// publishRevocation publishes r to the feed. untilNow reports whether its
+// IssuedBefore was read from the clock of this server.
+func publishRevocation(ctx context.Context, feed RevocationFeed, r Revocation, untilNow bool) error {
+	if corrects, ok := feed.(nowPublisher); ok && untilNow {
+		return corrects.PublishNow(ctx, r)
 	}
-	return i.feed.Publish(ctx, r)
+	return feed.Publish(ctx, r)
 }

@@ -35,8 +35,8 @@ func (i *Interceptor) Stats() Stats {
 	}
 	stats.OpenStreams = i.streams.len()
 	stats.LingeringStreams = int(i.streams.lingering.Load())
-	stats.UsedProofs, stats.UsedProofsCapacity = i.verifier.binding.replayFill()
-	now := i.verifier.now()
+	stats.UsedProofs, stats.UsedProofsCapacity = i.binder.replayFill()
+	now := i.clock.now()
 	for name, one := range i.verifier.issuers {
 		if age, ok := one.keys.Age(now); ok {
 			stats.KeyAge[name] = age

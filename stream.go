@@ -37,13 +37,13 @@ func (p *StreamPanic) Unwrap() error {
 }
 
 // serveStream runs the handler of a stream that was opened with a token, and ends
-// the stream when its policy or a revocation demands it. Then the error is a
-// *refusal.
-func (i *Interceptor) serveStream(ctx context.Context, v *verdict, srv any, stream grpc.ServerStream, handler grpc.StreamHandler) error {
-	g := newGuardedStream(ctx, v, stream)
+// the stream when its policy or a revocation demands it. It then returns the reason,
+// as the error too.
+func (i *Interceptor) serveStream(ctx context.Context, c *caller, srv any, stream grpc.ServerStream, handler grpc.StreamHandler) (*refusal, error) {
+	g := newGuardedStream(ctx, c, stream)
 	defer g.cancel(nil)
-	now := i.verifier.now()
-	if deadline, hasDeadline := i.streamDeadline(v); hasDeadline {
+	now := i.clock.now()
+	if deadline, hasDeadline := i.streams.deadline(c); hasDeadline {
 		ttl := max(0, int64(deadline.Sub(now)/time.Second))
 		_ = grpc.SetHeader(ctx, metadata.MD{StreamTTLHeader: {strconv.FormatInt(ttl, 10)}})
 		g.deadline = deadlineMicros(deadline)
@@ -51,63 +51,32 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, srv any, stre
 	i.streams.add(g, now)
 	defer i.streams.remove(g)
 	// A revocation between the decision and add did not find this stream.
-	if reason := i.verifier.checkRevoked(v.claims, now); reason != nil && g.endRequested.CompareAndSwap(false, true) && !i.allowByReportOnly(ctx, *v, reason) {
-		v.refused = reason
-		reason.send(ctx, i.challenge(v))
-		return reason
+	if reason := i.verifier.checkRevoked(c.claims, now); reason != nil && g.endRequested.CompareAndSwap(false, true) {
+		if !i.observer.allowsReportOnly(c, reason) {
+			reason.send(ctx, i.binder.challengeMetadata(c, reason, i.clock.now))
+			return reason, reason
+		}
+		i.observer.reportStream(ctx, c, reason)
 	}
 	serve := i.serveInline
 	if g.endedCh != nil {
 		serve = i.serveInGoroutine
 	}
 	err := fromHandler(serve(g, srv, handler))
-	v.refused = g.endReason
-	return err
-}
-
-// streamDeadline returns when the stream ends, and whether it has a deadline.
-func (i *Interceptor) streamDeadline(v *verdict) (time.Time, bool) {
-	policy := i.streams.policy
-	if v.row != nil && v.row.rule.streams.kind != 0 {
-		policy = v.row.rule.streams
-	}
-	return v.claims.expiry.Add(i.verifier.skew + policy.grace), policy.kind != ignoreExpiry
+	return g.endReason, err
 }
 
 // endStream ends a stream under its handler, unless report-only keeps it open or
 // it has just ended by itself. When it returns, the handler's context has ended
 // and the stream takes no more. The client gets its status a little later.
 func (i *Interceptor) endStream(g *guardedStream, reason *refusal) {
-	v := g.verdict()
-	v.refused = reason
-	if i.reports(&v) {
-		i.streams.statuses.do(func() { i.allowByReportOnly(g.ctx, v, reason) }) // it calls the hook
+	if i.observer.allowsReportOnly(&g.caller, reason) {
+		i.streams.statuses.do(func() { i.observer.reportStream(g.ctx, &g.caller, reason) }) // it calls the hook
 		return
 	}
-	closed := g.close(reason, func() {
-		i.streams.lingering.Add(1)
-		i.streams.remove(g) // before the client can know that it is over
-		reason.send(g.ctx, i.challenge(&v))
+	i.streams.endOne(g, reason, func() {
+		reason.send(g.ctx, i.binder.challengeMetadata(&g.caller, reason, i.clock.now))
 	})
-	if closed && g.writer != nil {
-		i.streams.statuses.do(g.writeStatus)
-	}
-}
-
-// allowByReportOnly reports whether report-only keeps a stream open that should
-// end, and reports the stream to the hook and the log. It is called without a
-// lock.
-func (i *Interceptor) allowByReportOnly(ctx context.Context, v verdict, reason *refusal) bool {
-	v.refused, v.reported = reason, true
-	if !i.reports(&v) {
-		return false
-	}
-	i.remind(ctx, i.verifier.now())
-	if i.onDecision != nil {
-		fullMethod, _ := grpc.Method(ctx)
-		i.tell(ctx, v.decision(fullMethod, 0))
-	}
-	return true
 }
 
 // The reasons for which a stream ends under its handler. They have no mark, since
@@ -137,7 +106,7 @@ func (i *Interceptor) serveInline(g *guardedStream, srv any, handler grpc.Stream
 		case reason == nil:
 			panic(p) // with the handler still on the stack
 		default:
-			i.logPanic(g, &StreamPanic{Value: p, Stack: debug.Stack()})
+			i.observer.logPanic(g.ctx, &StreamPanic{Value: p, Stack: debug.Stack()})
 		}
 	}()
 	err = handler(srv, g)
@@ -162,7 +131,7 @@ func (i *Interceptor) serveInGoroutine(g *guardedStream, srv any, handler grpc.S
 			if i.streams.handlerReturned(g) == nil {
 				done <- r
 			} else if r.panicked != nil {
-				i.logPanic(g, r.panicked)
+				i.observer.logPanic(g.ctx, r.panicked)
 			}
 		}()
 		r.err = handler(srv, g)
@@ -176,10 +145,4 @@ func (i *Interceptor) serveInGoroutine(g *guardedStream, srv any, handler grpc.S
 	case <-g.endedCh:
 		return g.endReason
 	}
-}
-
-// logPanic logs a panic that no caller waits for: a handler whose stream was
-// ended must not bring the server down.
-func (i *Interceptor) logPanic(g *guardedStream, p *StreamPanic) {
-	i.logger.ErrorContext(g.ctx, "auth0grpc: the handler of an ended stream panicked", "panic", p)
 }

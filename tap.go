@@ -34,84 +34,83 @@ import (
 // ServeHTTP, where the interceptor decides as always.
 func (i *Interceptor) TapHandle() tap.ServerInHandle {
 	return func(ctx context.Context, info *tap.Info) (context.Context, error) {
-		start := i.start()
-		v := i.glance(info)
-		if v.refused == nil || i.reports(&v) || lingers(ctx) {
+		start := i.observer.startTime()
+		v := i.observer.judge(i.precheck(info))
+		if v.err() == nil || hasFarDeadline(ctx) {
 			return ctx, nil
 		}
-		if i.onDecision != nil {
-			i.tell(ctx, v.decision(info.FullMethodName, time.Since(start)))
-		}
+		i.observer.notifyDecision(ctx, info.FullMethodName, &v, start)
 		return ctx, v.refused
 	}
 }
 
-// glance refuses what can be refused by the headers. A verdict without a refusal
-// means that the interceptor has to decide.
-func (i *Interceptor) glance(info *tap.Info) (v verdict) {
+// precheck refuses calls by their headers. Without a refusal the interceptor has
+// to decide.
+func (i *Interceptor) precheck(info *tap.Info) (c caller, refused *refusal) {
 	defer func() {
 		if recover() != nil { // the interceptor will meet the same and refuse
-			v = verdict{}
+			c, refused = caller{}, nil
 		}
 	}()
 	methods := i.table.Load()
 	if methods == nil {
-		return verdict{refused: refusedUnlisted}
+		return c, refusedUnlisted
 	}
-	v.row = methods.lookup(info.FullMethodName)
-	if v.row != nil && v.row.rule.kind == kindPublic {
-		return v
+	c.row = methods.lookup(info.FullMethodName)
+	if c.row != nil && c.row.rule.kind == kindPublic {
+		return c, nil
 	}
-	by, refused := parseCredential(info.Header.Get("authorization"), i.verifier.binding.takesDPoP())
+	cred, refused := parseCredential(info.Header.Get("authorization"), i.binder.acceptsDPoP())
 	if refused == nil {
-		refused = i.verifier.binding.refuseScheme(by.scheme)
+		refused = i.binder.refuseScheme(cred.scheme)
 	}
-	switch {
-	case refused == refusedMissing && v.row != nil && v.row.rule.kind == kindOptional:
-	case refused != nil:
-		v.refused = refused
-	default:
-		v.claims, v.refused = i.verifier.glance(by.token, v.row != nil)
-		v.hit = v.claims != nil
+	if refused == refusedMissing && c.row != nil && c.row.rule.kind == kindOptional {
+		return c, nil
 	}
-	return v
+	if refused != nil {
+		return c, refused
+	}
+	known, refused := i.verifier.precheckCached(i.clock.now(), cred.token)
+	// Only the caller of a token that needs no proof learns here which methods are
+	// listed.
+	if known != nil && c.row == nil && i.binder == nil {
+		c.claims, c.cacheHit = known, true
+		return c, refusedUnlisted
+	}
+	return c, refused
 }
 
-// glance judges a token by what it says of itself, unless it is known already;
-// claims are returned with a refusal that they bear out.
-func (v *verifier) glance(raw string, listed bool) (*claims, *refusal) {
-	now := v.now()
-	if v.cache != nil {
-		if known, ok := v.cache.Probe(raw); ok {
-			if refused := known.checkTimes(now); refused != nil || listed {
-				return nil, refused
-			}
-			if v.stillGood(known) {
-				return known, refusedUnlisted
-			}
-			return nil, nil
-		}
+// precheckCached makes the checks that need no key. It returns the claims of a token that
+// is known to be valid: its cache has them, the issuer publishes its key, and it is
+// not revoked. It takes no lock: if the keys or the revocations have changed, the
+// interceptor looks.
+func (v *verifier) precheckCached(now time.Time, raw string) (known *claims, refused *refusal) {
+	if v.cache == nil {
+		_, refused = v.precheck(raw, now)
+		return nil, refused
 	}
-	_, refused := v.read(raw, now)
-	return nil, refused
+	cached, ok := v.cache.Probe(raw)
+	if !ok {
+		_, refused = v.precheck(raw, now)
+		return nil, refused
+	}
+	if refused := cached.checkTimes(now); refused != nil {
+		return nil, refused
+	}
+	published, _ := cached.from.keys.Probe(cached.key.ID)
+	if !published || cached.revocationGeneration.Load() != v.revocations.Generation() {
+		return nil, nil
+	}
+	return cached, nil
 }
 
-// stillGood reports whether a token from the cache is known not to be revoked,
-// nor its key to be withdrawn, nor in need of a proof. Only who has such a token
-// learns which methods are listed. It takes no lock: where there is news, the
-// interceptor will look.
-func (v *verifier) stillGood(known *claims) bool {
-	published, _ := known.from.keys.Probe(known.key.ID)
-	return published && v.binding == nil && known.revocationGeneration.Load() == v.revocations.Generation()
-}
-
-// farDeadline is how long grpc-go may keep the timer of a call that was refused
+// maxTapDeadline is how long grpc-go may keep the timer of a call that was refused
 // here. It forgets to stop it (as of 1.85), and the client says how long it runs:
 // a stranger could fill the memory with timers that last for years.
-const farDeadline = time.Minute
+const maxTapDeadline = time.Minute
 
-// lingers reports whether refusing the call here would leave such a timer.
-func lingers(ctx context.Context) bool {
+// hasFarDeadline reports whether refusing the call here would leave such a timer.
+func hasFarDeadline(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
-	return ok && time.Until(deadline) > farDeadline
+	return ok && time.Until(deadline) > maxTapDeadline
 }

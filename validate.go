@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +15,27 @@ import (
 
 // maxClockSkew is what go-oidc and others take for the most that clocks differ.
 const maxClockSkew = 5 * time.Minute
+
+// faults returns every fault of the Config but those of its table.
+func (c *Config) faults() []*ConfigError {
+	faults := slices.Concat(c.issuerFaults(), c.audienceFaults(), c.algorithmFaults(), c.bindingFaults(), c.sharedStoreFaults())
+	if c.ClockSkew < 0 || c.ClockSkew > maxClockSkew {
+		faults = append(faults, &ConfigError{"ClockSkew", c.ClockSkew.String(), "want 0 to 5m0s"})
+	}
+	if fault := c.StreamPolicy.fault(); fault != "" {
+		faults = append(faults, &ConfigError{"StreamPolicy", c.StreamPolicy.String(), fault})
+	}
+	if c.ReportOnly < ReportOnlyOff || c.ReportOnly > ReportOnlyEverything {
+		faults = append(faults, &ConfigError{"ReportOnly", strconv.Itoa(int(c.ReportOnly)), "want ReportOnlyOff, ReportOnlyTable or ReportOnlyEverything"})
+	}
+	if c.MaxTokenLifetime < 0 {
+		faults = append(faults, &ConfigError{"MaxTokenLifetime", c.MaxTokenLifetime.String(), "want the API's token expiration, or 0 for 24h"})
+	}
+	if c.CacheSize < 0 && c.CacheSize != NoCache {
+		faults = append(faults, &ConfigError{"CacheSize", strconv.Itoa(c.CacheSize), "want a number of tokens, or NoCache"})
+	}
+	return faults
+}
 
 func (c *Config) issuerFaults() []*ConfigError {
 	if len(c.Issuers) == 0 {

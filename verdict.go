@@ -1,22 +1,34 @@
 package auth0grpc
 
-import (
-	"time"
-)
+import "time"
+
+// A caller is the result of the checks of one call: its row, and the token that
+// it was made with.
+type caller struct {
+	row      *row    // nil: not listed
+	claims   *claims // nil: nothing was verified
+	scheme   scheme  // how the token was presented
+	cacheHit bool    // claims are from the cache
+}
 
 // A verdict is the result of the one decision.
 type verdict struct {
-	row      *row     // nil: not listed
-	claims   *claims  // nil: nothing was verified
-	hit      bool     // claims are from the cache
-	scheme   scheme   // how the token was presented
+	caller
 	refused  *refusal // nil: allowed
 	reported bool     // refused, and let through all the same
 }
 
-// decision words a verdict for the hook.
-func (v *verdict) decision(fullMethod string, took time.Duration) Decision {
-	d := Decision{FullMethod: fullMethod, Outcome: OutcomeAllowed, CacheHit: v.hit, Duration: took}
+// err returns the error that the call ends with, or nil if it goes on.
+func (v *verdict) err() error {
+	if v.refused == nil || v.reported {
+		return nil
+	}
+	return v.refused
+}
+
+// toDecision returns the verdict as the hook receives it.
+func (v *verdict) toDecision(fullMethod string, elapsed time.Duration) Decision {
+	d := Decision{FullMethod: fullMethod, Outcome: OutcomeAllowed, CacheHit: v.cacheHit, Duration: elapsed}
 	if v.row != nil {
 		d.Row = v.row.pattern
 	}
@@ -33,18 +45,11 @@ func (v *verdict) decision(fullMethod string, took time.Duration) Decision {
 	return d
 }
 
-// end words the end of a stream that was opened under the verdict; a refusal is
-// then why it was ended.
-func (v *verdict) end(fullMethod string, open time.Duration) Decision {
-	d := v.decision(fullMethod, open)
+// endDecision returns the end of a stream as the hook receives it. reason is nil
+// if the handler returned first.
+func (c *caller) endDecision(fullMethod string, reason *refusal, openFor time.Duration) Decision {
+	v := verdict{caller: *c, refused: reason}
+	d := v.toDecision(fullMethod, openFor)
 	d.Outcome = OutcomeEnded
 	return d
-}
-
-// err is the error that the call ends with, or nil if it goes on.
-func (v *verdict) err() error {
-	if v.refused == nil || v.reported {
-		return nil
-	}
-	return v.refused
 }

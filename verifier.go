@@ -13,7 +13,7 @@ import (
 )
 
 // A verifier turns an access token into a *Token, or refuses it. It knows no
-// methods and no rules.
+// method, no rule and no clock. Of bindings it knows one predicate.
 //
 // Its cache remembers the claims of tokens whose signature was verified: never a
 // refusal, and never a decision, which is made anew from the claims at each call
@@ -24,13 +24,10 @@ type verifier struct {
 	issuers     map[string]*issuer // by the exact iss
 	algorithms  []string
 	skew        time.Duration
-	now         func() time.Time
-	wallClock   bool                       // now is time.Now
 	cache       *tokencache.Cache[*claims] // nil: off
-	binding     *binder                    // nil: bound tokens are refused
+	refuseBound func(*confirmation) *refusal
 	revocations *revocation.List
 	signatures  *signatureGate // bounds signature checks of access and logout tokens
-	proofGate   *signatureGate // bounds signature checks of DPoP proofs
 }
 
 // An issuer is one accepted iss with its own keys: a kid means nothing outside
@@ -40,20 +37,17 @@ type issuer struct {
 	byAudience map[string]*oidc.IDTokenVerifier
 }
 
-func newVerifier(config *Config) *verifier {
+// newVerifier returns the verifier of a valid Config. refuseBound returns the refusal
+// of a token whose binding is not enforced, or nil. observe is called after each
+// attempt to fetch keys.
+func newVerifier(config *Config, refuseBound func(*confirmation) *refusal, observe func(keyset.Refresh)) *verifier {
 	v := &verifier{
 		issuers:     make(map[string]*issuer, len(config.Issuers)),
 		algorithms:  config.Algorithms,
 		skew:        config.ClockSkew,
-		now:         config.Now,
+		refuseBound: refuseBound,
 		signatures:  newSignatureGate(config.CacheSize != NoCache),
 		revocations: revocation.NewList(config.MaxTokenLifetime + config.ClockSkew),
-	}
-	// A proof is checked after its token, so a flood of forged tokens does not reach
-	// this gate, and calls with a known token and a good proof do not wait for it.
-	v.proofGate = newSignatureGate(true)
-	if v.binding = newBinder(config); v.binding != nil {
-		v.binding.beginCheck, v.binding.endCheck = v.proofGate.enter, v.proofGate.leave
 	}
 	if config.CacheSize != NoCache {
 		v.cache = tokencache.New(config.CacheSize, (*claims).memory)
@@ -62,7 +56,7 @@ func newVerifier(config *Config) *verifier {
 	for _, name := range config.Issuers {
 		one := &issuer{
 			keys: keyset.New(keyset.Config{
-				Issuer: name, Client: config.HTTPClient, Now: config.Now, Observe: observer(config), Loads: loads,
+				Issuer: name, Client: config.HTTPClient, Now: config.Now, Observe: observe, Loads: loads,
 			}),
 			byAudience: make(map[string]*oidc.IDTokenVerifier, len(config.Audiences)),
 		}
@@ -80,20 +74,10 @@ func newVerifier(config *Config) *verifier {
 	return v
 }
 
-// at returns the time of a decision that began at start, which is zero where
-// nobody looked at a clock.
-func (v *verifier) at(start time.Time) time.Time {
-	if v.wallClock && !start.IsZero() {
-		return start
-	}
-	return v.now()
-}
-
 // verify returns what a token says once it is known to be genuine: from the
 // cache, or by verifying it.
-func (v *verifier) verify(ctx context.Context, start time.Time, raw string) (c *claims, hit bool, refused *refusal) {
+func (v *verifier) verify(ctx context.Context, now time.Time, raw string) (c *claims, hit bool, refused *refusal) {
 	defer contain(&refused)
-	now := v.at(start)
 	if v.cache != nil {
 		if known, ok := v.cache.Find(raw); ok {
 			again, refused := v.recheck(ctx, now, known)
@@ -151,7 +135,7 @@ func (v *verifier) recheck(ctx context.Context, now time.Time, known *claims) (s
 // so that garbage reaches neither the network nor the public key, and then the
 // signature. What it reads before that serves to refuse and for nothing else.
 func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string) (*claims, *refusal) {
-	a, refused := v.read(raw, now)
+	a, refused := v.precheck(raw, now)
 	if refused != nil {
 		return nil, refused
 	}
