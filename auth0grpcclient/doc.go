@@ -45,6 +45,12 @@
 // the tokens of its own second as well. A server with auth0grpc.Config.ClockSkew
 // refuses new tokens for that much longer, unless Revocation.IssuedBefore is set.
 //
+// # Long streams
+//
+// A server ends a stream with its token. [Follow] receives the messages of a stream for
+// longer than that: it opens the next stream with a new token before the server ends the
+// one before, and a function of the caller says where to resume.
+//
 // # Bound tokens
 //
 // With [Config.DPoP] the token is bound to a key that never leaves the process,

@@ -125,15 +125,31 @@ func (c *call) shouldRetry(err error) bool {
 // stream, or the status of a server behind the one that was called, has the same
 // reasons, and repeating such a call would run its handler twice.
 func reason(err error) string {
+	if info := unauthenticatedInfo(err); info.GetMetadata()[beforeHandlerKey] == "true" {
+		return info.GetReason()
+	}
+	return ""
+}
+
+// unauthenticatedInfo returns the first ErrorInfo of package auth0grpc in a status with
+// the code Unauthenticated, and prefers one that proves that no handler ran. Without one it
+// returns nil.
+func unauthenticatedInfo(err error) (found *errdetails.ErrorInfo) {
 	s, ok := status.FromError(err)
 	if !ok || s.Code() != codes.Unauthenticated {
-		return ""
+		return nil
 	}
 	for _, detail := range s.Details() {
 		info, ok := detail.(*errdetails.ErrorInfo)
-		if ok && info.GetDomain() == errorDomain && info.GetMetadata()[beforeHandlerKey] == "true" {
-			return info.GetReason()
+		if !ok || info.GetDomain() != errorDomain {
+			continue
+		}
+		if info.GetMetadata()[beforeHandlerKey] == "true" {
+			return info
+		}
+		if found == nil {
+			found = info
 		}
 	}
-	return ""
+	return found
 }

@@ -104,6 +104,36 @@ func (s *source) renew(ctx context.Context, refused *token, subject string) bool
 	return err == nil && t.authorization != refused.authorization
 }
 
+// outlast reports whether there is a token that is good until then, or a newer one than
+// before. It fetches one if there is none, unless the last fetch failed too recently.
+func (s *source) outlast(ctx context.Context, until time.Time, subject string) bool {
+	old := s.current.Load()
+	if old != nil && old.deadline.After(until) {
+		return true
+	}
+	f := s.succeed(old, subject)
+	if f == nil {
+		return false
+	}
+	t, err := f.wait(ctx)
+	return err == nil && (old == nil || t.authorization != old.authorization)
+}
+
+// succeed returns the fetch of a token after old, or nil if it is too soon for one.
+func (s *source) succeed(old *token, subject string) *flight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch t := s.current.Load(); {
+	case t != old:
+		return landed(t)
+	case s.flight != nil:
+		return s.flight
+	case s.holds(s.now()):
+		return nil
+	}
+	return s.launch(subject)
+}
+
 // relaunch returns the fetch of a successor, or nil if it is too soon for one.
 func (s *source) relaunch(refused *token, subject string) *flight {
 	s.mu.Lock()
