@@ -4,11 +4,9 @@
 //	go run ./examples/renewal
 //
 // A stream ends with the token that it was opened with. The server says in the
-// header metadata how long that is (auth0grpc.StreamTTLHeader), so the client
-// opens the next stream, with a new token, while there is time, and says which
-// message it has seen last. One stream here ignores that, so that the server ends
-// it, and goes on all the same: a stream can break off for any reason, and what
-// makes it whole is the number of the last message, not the timing.
+// header metadata how long that is (auth0grpc.StreamTTLHeader). auth0grpcclient.Follow
+// opens the next stream, with a new token, while there is time. The request of each
+// stream names the last message that arrived, so that the server resumes behind it.
 //
 // It needs no account and no network: tenant, server and client run in here.
 package main
@@ -23,16 +21,18 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpcclient"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 	ordersv1 "github.com/auth0grpc/auth0grpc/examples/internal/orders/v1"
 )
 
 const (
-	messages  = 900
-	pace      = 5 * time.Millisecond // from one message to the next
-	tokenLife = 3 * time.Second
+	messages      = 900
+	pace          = 5 * time.Millisecond // from one message to the next
+	tokenLifetime = 4 * time.Second
 )
 
 func main() {
@@ -48,24 +48,39 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer tenant.Close()
+	tenant.SetTokenLifetime(tokenLifetime)
+	tenant.AddClient("follower", "development-secret", map[string][]string{auth0grpctest.Audience: {"read:orders"}})
 	server, err := newServer(tenant)
 	if err != nil {
 		return err
 	}
 	defer server.Stop()
-	conn, err := serve(server)
+	address, err := serve(server)
+	if err != nil {
+		return err
+	}
+	creds, err := auth0grpcclient.New(auth0grpcclient.Config{
+		Issuer:                 tenant.Issuer(),
+		ClientID:               "follower",
+		ClientSecret:           "development-secret",
+		Audience:               auth0grpctest.Audience,
+		HTTPClient:             tenant.HTTPClient(),
+		InsecureAllowPlaintext: true, // the server is in this process
+	})
+	if err != nil {
+		return err
+	}
+	conn, err := grpc.NewClient(address, append(creds.DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	f := &follower{
-		orders: ordersv1.NewOrdersClient(conn),
-		token: func() string {
-			return tenant.Token(map[string]any{"scope": "read:orders", "exp": time.Now().Add(tokenLife)})
-		},
-		out: out,
+	f := &follower{orders: ordersv1.NewOrdersClient(conn), out: out}
+	if err := auth0grpcclient.Follow(ctx, creds, f.open, f.handle); err != nil {
+		return err
 	}
-	return f.follow(ctx)
+	_, err = fmt.Fprintf(out, "%d messages, each once and in order, by %d streams.\n", f.seen, f.streams)
+	return err
 }
 
 func newServer(tenant *auth0grpctest.Tenant) (*grpc.Server, error) {
@@ -115,10 +130,4 @@ func (j *journal) WatchOrders(stream grpc.BidiStreamingServer[ordersv1.GetOrderR
 		}
 	}
 	return nil
-}
-
-// summary is the last line.
-func summary(out io.Writer, streams int) error {
-	_, err := fmt.Fprintf(out, "%d messages, each once and in order, by %d streams.\n", messages, streams)
-	return err
 }
