@@ -71,9 +71,9 @@ type Config struct {
 	// also over plaintext, as in gRPC's own URIs. Only with DPoP.
 	Authority string
 
-	// HTTPClient sends token requests. It is copied, and follows no redirects: what
-	// goes to the token endpoint is secret. Default: a client of our own. Each
-	// request has 10 seconds in any case.
+	// HTTPClient sends token requests. New copies it, and the copy follows no
+	// redirects, because token requests contain secrets. Default: a new client. Each
+	// request has a time limit of 10 seconds in any case.
 	HTTPClient *http.Client
 
 	// Now is the clock. Default time.Now.
@@ -91,15 +91,15 @@ type Config struct {
 	InsecureForwardAuthorization bool
 }
 
-// A ConfigError is one fault in a Config. [New] returns all faults at once, joined
+// A ConfigError is one fault in a [Config]. [New] returns all faults together, joined
 // by errors.Join and sorted by field.
 type ConfigError struct {
 	Field  string // the field, with the index if it is a list: Scopes[1]
 	Value  string // the value at fault; empty if it is missing or secret
-	Reason string // what is wrong and what would be right
+	Reason string // the fault and the remedy
 }
 
-// Error names the field, the value and what would be right.
+// Error names the field, the value, the fault and the remedy.
 func (e *ConfigError) Error() string {
 	if e.Value == "" {
 		return fmt.Sprintf("auth0grpcclient: Config.%s %s", e.Field, e.Reason)
@@ -107,8 +107,8 @@ func (e *ConfigError) Error() string {
 	return fmt.Sprintf("auth0grpcclient: Config.%s: %q: %s", e.Field, e.Value, e.Reason)
 }
 
-// Format prints the application and the API, whatever the verb: a Config that
-// ends up in a log leaves no secret there.
+// Format prints the application and the API for every verb, so a [Config] in a log
+// shows no secret.
 func (c Config) Format(s fmt.State, _ rune) {
 	fmt.Fprintf(s, "Config(client %q, audience %q)", c.ClientID, c.Audience)
 }
@@ -116,9 +116,9 @@ func (c Config) Format(s fmt.State, _ rune) {
 // LogValue is Format for log/slog.
 func (c Config) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
 
-// MarshalText is Format for encoders of JSON, YAML and the like, so that a Config
-// inside another value leaves no secret in a log either. What it returns cannot be
-// read back.
+// MarshalText is Format for encoders of JSON, YAML and others, so that a [Config]
+// inside another value shows no secret in a log either. Its result cannot be decoded
+// into a Config.
 func (c Config) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(c)), nil }
 
 // withDefaults returns a copy that shares no slice with the original.
@@ -253,7 +253,7 @@ func spaceFault(text string) string {
 	return ""
 }
 
-// urlFault returns what is wrong with the address of a token endpoint, or "".
+// urlFault returns the fault of the address of a token endpoint, or "".
 func (c *Config) urlFault(text string) string {
 	u, err := url.Parse(text)
 	switch {

@@ -29,7 +29,7 @@ func mustEC(tb testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
 	return key
 }
 
-// smallRSA has the public key of an RSA key that nobody should use.
+// smallRSA has the public key of an RSA key that is too short for use.
 type smallRSA struct{ crypto.Signer }
 
 func (smallRSA) Public() crypto.PublicKey {
@@ -143,8 +143,8 @@ func faultyFields(err error) []string {
 	return fields
 }
 
-// TestNoSecretsInText guards against GO-2024-2978: what is printed with a
-// context or a configuration ends up in logs.
+// TestNoSecretsInText guards against GO-2024-2978: the printed form of a context or a
+// configuration ends up in logs.
 func TestNoSecretsInText(t *testing.T) {
 	t.Parallel()
 	config := offline(func(*http.Request) (*http.Response, error) {

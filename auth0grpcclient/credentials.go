@@ -25,9 +25,9 @@ type Credentials struct {
 	tokens tokenStore
 	prover *prover // nil without DPoP
 	config Config
-	// misuse is the code of a call that cannot have our token because of the way in
-	// which the program makes it. On behalf of a user that is Internal: the user, to
-	// whom a handler may return it, is not to blame.
+	// misuse is the code of a call that cannot have our token because of an error in
+	// the program. For calls on behalf of a user it is Internal: a handler may return
+	// it to the user, who is not at fault.
 	misuse codes.Code
 }
 
@@ -45,9 +45,9 @@ func (t clientTokens) tokenSource(context.Context) (*source, string, error) { re
 
 var _ credentials.PerRPCCredentials = (*Credentials)(nil)
 
-// New checks config and returns credentials with the client's own token, or
-// every fault in config at once (see ConfigError). It does no I/O and starts no
-// goroutine: the token is fetched for the first call, or by Ready.
+// New validates config and returns credentials with the client's own token, or all
+// faults in config together (see [ConfigError]). It does no I/O and starts no
+// goroutine: the first call fetches the token, or [Credentials.Ready].
 func New(config Config) (*Credentials, error) {
 	c, e, err := newCredentials(config)
 	if err != nil {
@@ -57,7 +57,8 @@ func New(config Config) (*Credentials, error) {
 	return c, nil
 }
 
-// newCredentials returns credentials without a store, and what it fetches from.
+// newCredentials returns credentials without a store, and the endpoint to fetch tokens
+// from.
 func newCredentials(config Config) (*Credentials, *endpoint, error) {
 	if faults := config.faults(); len(faults) > 0 {
 		return nil, nil, joinFaults(faults)
@@ -94,9 +95,9 @@ func (c *Credentials) DialOptions() []grpc.DialOption {
 	}
 }
 
-// Ready fetches the token unless there is one, so that a program can find out
-// at its start that it will get none. The error is a *TokenError, or that of
-// ctx. Credentials of NewOnBehalfOf need a caller's token in ctx for it.
+// Ready fetches the token unless there is one, so that a program learns at its start
+// that it will get none. The error is a [*TokenError], or the error of ctx. Credentials
+// of [NewOnBehalfOf] need a caller's token in ctx for it.
 func (c *Credentials) Ready(ctx context.Context) error {
 	s, subject, err := c.tokens.tokenSource(ctx)
 	if err == nil {
@@ -114,8 +115,8 @@ func (c *Credentials) RequireTransportSecurity() bool { return !c.config.Insecur
 // error is a status error; see [TokenError].
 func (c *Credentials) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
 	info, _ := credentials.RequestInfoFromContext(ctx)
-	// gRPC asks RequireTransportSecurity once per connection. This looks at the
-	// connection that the call goes out on, and refuses what it cannot see.
+	// gRPC calls RequireTransportSecurity once per connection. This check examines the
+	// connection of each call, and refuses a connection that it cannot examine.
 	if !c.config.InsecureAllowPlaintext && credentials.CheckSecurityLevel(info.AuthInfo, credentials.PrivacyAndIntegrity) != nil {
 		return nil, status.Error(c.misuse, insecureText)
 	}
@@ -177,7 +178,7 @@ func (c *Credentials) prove(out *sent, method string, uri []string) (string, err
 	out.nonce = c.prover.nonce(out.server)
 	proof, err := c.prover.prove(out.server+method, out.token.hash, out.nonce)
 	if err != nil {
-		return "", errNoProof // the key's own words are not for the wire
+		return "", errNoProof // the key's error text must not be sent
 	}
 	return proof, nil
 }
@@ -201,7 +202,7 @@ func (a *attempt) load() sent {
 	return a.last
 }
 
-// A sent is what one attempt of a call carried.
+// A sent holds the token and nonce of one attempt of a call.
 type sent struct {
 	source        *source // nil if the call carried no token of these credentials
 	token         *token
@@ -209,8 +210,8 @@ type sent struct {
 	server, nonce string // DPoP only
 }
 
-// Format prints the application and the API, whatever the verb: credentials that
-// end up in a log leave no token there.
+// Format prints the application and the API for every verb, so credentials in a log
+// show no token.
 func (c *Credentials) Format(s fmt.State, _ rune) {
 	fmt.Fprintf(s, "Credentials(client %q, audience %q)", c.config.ClientID, c.config.Audience)
 }

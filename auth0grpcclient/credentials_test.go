@@ -266,7 +266,7 @@ func BenchmarkWarmToken(b *testing.B) {
 	}
 }
 
-// BenchmarkWarmCall is the whole of what a call pays: interceptor and credentials.
+// BenchmarkWarmCall measures the full cost for a call: interceptor and credentials.
 func BenchmarkWarmCall(b *testing.B) {
 	c := warm(b, func(*auth0grpcclient.Config) {})
 	ctx := secure(b.Context())

@@ -1,6 +1,6 @@
-// Package auth0grpcclient gives gRPC clients their Auth0 access tokens: a
-// service's own by the client credentials grant, or one on behalf of the user
-// whose call it is serving.
+// Package auth0grpcclient gives gRPC clients Auth0 access tokens: a service's own
+// token by the client credentials grant, or a token on behalf of the user whose
+// call the service handles.
 //
 //	creds, err := auth0grpcclient.New(auth0grpcclient.Config{
 //		Issuer:       "https://TENANT.eu.auth0.com/",
@@ -18,11 +18,10 @@
 //
 // # Errors
 //
-// A call that gets no token ends before anything is sent, with a status that
-// says what to do: Unavailable, with a google.rpc.RetryInfo, if the token endpoint
-// has trouble or limits the rate, and Unauthenticated if it refuses: a repetition
-// does not help then. On behalf of a user a refusal is Internal. See
-// [TokenError].
+// A call that gets no token ends before anything is sent. Its status is
+// Unavailable, with a google.rpc.RetryInfo, if the token endpoint fails or limits
+// the rate. It is Unauthenticated if the endpoint refuses: a retry does not help
+// then. On behalf of a user, a refusal is Internal. See [TokenError].
 //
 // # Refused calls
 //
@@ -39,11 +38,12 @@
 // their second message. Later refusals are returned as they are, and the next call
 // has the new token.
 //
-// A server that refuses the new token too gets the next one after a second, then
-// after 2, 4, 8 and 10 seconds, so that one broken server does not use up the
-// tenant's token quota. A second is what it takes after a revocation: that covers
-// the tokens of its own second as well. A server with auth0grpc.Config.ClockSkew
-// refuses new tokens for that much longer, unless Revocation.IssuedBefore is set.
+// If a server refuses the new token too, the client fetches the next one after a
+// second, then after 2, 4, 8 and 10 seconds. So one broken server does not use up
+// the tenant's token quota. After a revocation one second is needed, because it
+// covers the tokens of its own second as well. A server with
+// auth0grpc.Config.ClockSkew refuses new tokens for that much longer, unless
+// Revocation.IssuedBefore is set.
 //
 // # Long streams
 //
@@ -55,20 +55,19 @@
 //
 // With [Config.DPoP] the token is bound to a key that never leaves the process,
 // and each call carries a fresh proof (RFC 9449). For an API that is not set up
-// for DPoP, Auth0 answers with an unbound token and without notice. Such a token is
-// refused: a requested binding is not given up in silence.
+// for DPoP, Auth0 returns an unbound token without an error. The client refuses
+// such a token: it never drops a requested binding silently.
 //
 // For tokens that are bound to a client certificate (RFC 8705) give the same
 // certificate to [Config.HTTPClient] and to the connection's TLS credentials.
-// Calls carry nothing besides the token, under the scheme Bearer whatever
-// token_type the answer names: that is RFC 8705's scheme, and Auth0's own SDKs
-// accept no other.
+// Calls carry only the token, under the scheme Bearer for every token_type in the
+// response: RFC 8705 defines this scheme, and Auth0's own SDKs accept no other.
 //
 // # The caller's token
 //
-// A token that a server received is for that server. Forwarding it would make every
-// service behind it as powerful as the first. This package never does so, and
+// A token that a server received is meant for that server. Forwarding it would give
+// every service behind it the same power. This package never does so, and
 // refuses a call whose outgoing metadata already has an authorization value
-// (see [Config.InsecureForwardAuthorization]). [NewOnBehalfOf] exchanges it for
-// one that is meant for the next API and names this service as the actor.
+// (see [Config.InsecureForwardAuthorization]). [NewOnBehalfOf] exchanges it for a
+// token that is meant for the next API and names this service as the actor.
 package auth0grpcclient

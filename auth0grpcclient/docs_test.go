@@ -9,8 +9,8 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpcclient"
 )
 
-// TestCausesAreDocumented holds the table in docs/operating.md to what a tenant
-// answers: the remedy of each cause can be looked up by the text of the error.
+// TestCausesAreDocumented compares the table in docs/operating.md with the answers of a
+// tenant: operators can find the remedy of each cause by the text of the error.
 func TestCausesAreDocumented(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/operating.md")
@@ -32,7 +32,7 @@ func TestCausesAreDocumented(t *testing.T) {
 			if err := newCredentials(t, config).Ready(t.Context()); !errors.As(err, &failure) {
 				t.Fatalf("%v, want a TokenError", err)
 			}
-			// What the description names is not in the table.
+			// The table leaves out the names in the description.
 			description, _, _ := strings.Cut(failure.Description, `: http`)
 			description, _, _ = strings.Cut(description, ` "`)
 			if want := "| " + failure.Code + ": " + description; description == "" || !strings.Contains(string(page), want[2:]) {

@@ -69,7 +69,7 @@ func backoff(base time.Duration, n int) time.Duration {
 	return base/2 + rand.N(base/2)
 }
 
-// sleep reports whether d has passed. It returns at once if ctx would end before.
+// sleep reports whether d has passed. It returns immediately if ctx would end before.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
 		return false
@@ -84,8 +84,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// requestWithNonce asks once more, at once, if only a nonce was missing and the
-// refusal brought one (RFC 9449, section 8).
+// requestWithNonce repeats a request immediately if only a nonce was missing and the
+// refusal contained one (RFC 9449, section 8).
 func (e *endpoint) requestWithNonce(ctx context.Context, subject string) (*token, *TokenError) {
 	if e.prover == nil {
 		return e.request(ctx, subject)
@@ -123,7 +123,7 @@ func (e *endpoint) request(ctx context.Context, subject string) (*token, *TokenE
 		return nil, unreachable(err)
 	}
 	if len(body) > maxResponse {
-		body = nil // which is no JSON
+		body = nil // not JSON
 	}
 	var content tokenResponse
 	malformed := json.Unmarshal(body, &content)
@@ -141,7 +141,7 @@ func (e *endpoint) request(ctx context.Context, subject string) (*token, *TokenE
 	return t, failure
 }
 
-// A tokenResponse is the body of an answer, whatever its status.
+// A tokenResponse is the body of a response with any status.
 type tokenResponse struct {
 	AccessToken string          `json:"access_token"`
 	TokenType   string          `json:"token_type"`
@@ -212,10 +212,10 @@ const (
 	maxLifetime = 30 * 24 * time.Hour
 )
 
-// lifetimeOf returns how long a token lasts: expires_in, or what is left until its
-// exp claim if that member is missing or not a positive number of seconds. It
-// returns 0 if neither tells. A number may be a string or have a fraction, as some
-// gateways in front of a token endpoint write it.
+// lifetimeOf returns the lifetime of a token: expires_in, or the time until its exp
+// claim if expires_in is missing or not a positive number of seconds. It returns 0 if
+// both are missing. A number may be a string or have a fraction, as some gateways in
+// front of a token endpoint write it.
 func lifetimeOf(response *tokenResponse, now time.Time) time.Duration {
 	text := strings.Trim(string(response.ExpiresIn), `"`)
 	if lifetime := wholeSeconds(parseNumber(text)); lifetime > 0 {
@@ -233,7 +233,7 @@ func wholeSeconds(seconds float64) time.Duration {
 	return time.Duration(min(seconds, maxLifetime.Seconds())) * time.Second
 }
 
-// parseNumber returns 0 for a text that is no number.
+// parseNumber returns 0 for a text that is not a number.
 func parseNumber(text string) float64 {
 	number, err := strconv.ParseFloat(text, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {

@@ -15,26 +15,26 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// A TokenError says why there is no token. A call that fails for want of a token
-// ends with it (errors.As), and with its status:
+// A TokenError describes why a call has no token. The call ends with it (errors.As),
+// and with its status:
 //
-//   - Unavailable if the token endpoint could not be reached, answered 408, 429 or
-//     5xx, or answered something unusable: try again, after the RetryInfo.
+//   - Unavailable if the token endpoint was unreachable, answered 408, 429 or
+//     5xx, or sent an unusable response: retry after the RetryInfo.
 //   - Unauthenticated if it refused: the client's credentials, its grant for the
-//     audience, or a binding that was asked for and not given. Trying again does
-//     not help.
+//     audience, or a requested binding that the token lacks. A retry does not
+//     help.
 //   - Internal if it refused an exchange of [NewOnBehalfOf]: the service that
-//     exchanges is at fault, and not the user, for whom Unauthenticated would mean
-//     to log in again.
+//     exchanges is at fault, and not the user. For the user, Unauthenticated
+//     would mean to log in again.
 //
-// Its texts hold no secret and no token. The status holds nothing of the answer but
-// its error code: it may travel to the client of a gateway.
+// Its texts contain no secret and no token. The status contains no part of the response
+// except its error code: it may travel to the client of a gateway.
 type TokenError struct {
 	// HTTPStatus is the status of the last answer; 0 if there was none.
 	HTTPStatus int
-	// Code is the OAuth error code of the last answer, such as invalid_client. It may
-	// be empty. Auth0 answers access_denied for a wrong secret, an unknown audience
-	// and a missing client grant alike: Description tells them apart.
+	// Code is the OAuth error code of the last response, such as invalid_client. It may
+	// be empty. Auth0 answers access_denied for a wrong secret, an unknown audience and
+	// a missing client grant; Description distinguishes them.
 	Code string
 	// Description is the error_description of the last answer, at most 300 bytes, in
 	// printable characters. It is for people, and empty if it repeats a secret or a
@@ -43,14 +43,14 @@ type TokenError struct {
 
 	text       string
 	permanent  bool          // trying again does not help
-	retryable  bool          // trying again may help at once
+	retryable  bool          // a retry may succeed immediately
 	onBehalfOf bool          // it is the failure of an exchange
 	retryAfter time.Duration // the shortest time until the next request
 	cause      error         // of the transport, never of the answer
 }
 
-// Error says what happened, with the description of the answer, or the transport's
-// error if there was no answer.
+// Error describes the failure, with the description of the response, or the transport's
+// error if there was no response.
 func (e *TokenError) Error() string {
 	text := e.message()
 	if e.Description != "" {
@@ -65,9 +65,9 @@ func (e *TokenError) Error() string {
 // Unwrap returns the transport's error, nil if there was an answer.
 func (e *TokenError) Unwrap() error { return e.cause }
 
-// GRPCStatus is the status that the call ends with. Its message is without the
-// transport's error and without the description: a handler that returns it upstream
-// tells nothing of this network and of this tenant.
+// GRPCStatus returns the status that the call ends with. Its message contains neither
+// the transport's error nor the description: a handler that returns it reveals nothing
+// about this network or tenant.
 func (e *TokenError) GRPCStatus() *status.Status {
 	if e.permanent && e.onBehalfOf {
 		return status.New(codes.Internal, e.message())
@@ -168,10 +168,10 @@ func safeDescription(text string, params url.Values) string {
 // maxRetryAfter is the longest wait that is taken from a token endpoint.
 const maxRetryAfter = 5 * time.Minute
 
-// statedWait returns how long an answer asks the client to wait: the longer of
+// statedWait returns how long a response asks the client to wait: the longer of
 // Retry-After (RFC 9110, section 10.2.3) and, with 429, Auth0's x-ratelimit-reset in
-// Unix seconds. Times are taken relative to the Date of the answer, so that the
-// client's clock does not matter; now is used if there is no Date.
+// Unix seconds. Times are relative to the Date of the response, so that the client's
+// clock does not matter; without a Date they are relative to now.
 func statedWait(response *http.Response, now time.Time) time.Duration {
 	header := response.Header
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {

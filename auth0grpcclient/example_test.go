@@ -19,7 +19,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// whoami answers with who called, and on whose behalf.
+// whoami answers with the identity of the caller and of the user it acts for.
 type whoami struct {
 	testgrpc.UnimplementedTestServiceServer
 }
@@ -33,8 +33,8 @@ func (whoami) StreamingOutputCall(_ *testgrpc.StreamingOutputCallRequest, stream
 	return stream.Send(&testgrpc.StreamingOutputCallResponse{Payload: &testgrpc.Payload{Body: []byte("hello")}})
 }
 
-// exampleServer starts a tenant and a server that it protects, and returns what
-// a client needs: the tenant, the address, and whom to trust.
+// exampleServer starts a tenant and a server that it protects, and returns the values
+// that a client needs: the tenant, the address and the trusted certificates.
 func exampleServer() (tenant *auth0grpctest.Tenant, target string, trust *tls.Config, stop func()) {
 	tenant, err := auth0grpctest.StartTenant()
 	if err != nil {
@@ -67,9 +67,9 @@ func exampleServer() (tenant *auth0grpctest.Tenant, target string, trust *tls.Co
 	}
 }
 
-// A service that calls with a token of its own. HTTPClient and the TLS
-// configuration are for the example's tenant and server; a program that talks
-// to Auth0 and to a server with a public certificate does without them.
+// A service that calls with its own token. HTTPClient and the TLS configuration are for
+// the example's tenant and server; a program that uses Auth0 and a server with a public
+// certificate does not need them.
 func Example() {
 	tenant, target, trust, stop := exampleServer()
 	defer stop()
@@ -96,7 +96,7 @@ func Example() {
 	// Output: billing@clients by way of billing <nil>
 }
 
-// Every fault in a Config at once.
+// New returns all faults in a Config together.
 func ExampleNew() {
 	_, err := auth0grpcclient.New(auth0grpcclient.Config{
 		Issuer:   "tenant.eu.auth0.com",
@@ -111,8 +111,8 @@ func ExampleNew() {
 	// auth0grpcclient: Config.Scopes[0]: "read:msg write:msg": want one scope, without spaces
 }
 
-// A handler that calls the next service on behalf of its own caller. The token
-// that it received stays here.
+// A handler that calls the next service on behalf of its own caller. The handler does
+// not forward the token that it received.
 func ExampleNewOnBehalfOf() {
 	tenant, target, trust, stop := exampleServer()
 	defer stop()
@@ -192,9 +192,9 @@ func expiredCredentials(tenant *auth0grpctest.Tenant) *auth0grpcclient.Credentia
 	return creds
 }
 
-// Where the order of interceptors matters, they are installed one by one: what
-// stands before ours sees a call once, and what stands behind it sees each
-// attempt. The first attempt is refused here, as the token has expired.
+// If the order of interceptors matters, install them one by one: interceptors in front
+// of ours see a call once, and interceptors behind it see each attempt. The first
+// attempt is refused here, because the token has expired.
 func ExampleCredentials_UnaryClientInterceptor() {
 	tenant, target, trust, stop := exampleServer()
 	defer stop()

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// The words of package auth0grpc that this package reads. It does not import that
+// The constants of package auth0grpc that this package reads. It does not import that
 // package, which has all the dependencies of a server.
 const (
 	errorDomain        = "auth0grpc"
@@ -63,9 +63,9 @@ type call struct {
 // callKey is the key of the *call that a context belongs to.
 type callKey struct{}
 
-// newCall returns a call on conn, or an error if it would carry credentials besides
-// c. A call that an interceptor makes on another connection, with the context of
-// this one, is a call of its own.
+// newCall returns a call on conn, or an error if it would carry other credentials
+// besides c. If an interceptor makes a call on another connection with the context of
+// this one, that is a separate call.
 func (c *Credentials) newCall(ctx context.Context, conn *grpc.ClientConn, installed bool, opts []grpc.CallOption) (*call, error) {
 	outer, ok := ctx.Value(callKey{}).(*call)
 	if ok && conn != nil && outer.conn == conn && outer.credentials != c {
@@ -81,8 +81,8 @@ func (c *Credentials) newCall(ctx context.Context, conn *grpc.ClientConn, instal
 	return call, nil
 }
 
-// rememberNonce takes the nonce for the next proof from what the server sent with an
-// answer of any kind (RFC 9449, section 8.2). A nonce in the trailer is the newer one.
+// rememberNonce takes the nonce for the next proof from the metadata of a response of
+// any kind (RFC 9449, section 8.2). A nonce in the trailer is newer.
 func (c *call) rememberNonce(header, trailer metadata.MD) {
 	if c.credentials.prover == nil {
 		return

@@ -158,8 +158,8 @@ func TestRefusedTogether(t *testing.T) {
 	}
 }
 
-// TestRenewalFails shows that the server's refusal, and not the token endpoint's
-// trouble, is what the caller gets to see.
+// TestRenewalFails shows that the caller sees the server's refusal, and not the failure
+// of the token endpoint.
 func TestRenewalFails(t *testing.T) {
 	t.Parallel()
 	tenant, _ := newTenant(t)

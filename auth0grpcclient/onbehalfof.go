@@ -15,27 +15,27 @@ import (
 // maxSubjects bounds the users whose tokens are kept, some 2 KB each.
 const maxSubjects = 10_000
 
-// NewOnBehalfOf returns credentials for calls on behalf of a user: Auth0's
-// on-behalf-of exchange (RFC 8693) turns the token of the caller into one for
-// config.Audience with the same subject, config.ClientID as the actor, and the
-// scopes that config asks for. The faults of config are those of New.
+// NewOnBehalfOf returns credentials for calls on behalf of a user: Auth0's on-behalf-of
+// exchange (RFC 8693) turns the token of the caller into a token for config.Audience
+// with the same subject, config.ClientID as the actor, and the scopes in config. It
+// validates config as [New] does.
 //
-// subject returns the caller's token for the context of an outgoing call. In a
-// handler that is IncomingToken, if the handler's context is passed on. It must
-// be a token that this server has verified, as behind an interceptor of package
-// auth0grpc: Auth0 does not check that the sender of a bound token is its owner,
-// and neither does this package. A status error of subject ends the call as it
-// is, any other with Internal and without its text.
+// subject returns the caller's token for the context of an outgoing call. In a handler,
+// use [IncomingToken], and pass the handler's context on. The token must be one that
+// this server has verified, as behind an interceptor of package auth0grpc: Auth0 does
+// not check that the sender of a bound token is its owner, and neither does this
+// package. A status error of subject ends the call unchanged; any other error ends it
+// with Internal and without its text.
 //
-// A refused exchange ends the call with Internal and a [TokenError]. It does so for
-// the code invalid_grant too, with which the issuer refuses a subject token: this
-// server has just accepted that token, and will itself tell the user once it has
-// expired. A handler that wants the user to log in again returns a status of its own.
+// A refused exchange ends the call with Internal and a [TokenError]. This includes the
+// code invalid_grant, with which the issuer refuses a subject token: this server has
+// just accepted that token, and refuses it itself once it has expired. A handler that
+// wants the user to log in again must return its own status.
 //
-// Exchanged tokens are kept for each subject token, which itself is not: they
-// are found by its hash. Of many, the longest unused go first. With Config.DPoP
-// the new token must be bound to our key, which has nothing to do with the
-// caller's; an unbound one is refused.
+// Exchanged tokens are cached under the hash of their subject token, which is not
+// stored. If there are too many, the least recently used are dropped. With
+// [Config.DPoP] the new token must be bound to our key, which is unrelated to the
+// caller's key; an unbound token is refused.
 func NewOnBehalfOf(config Config, subject func(ctx context.Context) (string, error)) (*Credentials, error) {
 	c, e, err := newCredentials(config)
 	if err != nil {
@@ -50,13 +50,13 @@ func NewOnBehalfOf(config Config, subject func(ctx context.Context) (string, err
 	return c, nil
 }
 
-// IncomingToken returns the access token that the call being served came with,
-// whatever its scheme. Use it for [NewOnBehalfOf] only: it does not verify the
-// token, and a server that receives it can act here as the user.
+// IncomingToken returns the access token of the call being served, for any scheme. Use
+// it only for [NewOnBehalfOf]: it does not verify the token, and a server that receives
+// it can act here as the user.
 //
-// A call without exactly one well-formed authorization value has none; the error is
-// a status with the code Unauthenticated. If ctx belongs to no call that is being
-// served, because a handler did not pass its context on, the code is Internal.
+// If the call does not have exactly one well-formed authorization value, the error is a
+// status with the code Unauthenticated. If ctx belongs to no call that is being served,
+// because a handler did not pass its context on, the code is Internal.
 func IncomingToken(ctx context.Context) (string, error) {
 	if _, ok := metadata.FromIncomingContext(ctx); !ok {
 		return "", errNoIncomingCall
@@ -74,7 +74,7 @@ func IncomingToken(ctx context.Context) (string, error) {
 
 var (
 	errNoSubject      = status.Error(codes.Unauthenticated, "auth0grpcclient: there is no caller's token to exchange")
-	errNoIncomingCall = status.Error(codes.Internal, "auth0grpcclient: there is no caller's token to exchange: the context is not that of a handler")
+	errNoIncomingCall = status.Error(codes.Internal, "auth0grpcclient: there is no caller's token to exchange: the context does not belong to a handler")
 	errSubjectFailed  = status.Error(codes.Internal, "auth0grpcclient: there is no caller's token to exchange: the function that returns it has failed")
 )
 

@@ -108,7 +108,7 @@ func TestOneCredential(t *testing.T) {
 }
 
 // TestCallsInsideCalls shows that an interceptor may use the context of one call for
-// a call of its own, on another connection with other credentials.
+// another call, on another connection with other credentials.
 func TestCallsInsideCalls(t *testing.T) {
 	t.Parallel()
 	tenant, _ := newTenant(t)

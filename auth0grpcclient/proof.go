@@ -23,7 +23,7 @@ type prover struct {
 	now    func() time.Time
 
 	mu sync.Mutex
-	// nonces has the last nonce of each server, by scheme and authority, and that
+	// nonces has the last nonce of each server, by scheme and authority, and the nonce
 	// of the token endpoint, by URL. It grows with the servers that the program calls.
 	nonces map[string]string
 }
@@ -86,7 +86,7 @@ func (p *prover) nonce(server string) string {
 	return p.nonces[server]
 }
 
-// rememberNonce remembers what a server sent, unless it sent none.
+// rememberNonce stores the nonce of a server; it ignores an empty one.
 func (p *prover) rememberNonce(server string, values []string) {
 	if len(values) == 0 || values[0] == "" || len(values[0]) > maxNonce {
 		return

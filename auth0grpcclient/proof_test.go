@@ -27,7 +27,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// A proofGate checks proofs as a server does, with code of its own.
+// A proofGate checks proofs as a server does, with separate code.
 type proofGate struct {
 	authority string
 	nonce     string // required unless it is ""
@@ -173,7 +173,7 @@ func TestNonceOnStreams(t *testing.T) {
 			if got, err := call(t.Context(), client); got != "a" || err != nil {
 				t.Errorf("%s: %q, %v", shape, got, err)
 			}
-			// The next nonce comes with a success and costs nobody an attempt.
+			// The next nonce comes with a success and needs no extra attempt.
 			p.mu.Lock()
 			p.nonce = "n2"
 			p.mu.Unlock()

@@ -23,7 +23,7 @@ type revoking struct {
 	revoked atomic.Int64
 }
 
-// config is that of a client whose tokens are "<iat>.<n>".
+// config configures a client whose tokens are "<iat>.<n>".
 func (r *revoking) config() auth0grpcclient.Config {
 	return offline(func(*http.Request) (*http.Response, error) {
 		return answer(200, fmt.Sprintf(`{"access_token":"%d.%d","token_type":"Bearer","expires_in":86400}`, time.Now().Unix(), r.issued.Add(1))), nil
@@ -51,8 +51,8 @@ func (r *revoking) caller(ctx context.Context, c *auth0grpcclient.Credentials) f
 	}
 }
 
-// A revocation covers the tokens of its own second, so the token that the client
-// fetches at once is refused too. The one of the next second passes.
+// A revocation covers the tokens of its own second, so it also refuses a token that the
+// client fetches immediately. A token of the next second passes.
 func TestRevokedClientIsBackAfterASecond(t *testing.T) {
 	t.Parallel()
 	for _, at := range []time.Duration{0, 200 * time.Millisecond, 999 * time.Millisecond} {
@@ -118,8 +118,8 @@ func TestRenewalPauses(t *testing.T) {
 	})
 }
 
-// TestRenewalWhenTheClockIsSetBack shows that no pause waits for the clock to catch
-// up: neither that of renewals nor that of failures.
+// TestRenewalWhenTheClockIsSetBack shows that neither pause waits for the clock to
+// catch up: the pause between renewals and the pause after failures.
 func TestRenewalWhenTheClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	var now atomic.Int64

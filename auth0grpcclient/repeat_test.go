@@ -65,7 +65,7 @@ func newGuard(t *testing.T, tenant *auth0grpctest.Tenant) *auth0grpc.Interceptor
 	return guard
 }
 
-// A gateway hands on what the server behind it answered.
+// A gateway relays the status of the server behind it.
 func TestHandedOnRefusalIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	for shape, call := range shapes {

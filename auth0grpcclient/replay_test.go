@@ -33,8 +33,8 @@ func (s *fakeStream) CloseSend() error {
 	return s.closing
 }
 
-// TestStreamsThatFailWhenTheyAreOpenedAgain covers what can go wrong between the
-// refusal of a stream and the first answer on the next.
+// TestStreamsThatFailWhenTheyAreOpenedAgain covers the failures between the refusal of
+// a stream and the first response on the next.
 func TestStreamsThatFailWhenTheyAreOpenedAgain(t *testing.T) {
 	t.Parallel()
 	broken, answered := errors.New("broken"), errors.New("answered")

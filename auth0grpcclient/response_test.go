@@ -85,7 +85,8 @@ func TestLifetimes(t *testing.T) {
 				f.set(func() (*http.Response, error) { return answer(200, body+"}"), nil })
 				c := newCredentials(t, offline(f.roundTrip))
 				if test.want == 0 {
-					// One request, and then a pause: not one for each call, and not four at once.
+					// One request, and then a pause: not one for each call, and not
+					// four in a row.
 					for range 20 {
 						_, err := authorization(t.Context(), c)
 						wantCode(t, err, codes.Unavailable)
@@ -101,7 +102,8 @@ func TestLifetimes(t *testing.T) {
 				if f.count() != 1 {
 					t.Errorf("%d requests for 20 calls, want 1", f.count())
 				}
-				// It is used until 5 s before its end, or a tenth of a short life.
+				// The client uses a token until 5 s before its end, or a tenth of a
+				// short lifetime.
 				f.set(failing(401))
 				time.Sleep(test.want - min(test.want/10, 5*time.Second) - time.Second)
 				want(t, c, token)
@@ -115,7 +117,7 @@ func TestLifetimes(t *testing.T) {
 	}
 }
 
-// TestExpClaims covers tokens whose exp claim is no help.
+// TestExpClaims covers tokens with an unusable exp claim.
 func TestExpClaims(t *testing.T) {
 	t.Parallel()
 	for name, token := range map[string]string{
@@ -204,8 +206,8 @@ func TestNoRepetitionAtOnce(t *testing.T) {
 	}
 }
 
-// TestStatedWaits covers the forms in which Auth0, and what stands before it, says
-// when to come back.
+// TestStatedWaits covers the forms in which Auth0, and proxies in front of it, state
+// when to retry.
 func TestStatedWaits(t *testing.T) {
 	t.Parallel()
 	type row struct {
@@ -279,7 +281,7 @@ func TestStatedWaits(t *testing.T) {
 	}
 }
 
-// TestDescription shows what is kept of an answer's error_description, and where.
+// TestDescription shows which part of an error_description is kept, and where.
 func TestDescription(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ä", 400)

@@ -64,8 +64,8 @@ func newCredentials(tb testing.TB, config auth0grpcclient.Config) *auth0grpcclie
 	return c
 }
 
-// A gate is a server's interceptor: it records what calls came with, and
-// decides on each of them.
+// A gate is a server's interceptor: it records the metadata of calls, and decides on
+// each of them.
 type gate struct {
 	mu     sync.Mutex
 	calls  []metadata.MD
@@ -84,7 +84,7 @@ func (g *gate) pass(ctx context.Context, method string) error {
 	return decide(ctx, md, method)
 }
 
-// values returns what the calls so far had under a key, "" for none.
+// values returns the values of a key in the calls so far, "" for none.
 func (g *gate) values(key string) []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -185,7 +185,7 @@ func serve(tb testing.TB, options ...grpc.ServerOption) (string, *tls.Config) {
 	return listener.Addr().String(), serveOn(tb, listener, options...)
 }
 
-// serveOn is serve for a server that has to know its address.
+// serveOn is serve for a server that must know its address.
 func serveOn(tb testing.TB, listener net.Listener, options ...grpc.ServerOption) *tls.Config {
 	tb.Helper()
 	authority := auth0grpctest.NewCertificateAuthority()

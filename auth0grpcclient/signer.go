@@ -29,7 +29,7 @@ type signer struct {
 	size int         // of r and s, for ECDSA
 }
 
-// newSigner returns a signer, or what is wrong with the key.
+// newSigner returns a signer, or the fault of the key.
 func newSigner(key crypto.Signer) (s *signer, reason string) {
 	switch public := key.Public().(type) {
 	case *rsa.PublicKey:
@@ -101,7 +101,7 @@ type jwsHeader struct {
 
 func (h jwsHeader) encode() string {
 	text, err := json.Marshal(h)
-	if err != nil { // a JWK that is no JSON, and go-jose made it
+	if err != nil { // a JWK that is not JSON, from go-jose
 		panic("auth0grpcclient: " + err.Error())
 	}
 	return encode(text)

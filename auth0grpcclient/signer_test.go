@@ -38,7 +38,7 @@ func TestSignEd25519(t *testing.T) {
 	}
 }
 
-// A badKey signs with whatever it is told to.
+// A badKey returns a configured signature.
 type badKey struct {
 	crypto.Signer
 	signature []byte
@@ -47,7 +47,7 @@ type badKey struct {
 
 func (k badKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return k.signature, k.err }
 
-// TestSignatureOfAnotherKind covers key services whose answer is no ECDSA signature
+// TestSignatureOfAnotherKind covers key services whose result is not an ECDSA signature
 // for the curve. A signature that is too long must not panic.
 func TestSignatureOfAnotherKind(t *testing.T) {
 	t.Parallel()

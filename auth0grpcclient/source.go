@@ -14,10 +14,10 @@ const (
 	firstHold = time.Second      // after a fetch that failed; doubles
 	maxHold   = 30 * time.Second // unless the endpoint asks for more
 
-	// The pause between tokens that are fetched because a server refused the one
-	// before. The first is a second: a revocation covers all tokens whose iat is in
-	// its second or before, so a token that was fetched at once may be refused too,
-	// and one that is fetched a second later is not. The pause doubles until maxRenewPause.
+	// The pause between tokens that are fetched because a server refused the previous
+	// one. It starts at one second: a revocation covers all tokens whose iat is in its
+	// second or before, so a token fetched immediately may be refused too, and a token
+	// fetched a second later is not. The pause doubles until maxRenewPause.
 	firstRenewPause = time.Second
 	maxRenewPause   = 10 * time.Second
 	// renewMemory is the time without a renewal after which the first pause counts
@@ -58,7 +58,7 @@ func (s *source) token(ctx context.Context, subject string) (*token, error) {
 	}
 	f, failure := s.ensure(now, subject)
 	if t != nil && now.Before(t.deadline) {
-		return t, nil // whatever becomes of the fetch
+		return t, nil // for any result of the fetch
 	}
 	if failure != nil {
 		return nil, failure
@@ -171,7 +171,7 @@ func within(now, start time.Time, d time.Duration) bool {
 	return !now.Before(start) && now.Before(start.Add(d))
 }
 
-// launch starts a fetch. The caller holds mu and has seen that there is none.
+// launch starts a fetch. The caller holds mu and has checked that there is none.
 func (s *source) launch(subject string) *flight {
 	f := &flight{done: make(chan struct{})}
 	s.flight = f
@@ -214,7 +214,7 @@ func (s *source) land(f *flight) {
 	s.failures++
 }
 
-// wait returns what the fetch brought, unless ctx ends before.
+// wait returns the result of the fetch, unless ctx ends before.
 func (f *flight) wait(ctx context.Context) (*token, error) {
 	select {
 	case <-f.done: // an answer that is there beats a context that has ended

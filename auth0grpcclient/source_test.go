@@ -122,12 +122,12 @@ func TestRefreshAhead(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		life  int
-		ahead time.Duration // before the end of life
+		ahead time.Duration // before the token expires
 	}{{86400, 8640 * time.Second}, {300, time.Minute}, {60, 30 * time.Second}} {
 		synctest.Test(t, func(t *testing.T) {
 			f := &fake{latency: time.Second, life: test.life}
 			c := newCredentials(t, offline(f.roundTrip))
-			start := time.Now() // before the request: a token is no younger than that
+			start := time.Now() // before the request: a token is never younger
 			want(t, c, "t1")
 			life := time.Duration(test.life) * time.Second
 			time.Sleep(time.Until(start.Add(life - test.ahead - time.Second)))
@@ -138,7 +138,7 @@ func TestRefreshAhead(t *testing.T) {
 			}
 			time.Sleep(2 * time.Second)
 			before := time.Now()
-			want(t, c, "t1") // the old one, at once
+			want(t, c, "t1") // the old one, immediately
 			if waited := time.Since(before); waited != 0 {
 				t.Errorf("life %v: a call waited %v for a refresh ahead", life, waited)
 			}
@@ -302,7 +302,7 @@ func TestCallerLeaves(t *testing.T) {
 			t.Errorf("took %v, want its second", took)
 		}
 		time.Sleep(10 * time.Second)
-		want(t, c, "t1") // what it waited for has come for others
+		want(t, c, "t1") // the token has arrived for others
 		if f.count() != 1 {
 			t.Errorf("%d requests, want 1", f.count())
 		}
@@ -356,7 +356,7 @@ func TestReady(t *testing.T) {
 	})
 }
 
-// TestClock shows that Now rules, whatever the wall clock says.
+// TestClock shows that the client uses Now and not the wall clock.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -10,14 +10,14 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// StreamClientInterceptor returns the interceptor that opens refused streams
-// again; see the package documentation. DialOptions installs it.
+// StreamClientInterceptor returns the interceptor that opens refused streams again; see
+// the package documentation. [Credentials.DialOptions] installs it.
 //
-// The refusal shows when the first message is to be received, and what was sent
-// by then has to be sent again. One message is kept for that, by reference, until
-// the first answer; gRPC forbids changing a sent message anyway. From the second
-// one on a refusal is final. Header does not open a stream again: it may return
-// the header of the refusal.
+// The interceptor notices the refusal when the program receives the first message, and
+// must then send again the messages sent so far. It keeps one message for that, by
+// reference, until the first response; gRPC forbids changing a sent message anyway.
+// After the second message a refusal is final. Header does not open a stream again: it
+// may return the header of the refusal.
 func (c *Credentials) StreamClientInterceptor() grpc.StreamClientInterceptor {
 	return c.streamInterceptor(false)
 }

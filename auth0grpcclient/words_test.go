@@ -8,7 +8,7 @@ import (
 	"github.com/auth0grpc/auth0grpc"
 )
 
-// TestWords keeps the words of this package in step with the server's.
+// TestWords checks that the constants of this package equal the server's.
 func TestWords(t *testing.T) {
 	t.Parallel()
 	client := []string{errorDomain, beforeHandlerKey, reasonTokenExpired, reasonTokenRevoked, reasonUseDPoPNonce, streamTTLHeader}
