@@ -74,8 +74,8 @@ func (i *Interceptor) decide(ctx context.Context, fullMethod string, start time.
 	// Reveal which methods are listed only to callers with a valid token.
 	if c.row == nil {
 		refused = refusedUnlisted
-	} else if ok, short := c.row.rule.met(&c.claims.Token); !ok {
-		refused = c.row.short[short]
+	} else {
+		refused = c.row.check(&c.claims.Token)
 	}
 	// A refused call takes no place in the memory of used proofs.
 	if proof != nil && (refused == nil || i.observer.allowsReportOnly(&c, refused)) {

@@ -156,8 +156,8 @@ func (i *Interceptor) SetMethods(methods map[string]Rule) error {
 func (i *Interceptor) Methods() map[string]Rule {
 	methods := map[string]Rule{}
 	if t := i.table.Load(); t != nil {
-		for _, r := range t.rows() {
-			methods[r.pattern] = r.rule
+		for i := range t.rows {
+			methods[t.rows[i].pattern] = t.rows[i].rule
 		}
 	}
 	return methods

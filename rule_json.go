@@ -5,77 +5,61 @@ import (
 	"errors"
 )
 
-// ruleJSON is the JSON form of a rule: one member that says what it asks for,
-// and those that belong to the row. docs/policy.schema.json describes it; package
-// policy reads it.
-type ruleJSON struct {
-	Scopes        []string   `json:"scopes,omitempty"`
-	AnyScope      []string   `json:"anyScope,omitempty"`
-	Permissions   []string   `json:"permissions,omitempty"`
-	AnyPermission []string   `json:"anyPermission,omitempty"`
-	Organizations []string   `json:"organizations,omitempty"`
-	Clients       []string   `json:"clients,omitempty"`
-	AllOf         []ruleJSON `json:"allOf,omitempty"`
-	AnyOf         []ruleJSON `json:"anyOf,omitempty"`
-	Authenticated bool       `json:"authenticated,omitempty"`
-	Optional      bool       `json:"optional,omitempty"`
-	Public        bool       `json:"public,omitempty"`
-	Streams       any        `json:"streams,omitempty"` // "endAtExpiry", "ignoreExpiry" or {"endAfter":"5m0s"}
-	ReportOnly    bool       `json:"reportOnly,omitempty"`
-	RequireDPoP   bool       `json:"requireDPoP,omitempty"`
-	RequireMTLS   bool       `json:"requireMTLS,omitempty"`
-}
-
-// MarshalJSON writes the rule in the form that package policy reads, as in
-// {"scopes":["read:orders"]}. A rule that New would refuse is an error.
+// MarshalJSON returns the rule in the form that package policy reads, as in
+// {"scopes":["read:orders"]}. The file docs/policy.schema.json describes it. A rule that
+// [New] refuses is an error.
 func (r Rule) MarshalJSON() ([]byte, error) {
-	if faults := r.faults(); len(faults) > 0 {
+	if faults := r.validate(); len(faults) > 0 {
 		return nil, errors.New("auth0grpc: rule: " + faults[0])
 	}
-	return json.Marshal(r.json())
+	return r.appendJSON(nil), nil
 }
 
-func (r *Rule) json() ruleJSON {
-	j := ruleJSON{
-		Streams: r.streams.json(), ReportOnly: r.reportOnly,
-		RequireDPoP: r.requireDPoP, RequireMTLS: r.requireMTLS,
+// appendJSON appends one member for the kind of the rule, and the members of the row.
+func (r *Rule) appendJSON(text []byte) []byte {
+	kind := &ruleKinds[r.kind]
+	text = append(text, `{"`+kind.member+`":`...)
+	switch {
+	case kind.claim != 0:
+		text = append(text, toJSON(r.names)...)
+	case kind.operator != "":
+		text = append(text, '[')
+		for i := range r.rules {
+			if i > 0 {
+				text = append(text, ',')
+			}
+			text = r.rules[i].appendJSON(text)
+		}
+		text = append(text, ']')
+	default:
+		text = append(text, "true"...)
 	}
-	switch r.kind {
-	case kindScopes:
-		j.Scopes = r.names
-	case kindAnyScope:
-		j.AnyScope = r.names
-	case kindPermissions:
-		j.Permissions = r.names
-	case kindAnyPermission:
-		j.AnyPermission = r.names
-	case kindOrganizations:
-		j.Organizations = r.names
-	case kindClients:
-		j.Clients = r.names
-	case kindAllOf:
-		j.AllOf = jsonOf(r.rules)
-	case kindAnyOf:
-		j.AnyOf = jsonOf(r.rules)
-	case kindAuthenticated:
-		j.Authenticated = true
-	case kindOptional:
-		j.Optional = true
-	case kindPublic:
-		j.Public = true
+	if streams := r.streams.json(); streams != nil {
+		text = append(text, `,"streams":`...)
+		text = append(text, toJSON(streams)...)
 	}
-	return j
+	if r.reportOnly {
+		text = append(text, `,"reportOnly":true`...)
+	}
+	if r.requireDPoP {
+		text = append(text, `,"requireDPoP":true`...)
+	}
+	if r.requireMTLS {
+		text = append(text, `,"requireMTLS":true`...)
+	}
+	return append(text, '}')
 }
 
-func jsonOf(rules []Rule) []ruleJSON {
-	all := make([]ruleJSON, len(rules))
-	for i := range rules {
-		all[i] = rules[i].json()
+// toJSON encodes strings, slices and maps of strings, which have no errors.
+func toJSON(value any) []byte {
+	text, err := json.Marshal(value)
+	if err != nil {
+		panic("auth0grpc: " + err.Error())
 	}
-	return all
+	return text
 }
 
-// json returns the policy's form, or nil for "as Config.StreamPolicy says".
+// json returns the form of the policy, or nil for the policy of the Config.
 func (p StreamPolicy) json() any {
 	switch p.kind {
 	case endAtExpiry:

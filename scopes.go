@@ -4,246 +4,252 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/auth0grpc/auth0grpc/internal/grammar"
 )
 
-// A Rule is what a method asks of a call: one row of Config.Methods. Rules are
-// values; they are made by the functions of this package and printed by String.
-// The zero Rule asks for nothing in particular and is refused by New: what a
-// method asks for is never left unstated.
+// A Rule states the requirements of a method: one row of [Config.Methods]. Rules are
+// values. The functions of this package make them, and [Rule.String] prints them. The
+// zero Rule states nothing, and [New] refuses it: no method is open by omission.
 type Rule struct {
 	kind  ruleKind
-	names []string // scopes, permissions, organizations or clients
-	rules []Rule   // of AllOf and AnyOf
+	names []string       // scopes, permissions, organizations or clients
+	index map[string]int // the first place of each name; nil for few names
+	rules []Rule         // of AllOf and AnyOf
 
-	// What follows belongs to the row and not to a part of its rule.
+	// The other fields belong to the row and not to a part of its rule.
 	reportOnly               bool
 	streams                  StreamPolicy
 	requireDPoP, requireMTLS bool
 }
 
-type ruleKind int
+// Scopes requires a token with every one of the scopes. The scope claim lists what the
+// user or the tenant granted to the client, so it decides (RFC 6749, section 3.3).
+// Scopes compare whole and case-sensitively. At least one scope must be given.
+func Scopes(all ...string) Rule { return newNameRule(kindScopes, all) }
 
-const (
-	kindScopes ruleKind = iota + 1
-	kindAnyScope
-	kindPermissions
-	kindAnyPermission
-	kindOrganizations
-	kindClients
-	kindAllOf
-	kindAnyOf
-	kindAuthenticated
-	kindOptional
-	kindPublic
-)
+// AnyScope requires a token with at least one of the scopes.
+func AnyScope(scopes ...string) Rule { return newNameRule(kindAnyScope, scopes) }
 
-// Scopes asks for a token that was granted every one of the scopes. The scope
-// claim is what the client was granted on the user's behalf, so it is what
-// decides (RFC 6749, section 3.3). Scopes compare whole and case-sensitively.
-// At least one scope must be given.
-func Scopes(all ...string) Rule { return named(kindScopes, all) }
-
-// AnyScope asks for a token that was granted at least one of the scopes.
-func AnyScope(any ...string) Rule { return named(kindAnyScope, any) }
-
-// Permissions asks for a token whose permissions claim has every one of the
-// entries. Auth0 puts all that the user holds there, also what the client never
-// asked for, so a rule that names permissions alone lets any client of the user
-// do all that the user may do. Combine it with Scopes unless every client is
-// your own. Auth0 adds the claim where RBAC and "Add Permissions in the Access
-// Token" are on
+// Permissions requires a token whose permissions claim has every one of the entries.
+// Auth0 lists all permissions of the user there, also those that the client did not
+// request. A rule of permissions alone lets each client of the user do all that the
+// user may do. Combine it with [Scopes] unless all clients are your own. Auth0 adds the
+// claim if RBAC and "Add Permissions in the Access Token" are on
 // (https://auth0.com/docs/get-started/apis/enable-role-based-access-control-for-apis).
-func Permissions(all ...string) Rule { return named(kindPermissions, all) }
+func Permissions(all ...string) Rule { return newNameRule(kindPermissions, all) }
 
-// AnyPermission asks for a token whose permissions claim has at least one of the
-// entries; what is said of Permissions applies.
-func AnyPermission(any ...string) Rule { return named(kindAnyPermission, any) }
+// AnyPermission requires a token whose permissions claim has at least one of the
+// entries. The advice of [Permissions] applies.
+func AnyPermission(permissions ...string) Rule { return newNameRule(kindAnyPermission, permissions) }
 
-// Organizations asks for a token of one of the organizations: its org_id claim
-// ("org_…", which unlike the name never changes) must be one of these.
-func Organizations(any ...string) Rule { return named(kindOrganizations, any) }
+// Organizations requires a token of one of the organizations: its org_id claim must be
+// one of ids. An id ("org_…") never changes, unlike the name of an organization.
+func Organizations(ids ...string) Rule { return newNameRule(kindOrganizations, ids) }
 
-// Clients asks for a token that was issued to one of the applications, by client
-// id: the azp claim, or client_id in the RFC 9068 profile.
-func Clients(any ...string) Rule { return named(kindClients, any) }
+// Clients requires a token that was issued to one of the applications. The client id is
+// the azp claim, or client_id in the profile of RFC 9068.
+func Clients(ids ...string) Rule { return newNameRule(kindClients, ids) }
 
-// AllOf asks for every one of the rules. Public and Optional stand alone and are
-// refused inside it.
+// AllOf requires every one of the rules. [New] refuses [Public] and [Optional] inside it.
 func AllOf(rules ...Rule) Rule { return Rule{kind: kindAllOf, rules: slices.Clone(rules)} }
 
-// AnyOf asks for at least one of the rules. Public and Optional stand alone and
-// are refused inside it.
+// AnyOf requires at least one of the rules. [New] refuses [Public] and [Optional] inside
+// it.
 func AnyOf(rules ...Rule) Rule { return Rule{kind: kindAnyOf, rules: slices.Clone(rules)} }
 
-// Authenticated asks for a genuine token for this API and for no scope.
+// Authenticated requires a valid token for this API and no scope.
 func Authenticated() Rule { return Rule{kind: kindAuthenticated} }
 
-// Optional lets a call without a token pass, and verifies a token that is there:
-// a bad one is refused. The handler tells by TokenFromContext.
+// Optional lets a call without a token pass. It verifies a token if there is one, and an
+// invalid token is refused. The handler tells the two apart by [TokenFromContext].
 func Optional() Rule { return Rule{kind: kindOptional} }
 
-// Public lets every call pass. A token that is there is not looked at, and the
-// handler does not see it.
+// Public lets every call pass. It does not verify a token, and the handler does not see
+// one.
 func Public() Rule { return Rule{kind: kindPublic} }
 
-// ReportOnly returns the rule as one that is watched and not enforced: a call
-// that it would have refused is let through and reported, see Config.ReportOnly.
-// It is for the whole rule of a row, not for a part of one.
+// ReportOnly returns the rule without enforcement: a call that the rule refuses is
+// reported and passes, see [Config.ReportOnly]. It applies to the whole rule of a row,
+// not to a part of one.
 func (r Rule) ReportOnly() Rule {
 	r.reportOnly = true
 	return r
 }
 
-// Streams returns the rule with a policy of its own for open streams whose token
-// expires, in place of Config.StreamPolicy. It is for the whole rule of a row.
+// Streams returns the rule with its own policy for open streams whose token expires, in
+// place of [Config.StreamPolicy]. It applies to the whole rule of a row.
 func (r Rule) Streams(policy StreamPolicy) Rule {
 	r.streams = policy
 	return r
 }
 
-// RequireDPoP returns the rule as one that only tokens bound by DPoP meet, also
-// where Config.DPoP merely allows it. It is for the whole rule of a row.
+// RequireDPoP returns the rule for tokens bound by DPoP alone. It also applies if
+// [DPoPConfig] only allows such tokens. It applies to the whole rule of a row.
 func (r Rule) RequireDPoP() Rule {
 	r.requireDPoP = true
 	return r
 }
 
-// RequireMTLS returns the rule as one that only tokens bound to a client
-// certificate meet, also where Config.MTLS merely allows it. It is for the whole
-// rule of a row.
+// RequireMTLS returns the rule for tokens bound to a client certificate alone. It also
+// applies if [MTLSConfig] only allows such tokens. It applies to the whole rule of a row.
 func (r Rule) RequireMTLS() Rule {
 	r.requireMTLS = true
 	return r
 }
 
-func named(kind ruleKind, names []string) Rule {
-	return Rule{kind: kind, names: slices.Clone(names)}
+// minIndexed is the number of names from which a rule has an index. With fewer names, a
+// comparison with each is as fast.
+const minIndexed = 9
+
+func newNameRule(kind ruleKind, names []string) Rule {
+	r := Rule{kind: kind, names: slices.Clone(names)}
+	if len(names) < minIndexed {
+		return r
+	}
+	r.index = make(map[string]int, len(names))
+	for i, name := range r.names {
+		if _, ok := r.index[name]; !ok {
+			r.index[name] = i
+		}
+	}
+	return r
 }
 
-// met reports whether the token meets the rule, and if not which kind of rule
-// it fell short of first.
-func (r *Rule) met(t *Token) (ok bool, short ruleKind) {
+// place returns the first place of a name in r.names, or -1.
+func (r *Rule) place(name string) int {
+	if r.index == nil {
+		return slices.Index(r.names, name)
+	}
+	if i, ok := r.index[name]; ok {
+		return i
+	}
+	return -1
+}
+
+// satisfiedBy reports whether the token satisfies the rule, and if not, the kind of the
+// first rule that it does not satisfy. It allocates nothing.
+func (r *Rule) satisfiedBy(t *Token) (ok bool, failed ruleKind) {
 	switch r.kind {
 	case kindAuthenticated, kindOptional:
 		return true, 0
-	case kindScopes:
-		ok = containsAll(t.scopes, r.names)
-	case kindAnyScope:
-		ok = containsAny(t.scopes, r.names)
-	case kindPermissions:
-		ok = containsAll(t.permissions, r.names)
-	case kindAnyPermission:
-		ok = containsAny(t.permissions, r.names)
-	case kindOrganizations:
-		ok = t.organizationID != "" && slices.Contains(r.names, t.organizationID)
-	case kindClients:
-		ok = t.clientID != "" && slices.Contains(r.names, t.clientID)
 	case kindAllOf:
 		for i := range r.rules {
-			if ok, short := r.rules[i].met(t); !ok {
-				return false, short
+			if ok, failed := r.rules[i].satisfiedBy(t); !ok {
+				return false, failed
 			}
 		}
-		return true, 0
+		return len(r.rules) > 0, 0
 	case kindAnyOf:
 		for i := len(r.rules) - 1; i >= 0; i-- { // backwards, so that the first alternative gives the reason
-			if ok, short = r.rules[i].met(t); ok {
+			if ok, failed = r.rules[i].satisfiedBy(t); ok {
 				return true, 0
 			}
 		}
-		return false, short
+		return false, failed
+	}
+	kind := &ruleKinds[r.kind]
+	list, value := t.values(kind.claim)
+	switch {
+	case value != "":
+		ok = r.place(value) >= 0
+	case kind.operator == operatorAnd:
+		ok = r.allIn(list)
+	default:
+		ok = r.anyIn(list)
 	}
 	return ok, r.kind
 }
 
-func containsAll(have, want []string) bool {
-	for _, name := range want {
-		if !slices.Contains(have, name) {
+// anyIn reports whether the list contains one of the names.
+func (r *Rule) anyIn(list []string) bool {
+	return slices.ContainsFunc(list, func(value string) bool { return r.place(value) >= 0 })
+}
+
+// allIn reports whether the list contains every one of the names.
+func (r *Rule) allIn(list []string) bool {
+	if r.index == nil {
+		for _, name := range r.names {
+			if !slices.Contains(list, name) {
+				return false
+			}
+		}
+		return len(r.names) > 0
+	}
+	if len(list) < len(r.index) {
+		return false
+	}
+	// Each pass marks the names at some of the places. One pass suffices for most rules.
+	const places = 1024
+	for first := 0; first < len(r.names); first += places {
+		missing := min(places, len(r.names)-first)
+		var marked [places / 64]uint64
+		for _, value := range list {
+			i := r.place(value) - first
+			if i < 0 || i >= places {
+				continue
+			}
+			if bit := uint64(1) << (i % 64); marked[i/64]&bit == 0 {
+				marked[i/64] |= bit
+				missing--
+			}
+		}
+		if missing > 0 {
 			return false
 		}
 	}
 	return true
 }
 
-func containsAny(have, want []string) bool {
-	for _, name := range want {
-		if slices.Contains(have, name) {
-			return true
-		}
-	}
-	return false
-}
-
 // String returns the rule on one line, as in "read:orders AND (write:orders OR
-// admin)". Scopes stand as they are; what is not a scope says what it is, as in
-// "permission(write:orders)". The text is for people: it is not parsed back.
+// admin)". A scope appears as it is. Other names have a label, as in
+// "permission(write:orders)". The text is for people: no function parses it.
 func (r Rule) String() string {
 	return r.expression() + r.modifiers()
 }
 
-// modifiers returns what belongs to the row, each after a comma.
+// modifiers returns the settings of the row, each after a comma.
 func (r *Rule) modifiers() string {
-	var all string
+	var text string
 	if r.streams.kind != 0 {
-		all += ", " + r.streams.String()
+		text += ", " + r.streams.String()
 	}
 	if r.requireDPoP {
-		all += ", DPoP required"
+		text += ", DPoP required"
 	}
 	if r.requireMTLS {
-		all += ", mTLS required"
+		text += ", mTLS required"
 	}
 	if r.reportOnly {
-		all += ", REPORT ONLY"
+		text += ", REPORT ONLY"
 	}
-	return all
+	return text
 }
 
 func (r *Rule) expression() string {
-	switch r.kind {
-	case kindScopes:
-		return strings.Join(r.names, " AND ")
-	case kindAnyScope:
-		return strings.Join(r.names, " OR ")
-	case kindPermissions:
-		return joinNamed("permission", r.names, " AND ")
-	case kindAnyPermission:
-		return joinNamed("permission", r.names, " OR ")
-	case kindOrganizations:
-		return joinNamed("organization", r.names, " OR ")
-	case kindClients:
-		return joinNamed("client", r.names, " OR ")
-	case kindAllOf:
-		return joinRules(r.rules, " AND ")
-	case kindAnyOf:
-		return joinRules(r.rules, " OR ")
-	case kindAuthenticated:
-		return "authenticated"
-	case kindOptional:
-		return "optional"
-	case kindPublic:
-		return "public"
+	kind := &ruleKinds[r.kind]
+	switch {
+	case r.kind == 0:
+		return "(no rule)"
+	case kind.label != "" && len(r.names) > 0:
+		return kind.label + "(" + strings.Join(r.names, ")"+kind.operator+kind.label+"(") + ")"
+	case kind.claim != 0:
+		return strings.Join(r.names, kind.operator)
+	case kind.operator != "":
+		return joinRules(r.rules, kind.operator)
 	}
-	return "(no rule)"
-}
-
-func joinNamed(what string, names []string, operator string) string {
-	marked := make([]string, len(names))
-	for i, name := range names {
-		marked[i] = what + "(" + name + ")"
-	}
-	return strings.Join(marked, operator)
+	return kind.member
 }
 
 // joinRules puts brackets around each rule that uses the other operator.
 func joinRules(rules []Rule, operator string) string {
+	other := operatorAnd
+	if operator == other {
+		other = operatorOr
+	}
 	texts := make([]string, len(rules))
 	for i, rule := range rules {
 		texts[i] = rule.expression()
-		other := " AND "
-		if operator == other {
-			other = " OR "
-		}
 		if len(rules) > 1 && strings.Contains(texts[i], other) {
 			texts[i] = "(" + texts[i] + ")"
 		}
@@ -261,72 +267,73 @@ func (r *Rule) walk(visit func(*Rule)) {
 
 // scopes returns the scopes that the rule names, in its own order, each once.
 func (r *Rule) scopes() []string {
-	var all []string
+	if ruleKinds[r.kind].claim == claimScope { // New refuses repeated names
+		return r.names
+	}
+	var scopes []string
+	seen := map[string]bool{}
 	r.walk(func(rule *Rule) {
-		if rule.kind != kindScopes && rule.kind != kindAnyScope {
+		if ruleKinds[rule.kind].claim != claimScope {
 			return
 		}
 		for _, scope := range rule.names {
-			if !slices.Contains(all, scope) {
-				all = append(all, scope)
+			if !seen[scope] {
+				seen[scope] = true
+				scopes = append(scopes, scope)
 			}
 		}
 	})
-	return all
+	return scopes
 }
 
-// faults returns what is wrong with the rule, in words that follow a colon.
-func (r *Rule) faults() []string {
-	var all []string
+// validate returns the faults of the rule, in words that follow a colon.
+func (r *Rule) validate() []string {
+	var faults []string
 	r.walk(func(rule *Rule) {
 		if rule != r && rule.modifiers() != "" {
-			all = append(all, "ReportOnly, Streams, RequireDPoP and RequireMTLS are for the whole rule of a row, not for a part of it")
+			faults = append(faults, "ReportOnly, Streams, RequireDPoP and RequireMTLS are for the whole rule of a row, not for a part of it")
 		}
 		if fault := rule.streams.fault(); fault != "" {
-			all = append(all, "Streams: "+fault)
+			faults = append(faults, "Streams: "+fault)
 		}
 		switch rule.kind {
-		case kindScopes, kindAnyScope, kindPermissions, kindAnyPermission, kindOrganizations, kindClients:
-			all = append(all, faultsOfNames(rule.names)...)
 		case kindAllOf, kindAnyOf:
 			if len(rule.rules) == 0 {
-				all = append(all, "AllOf and AnyOf want at least one rule")
+				faults = append(faults, "AllOf and AnyOf want at least one rule")
 			}
 		case kindPublic, kindOptional:
 			if rule.kind == kindPublic && (r.requireDPoP || r.requireMTLS) {
-				all = append(all, "Public looks at no token, so it cannot require one that is bound")
+				faults = append(faults, "Public looks at no token, so it cannot require one that is bound")
 			}
 			if rule != r {
-				all = append(all, "Public and Optional stand alone, not inside AllOf or AnyOf")
+				faults = append(faults, "Public and Optional stand alone, not inside AllOf or AnyOf")
 			}
 		case kindAuthenticated:
+		case 0:
+			faults = append(faults, "no rule is stated; use Scopes, Authenticated or, to let everyone in, Public")
 		default:
-			all = append(all, "no rule is stated; use Scopes, Authenticated or, to let everyone in, Public")
+			faults = append(faults, rule.validateNames()...)
 		}
 	})
-	return all
+	return faults
 }
 
-// faultsOfNames applies the grammar of RFC 6749, section 3.3, to every kind of
-// name: what it leaves out (spaces, quotes, controls) would match nothing.
-func faultsOfNames(names []string) []string {
-	if len(names) == 0 {
+// validateNames applies the grammar of RFC 6749, section 3.3, to every kind of name. A
+// name that it excludes (spaces, quotes, controls) could match nothing.
+func (r *Rule) validateNames() []string {
+	if len(r.names) == 0 {
 		return []string{"at least one name is wanted; use Authenticated to ask for no scope"}
 	}
-	var all []string
-	for i, name := range names {
+	var faults []string
+	for i, name := range r.names {
 		switch {
 		case name == "":
-			all = append(all, "a name is empty")
-		case strings.ContainsFunc(name, notNameRune):
-			all = append(all, fmt.Sprintf("%q has characters that no scope can have; give each name as an argument of its own", name))
-		case slices.Contains(names[:i], name):
-			all = append(all, fmt.Sprintf("%q is named twice", name))
+			faults = append(faults, "a name is empty")
+		case !grammar.IsScope(name):
+			faults = append(faults, fmt.Sprintf("%q has characters that no scope can have; give each name as an argument of its own", name))
+		case r.place(name) != i:
+			faults = append(faults, fmt.Sprintf("%q is named twice", name))
 		}
 	}
-	return all
-}
-
-func notNameRune(r rune) bool {
-	return r <= ' ' || r == '"' || r == '\\' || r > '~'
+	return faults
 }

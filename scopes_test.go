@@ -36,7 +36,7 @@ func TestRuleString(t *testing.T) {
 	}
 }
 
-func TestRuleMet(t *testing.T) {
+func TestRuleSatisfiedBy(t *testing.T) {
 	token := &Token{
 		scopes: []string{"read", "write"}, permissions: []string{"p", "q"},
 		organizationID: "org_a", clientID: "app",
@@ -46,7 +46,7 @@ func TestRuleMet(t *testing.T) {
 		rule   Rule
 		token  *Token
 		want   bool
-		wanted ruleKind // the kind that fell short
+		wanted ruleKind // the first kind that failed
 	}{
 		{Scopes("read"), token, true, 0},
 		{Scopes("read", "write"), token, true, 0},
@@ -79,14 +79,14 @@ func TestRuleMet(t *testing.T) {
 		{Public(), token, false, kindPublic},
 	}
 	for _, test := range tests {
-		ok, short := test.rule.met(test.token)
-		if ok != test.want || !ok && short != test.wanted {
-			t.Errorf("(%s).met = %t, %d, want %t, %d", test.rule, ok, short, test.want, test.wanted)
+		ok, failed := test.rule.satisfiedBy(test.token)
+		if ok != test.want || !ok && failed != test.wanted {
+			t.Errorf("(%s).satisfiedBy = %t, %d, want %t, %d", test.rule, ok, failed, test.want, test.wanted)
 		}
 	}
 }
 
-func TestRuleFaults(t *testing.T) {
+func TestRuleValidate(t *testing.T) {
 	const (
 		noNames = "at least one name is wanted; use Authenticated to ask for no scope"
 		noRules = "AllOf and AnyOf want at least one rule"
@@ -123,7 +123,7 @@ func TestRuleFaults(t *testing.T) {
 		{AllOf(AnyOf(), Scopes("")), []string{noRules, "a name is empty"}},
 	}
 	for _, test := range tests {
-		if diff := cmp.Diff(test.want, test.rule.faults()); diff != "" {
+		if diff := cmp.Diff(test.want, test.rule.validate()); diff != "" {
 			t.Errorf("faults of %s (-want +got):\n%s", test.rule, diff)
 		}
 	}

@@ -113,7 +113,7 @@ func (t *table) compare(services map[string]grpc.ServiceInfo, options []CheckOpt
 	used := map[*row]bool{}
 	for service, info := range services {
 		// A wildcard whose methods all have rows of their own is a default for those
-		// to come, and not idle.
+		// to come, and not unmatched.
 		used[t.services["/"+service+"/"]] = len(info.Methods) > 0
 		for _, method := range info.Methods {
 			fullMethod := "/" + service + "/" + method.Name
@@ -122,23 +122,30 @@ func (t *table) compare(services map[string]grpc.ServiceInfo, options []CheckOpt
 			used[r] = true
 		}
 	}
-	var idle []string // patterns that match nothing
-	for _, r := range t.rows() {
+	var unmatched []string // patterns that match nothing
+	for _, r := range t.sorted() {
 		if !used[r] && !ignored[serviceOf(r.pattern)] {
-			idle = append(idle, r.pattern)
+			unmatched = append(unmatched, r.pattern)
 		}
 	}
 	var faults []error
-	for _, fullMethod := range slices.Sorted(maps.Keys(registered)) {
+	fullMethods := slices.Sorted(maps.Keys(registered))
+	patterns := newSuggestions(unmatched)
+	for _, fullMethod := range fullMethods {
 		if !registered[fullMethod] {
-			faults = append(faults, fmt.Errorf("auth0grpc: %s is registered but has no row, so every call is refused%s", fullMethod, rowHint(fullMethod, idle)))
+			faults = append(faults, fmt.Errorf("auth0grpc: %s is registered but has no row, so every call is refused%s", fullMethod, rowHint(fullMethod, patterns)))
 		}
 	}
 	if allowIdle {
 		return faults
 	}
-	for _, pattern := range idle {
-		faults = append(faults, fmt.Errorf("auth0grpc: row %s matches no registered method%s", pattern, nearest(pattern, namesLike(pattern, registered))))
+	names, wildcards := newSuggestions(fullMethods), newSuggestions(wildcardsFor(fullMethods))
+	for _, pattern := range unmatched {
+		candidates := names
+		if strings.HasSuffix(pattern, "*") {
+			candidates = wildcards
+		}
+		faults = append(faults, fmt.Errorf("auth0grpc: row %s matches no registered method%s", pattern, candidates.didYouMean(pattern)))
 	}
 	return faults
 }
@@ -157,58 +164,9 @@ var builtinRows = map[string]string{
 }
 
 // rowHint returns a hint at the row that a registered method needs, or "".
-func rowHint(fullMethod string, idle []string) string {
+func rowHint(fullMethod string, patterns *suggestions) string {
 	if name, ok := builtinRows[fullMethod[:strings.LastIndexByte(fullMethod, '/')+1]+"*"]; ok {
 		return "; the row for its service is auth0grpc." + name
 	}
-	return nearest(fullMethod, idle)
-}
-
-// namesLike returns what a pattern could have been meant for: the registered
-// methods, or for a wildcard the registered services as wildcards.
-func namesLike(pattern string, registered map[string]bool) []string {
-	names := slices.Sorted(maps.Keys(registered))
-	if !strings.HasSuffix(pattern, "*") {
-		return names
-	}
-	for i, name := range names {
-		names[i] = name[:strings.LastIndexByte(name, '/')+1] + "*"
-	}
-	return slices.Compact(names)
-}
-
-// nearest returns a hint at the candidate that name is a slip of, or "".
-func nearest(name string, candidates []string) string {
-	best, bestDistance := "", max(3, len(name)/5)+1
-	for _, candidate := range candidates {
-		if d := editDistance(strings.ToLower(name), strings.ToLower(candidate)); d < bestDistance {
-			best, bestDistance = candidate, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %s?", best)
-}
-
-// editDistance counts the insertions, deletions and substitutions of bytes that
-// make a into b (Levenshtein), one row of the matrix at a time.
-func editDistance(a, b string) int {
-	distances := make([]int, len(b)+1)
-	for j := range distances {
-		distances[j] = j
-	}
-	for i := range len(a) {
-		diagonal := distances[0]
-		distances[0] = i + 1
-		for j := range len(b) {
-			substitution := diagonal
-			if a[i] != b[j] {
-				substitution++
-			}
-			diagonal = distances[j+1]
-			distances[j+1] = min(substitution, distances[j]+1, distances[j+1]+1)
-		}
-	}
-	return distances[len(b)]
+	return patterns.didYouMean(fullMethod)
 }

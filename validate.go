@@ -229,9 +229,10 @@ func authorityFault(authority string) string {
 // bindingFaults are the rows that ask for a binding that is disabled.
 func (t *table) bindingFaults(dpop, mtls BindingMode) []*ConfigError {
 	var faults []*ConfigError
-	for _, r := range t.rows() {
+	for i := range t.rows {
+		r := &t.rows[i]
 		if r.rule.requireDPoP && dpop == BindingDisabled || r.rule.requireMTLS && mtls == BindingDisabled {
-			faults = append(faults, &ConfigError{fmt.Sprintf("Methods[%q]", r.pattern), r.rule.String(), "asks for a binding whose Config.DPoP.Mode or Config.MTLS.Mode is BindingDisabled"})
+			faults = append(faults, &ConfigError{methodsField(r.pattern), shorten(r.rule.String()), "asks for a binding whose Config.DPoP.Mode or Config.MTLS.Mode is BindingDisabled"})
 		}
 	}
 	return faults

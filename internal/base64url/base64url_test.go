@@ -1,0 +1,34 @@
+package base64url_test
+
+import (
+	"testing"
+
+	"github.com/auth0grpc/auth0grpc/internal/base64url"
+)
+
+func TestDecode(t *testing.T) {
+	tests := []struct {
+		text, want string
+		ok         bool
+	}{
+		{"", "", true},
+		{"YQ", "a", true},
+		{"_-8", "\xff\xef", true},
+		{"YQ==", "", false}, // padding
+		{"YR", "", false},   // stray bits
+		{"Y\nQ", "", false},
+		{"Y\rQ", "", false},
+		{"YQ\r\n", "", false},
+		{"Y", "", false},
+		{"/+8", "", false}, // base64
+	}
+	for _, test := range tests {
+		got, ok := base64url.Decode(test.text)
+		if ok != test.ok || ok && string(got) != test.want {
+			t.Errorf("Decode(%q) = %q, %t, want %q, %t", test.text, got, ok, test.want, test.ok)
+		}
+		if ok && (base64url.Encode(got) != test.text || string(base64url.AppendEncode([]byte("x"), got)) != "x"+test.text) {
+			t.Errorf("%q has another spelling: %q", test.text, base64url.Encode(got))
+		}
+	}
+}
