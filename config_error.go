@@ -23,11 +23,16 @@ func (e *ConfigError) Error() string {
 	return fmt.Sprintf("auth0grpc: Config.%s: %q: %s", e.Field, e.Value, e.Reason)
 }
 
+// joinFaults joins the faults in the order of their texts.
 func joinFaults(faults []*ConfigError) error {
-	slices.SortFunc(faults, func(a, b *ConfigError) int { return strings.Compare(a.Error(), b.Error()) })
-	all := make([]error, len(faults))
-	for i, fault := range faults {
-		all[i] = fault
+	texts := make(map[*ConfigError]string, len(faults)) // a table may have a fault in each row
+	for _, fault := range faults {
+		texts[fault] = fault.Error()
 	}
-	return errors.Join(all...)
+	slices.SortFunc(faults, func(a, b *ConfigError) int { return strings.Compare(texts[a], texts[b]) })
+	errs := make([]error, len(faults))
+	for i, fault := range faults {
+		errs[i] = fault
+	}
+	return errors.Join(errs...)
 }
