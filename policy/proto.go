@@ -236,7 +236,7 @@ func encodeSingle(field protoreflect.FieldDescriptor, value protoreflect.Value) 
 	}
 	members := encodeObject(value.Message())
 	if len(members) == 1 && members[0].value.val == true {
-		return members[0].name // {run_on: true} is "ignoreExpiry"
+		return members[0].name // {ignore_expiry: true} is "ignoreExpiry"
 	}
 	return members
 }

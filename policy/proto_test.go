@@ -122,7 +122,7 @@ func TestFromServicesReadsModifiers(t *testing.T) {
 
 	for name, streams := range map[string]*auth0grpcv1.StreamPolicy{
 		"nothing": {},
-		"false":   {Policy: &auth0grpcv1.StreamPolicy_RunOn{}},
+		"false":   {Policy: &auth0grpcv1.StreamPolicy_IgnoreExpiry{}},
 		"no time": {Policy: &auth0grpcv1.StreamPolicy_EndAfter{}},
 		"past":    {Policy: &auth0grpcv1.StreamPolicy_EndAfter{EndAfter: durationpb.New(-time.Second)}},
 	} {

@@ -42,7 +42,7 @@ func good() []Document {
     "/a.B/Scopes": {"scopes":["read:a","!#[]~"]},
     "/a.B/StreamsEndAfter": {"scopes":["read:a"],"streams":{"endAfter":"1m30s"}},
     "/a.B/StreamsEndAtExpiry": {"public":true,"streams":"endAtExpiry"},
-    "/a.B/StreamsRunOn": {"scopes":["read:a"],"streams":"ignoreExpiry","reportOnly":true},
+    "/a.B/StreamsIgnoreExpiry": {"scopes":["read:a"],"streams":"ignoreExpiry","reportOnly":true},
     "/no_package/Do": {"scopes":["a\u0026b"]}
   }
 }

@@ -209,7 +209,7 @@ type StreamPolicy struct {
 	// Types that are valid to be assigned to Policy:
 	//
 	//	*StreamPolicy_EndAtExpiry
-	//	*StreamPolicy_RunOn
+	//	*StreamPolicy_IgnoreExpiry
 	//	*StreamPolicy_EndAfter
 	Policy        isStreamPolicy_Policy `protobuf_oneof:"policy"`
 	unknownFields protoimpl.UnknownFields
@@ -262,10 +262,10 @@ func (x *StreamPolicy) GetEndAtExpiry() bool {
 	return false
 }
 
-func (x *StreamPolicy) GetRunOn() bool {
+func (x *StreamPolicy) GetIgnoreExpiry() bool {
 	if x != nil {
-		if x, ok := x.Policy.(*StreamPolicy_RunOn); ok {
-			return x.RunOn
+		if x, ok := x.Policy.(*StreamPolicy_IgnoreExpiry); ok {
+			return x.IgnoreExpiry
 		}
 	}
 	return false
@@ -289,9 +289,9 @@ type StreamPolicy_EndAtExpiry struct {
 	EndAtExpiry bool `protobuf:"varint,1,opt,name=end_at_expiry,json=endAtExpiry,proto3,oneof"`
 }
 
-type StreamPolicy_RunOn struct {
+type StreamPolicy_IgnoreExpiry struct {
 	// The stream goes on for as long as it likes.
-	RunOn bool `protobuf:"varint,2,opt,name=run_on,json=runOn,proto3,oneof"`
+	IgnoreExpiry bool `protobuf:"varint,2,opt,name=ignore_expiry,json=ignoreExpiry,proto3,oneof"`
 }
 
 type StreamPolicy_EndAfter struct {
@@ -301,7 +301,7 @@ type StreamPolicy_EndAfter struct {
 
 func (*StreamPolicy_EndAtExpiry) isStreamPolicy_Policy() {}
 
-func (*StreamPolicy_RunOn) isStreamPolicy_Policy() {}
+func (*StreamPolicy_IgnoreExpiry) isStreamPolicy_Policy() {}
 
 func (*StreamPolicy_EndAfter) isStreamPolicy_Policy() {}
 
@@ -370,10 +370,10 @@ const file_auth0grpc_v1_policy_proto_rawDesc = "" +
 	"reportOnly\x124\n" +
 	"\astreams\x18\r \x01(\v2\x1a.auth0grpc.v1.StreamPolicyR\astreams\x12!\n" +
 	"\frequire_dpop\x18\x0e \x01(\bR\vrequireDPoP\x12!\n" +
-	"\frequire_mtls\x18\x0f \x01(\bR\vrequireMTLS\"\x91\x01\n" +
+	"\frequire_mtls\x18\x0f \x01(\bR\vrequireMTLS\"\x9f\x01\n" +
 	"\fStreamPolicy\x12$\n" +
-	"\rend_at_expiry\x18\x01 \x01(\bH\x00R\vendAtExpiry\x12\x17\n" +
-	"\x06run_on\x18\x02 \x01(\bH\x00R\x05runOn\x128\n" +
+	"\rend_at_expiry\x18\x01 \x01(\bH\x00R\vendAtExpiry\x12%\n" +
+	"\rignore_expiry\x18\x02 \x01(\bH\x00R\fignoreExpiry\x128\n" +
 	"\tend_after\x18\x03 \x01(\v2\x19.google.protobuf.DurationH\x00R\bendAfterB\b\n" +
 	"\x06policy:H\n" +
 	"\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\xe1\xcc\x03 \x01(\v2\x12.auth0grpc.v1.RuleR\x04rule:X\n" +
@@ -422,7 +422,7 @@ func file_auth0grpc_v1_policy_proto_init() {
 	}
 	file_auth0grpc_v1_policy_proto_msgTypes[1].OneofWrappers = []any{
 		(*StreamPolicy_EndAtExpiry)(nil),
-		(*StreamPolicy_RunOn)(nil),
+		(*StreamPolicy_IgnoreExpiry)(nil),
 		(*StreamPolicy_EndAfter)(nil),
 	}
 	type x struct{}
