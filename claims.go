@@ -13,6 +13,7 @@ import (
 	"weak"
 
 	"github.com/auth0grpc/auth0grpc/internal/keyset"
+	"github.com/auth0grpc/auth0grpc/internal/revocation"
 	"github.com/auth0grpc/auth0grpc/internal/strictjson"
 )
 
@@ -267,4 +268,14 @@ func (c *claims) memory() int {
 // an ID token that lost its nonce (OpenID Connect Core 1.0, section 2).
 func (c *claims) clientAudience() bool {
 	return len(c.audience) == 1 && c.audience[0] == c.clientID
+}
+
+// revocationToken returns the claims that a Revocation can name.
+func (c *claims) revocationToken() revocation.Token {
+	return revocation.Token{
+		Criteria: revocation.Criteria{
+			Issuer: c.issuer, Subject: c.subject, ClientID: c.clientID, OrganizationID: c.organizationID, TokenID: c.tokenID,
+		},
+		IssuedAt: c.issuedAt,
+	}
 }

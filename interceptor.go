@@ -2,6 +2,7 @@ package auth0grpc
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,8 @@ type Interceptor struct {
 	feed     RevocationFeed // nil: revocations stay here
 	obtained obtained       // for CheckServices
 }
+
+var errZeroInterceptor = errors.New("auth0grpc: the Interceptor was not created by New")
 
 // New checks config and returns an Interceptor, or every fault in config at once
 // (see ConfigError). It does no I/O and starts no goroutine: keys are fetched on

@@ -74,9 +74,3 @@ func unmark(detail *anypb.Any) (unmarked *anypb.Any, marked bool) {
 	}
 	return text, true
 }
-
-// isMarked reports whether info states that no handler ran, whatever the value.
-func isMarked(info *errdetails.ErrorInfo) bool {
-	_, ok := info.GetMetadata()[BeforeHandlerKey]
-	return ok && info.GetDomain() == ErrorDomain
-}

@@ -10,11 +10,6 @@ import (
 	"github.com/auth0grpc/auth0grpc/internal/keyset"
 )
 
-// maxLoads bounds the fetches in progress that ready and readyAny have started.
-// A server with a thousand issuers would otherwise open a thousand connections
-// at once.
-const maxLoads = 16
-
 // Ready loads the keys of every issuer that has none. The error names each
 // issuer that failed and wraps [ErrKeysUnavailable]. Keys that are loaded are
 // not fetched again. At most 16 fetches run at once.

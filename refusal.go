@@ -173,3 +173,10 @@ func (r *refusal) retryAfter(delay time.Duration) *refusal {
 func contextEnded(err error) *refusal {
 	return &refusal{kind: err, status: status.FromContextError(err)}
 }
+
+// The reasons for which a stream ends under its handler. They have no mark, since
+// the handler has run.
+var (
+	endedExpired = refusedExpired.underHandler()
+	endedRevoked = refusedRevoked.underHandler()
+)

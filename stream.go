@@ -79,13 +79,6 @@ func (i *Interceptor) endStream(g *guardedStream, reason *refusal) {
 	})
 }
 
-// The reasons for which a stream ends under its handler. They have no mark, since
-// the handler has run.
-var (
-	endedExpired = refusedExpired.underHandler()
-	endedRevoked = refusedRevoked.underHandler()
-)
-
 // goexitStatus is the end of a handler that called runtime.Goexit.
 var goexitStatus = status.New(codes.Internal, "auth0grpc: the handler left its goroutine")
 

@@ -182,3 +182,8 @@ func withoutKey(err error) *refusal {
 	}
 	return refusedVerificationFailed.because(err)
 }
+
+// maxLoads bounds the fetches in progress that ready and readyAny have started.
+// A server with a thousand issuers would otherwise open a thousand connections
+// at once.
+const maxLoads = 16
