@@ -2,6 +2,7 @@ package auth0grpc
 
 import (
 	"cmp"
+	"context"
 	"crypto/x509"
 	"errors"
 	"slices"
@@ -15,13 +16,14 @@ import (
 	"github.com/auth0grpc/auth0grpc/internal/keyset"
 	"github.com/auth0grpc/auth0grpc/internal/revocation"
 	"github.com/auth0grpc/auth0grpc/internal/strictjson"
+	"github.com/auth0grpc/auth0grpc/internal/testhook"
 )
 
 // claims are what the payload of a token says, and once it is verified, by whom
 // it was signed.
 type claims struct {
 	Token
-	from                    *issuer                                        // set when iss is found on the list
+	issuerKeys              *keyset.Set                                    // set when iss is found on the list
 	key                     *keyset.Key                                    // set when its signature is verified
 	revocationGeneration    atomic.Uint64                                  // the generation of the list of revocations at which it was not revoked
 	scope                   string                                         // the scope claim, which splitScope splits
@@ -277,5 +279,15 @@ func (c *claims) revocationToken() revocation.Token {
 			Issuer: c.issuer, Subject: c.subject, ClientID: c.clientID, OrganizationID: c.organizationID, TokenID: c.tokenID,
 		},
 		IssuedAt: c.issuedAt,
+	}
+}
+
+func init() {
+	testhook.ContextWithClaims = func(ctx context.Context, payload []byte) (context.Context, error) {
+		c, refused := parseClaims(string(payload))
+		if refused != nil {
+			return nil, refused
+		}
+		return contextWithToken(ctx, &c.Token), nil
 	}
 }

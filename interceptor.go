@@ -21,8 +21,8 @@ type Interceptor struct {
 	clock    clock
 	observer observer
 	streams  openStreams
-	feed     RevocationFeed // nil: revocations stay here
-	obtained obtained       // for CheckServices
+	feed     RevocationFeed                                // nil: revocations stay here
+	obtained struct{ unary, stream, authFunc atomic.Bool } // the interceptors that a program asked for
 }
 
 var errZeroInterceptor = errors.New("auth0grpc: the Interceptor was not created by New")
@@ -40,7 +40,8 @@ func New(config Config) (*Interceptor, error) {
 	}
 	i := &Interceptor{clock: clock{config.Now, isWall}, feed: config.RevocationFeed}
 	i.table.Store(methods)
-	i.observer.init(&config, i.clock, func() []string { return i.table.Load().reportOnlyRows() })
+	i.observer.init(i.clock, config.Logger, config.ReportOnly, func() []string { return i.table.Load().reportOnlyRows() })
+	i.observer.onDecision, i.observer.onKeyRefresh = config.OnDecision, config.OnKeyRefresh
 	i.binder = newBinder(&config)
 	i.verifier = newVerifier(&config, i.binder.refuseConfirmation, i.observer.notifyKeyRefresh)
 	i.streams.init(config.StreamPolicy, config.Now, i.endStream)

@@ -52,8 +52,8 @@ var reportOnlyReasons = map[Reason]bool{
 // An observer calls the hooks, writes the log, and applies report-only. Nothing else
 // does. It holds no lock while it calls a hook, and recovers a panic of one.
 type observer struct {
-	onDecision     func(context.Context, Decision)
-	onKeyRefresh   func(KeyRefresh)
+	onDecision     func(context.Context, Decision) // may be nil
+	onKeyRefresh   func(KeyRefresh)                // may be nil
 	logger         *slog.Logger
 	mode           ReportOnlyMode
 	clock          clock
@@ -61,11 +61,10 @@ type observer struct {
 	lastReminder   atomic.Int64    // the last report-only warning, in Unix seconds
 }
 
-// init prepares the observer for use. rows returns the report-only rows of the
+// init prepares an observer without hooks. rows returns the report-only rows of the
 // current table.
-func (o *observer) init(config *Config, clock clock, rows func() []string) {
-	o.onDecision, o.onKeyRefresh, o.logger = config.OnDecision, config.OnKeyRefresh, config.Logger
-	o.mode, o.clock, o.reportOnlyRows = config.ReportOnly, clock, rows
+func (o *observer) init(clock clock, logger *slog.Logger, mode ReportOnlyMode, rows func() []string) {
+	o.clock, o.logger, o.mode, o.reportOnlyRows = clock, logger, mode, rows
 }
 
 // startTime returns the current time, or the zero time if no hook is set.
@@ -171,6 +170,6 @@ func (o *observer) warnFeed(ctx context.Context, err error) {
 
 // logPanic logs a panic that no caller waits for: the handler of an ended stream
 // must not end the server.
-func (o *observer) logPanic(ctx context.Context, p *StreamPanic) {
-	o.logger.ErrorContext(ctx, "auth0grpc: the handler of an ended stream panicked", "panic", p)
+func (o *observer) logPanic(ctx context.Context, panicked error) {
+	o.logger.ErrorContext(ctx, "auth0grpc: the handler of an ended stream panicked", "panic", panicked)
 }

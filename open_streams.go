@@ -2,7 +2,6 @@ package auth0grpc
 
 import (
 	"hash/maphash"
-	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -35,18 +34,10 @@ type openStreams struct {
 	statuses workers // send the statuses of ended streams
 }
 
-const (
-	streamShards = 32
-	expiryBatch  = 1000
-)
-
 // A timer is a *time.Timer, or a test's replacement.
 type timer interface{ Stop() bool }
 
 func realTimer(d time.Duration, f func()) timer { return time.AfterFunc(d, f) }
-
-// noDeadline is the deadline of a stream that ignores the expiry of its token.
-const noDeadline = math.MaxInt64
 
 // deadlineMicros returns t in the unit of deadlines, rounded up. Whole
 // microseconds reach further than any date, unlike nanoseconds.

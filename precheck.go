@@ -68,17 +68,18 @@ func (v *verifier) checkHeader(h *jws.Header) *refusal {
 //
 // It returns go-oidc's verifier for the issuer and the audience that fits.
 func (v *verifier) checkClaims(c *claims, now time.Time) (*oidc.IDTokenVerifier, *refusal) {
-	c.from = v.issuers[c.issuer]
-	if c.from == nil {
+	issuer := v.issuers[c.issuer]
+	if issuer == nil {
 		return nil, refusedIssuer
 	}
+	c.issuerKeys = issuer.keys
 	// Auth0 signs ID, logout and access tokens with one key and one typ.
 	if c.foreign || c.clientAudience() {
 		return nil, refusedType
 	}
 	var through *oidc.IDTokenVerifier
 	for _, audience := range c.audience {
-		if through = c.from.byAudience[audience]; through != nil {
+		if through = issuer.byAudience[audience]; through != nil {
 			break
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"google.golang.org/grpc"
 )
@@ -67,9 +66,6 @@ func CheckMethods(methods map[string]Rule, services map[string]grpc.ServiceInfo,
 	}
 	return errors.Join(compiled.compare(services, options)...)
 }
-
-// obtained records which interceptors a program asked for.
-type obtained struct{ unary, stream, authFunc atomic.Bool }
 
 // uncheckedMethods returns a fault if one of the two interceptors was obtained and
 // methods of the other kind are registered: gRPC calls their handlers unchecked.

@@ -3,6 +3,7 @@ package auth0grpc
 import (
 	"container/heap"
 	"hash/maphash"
+	"math"
 	"sync"
 
 	"github.com/auth0grpc/auth0grpc/internal/revocation"
@@ -182,3 +183,11 @@ func (h *deadlineHeap) Pop() any {
 	*h = (*h)[:last]
 	return removed
 }
+
+const (
+	streamShards = 32
+	expiryBatch  = 1000
+)
+
+// noDeadline is the deadline of a stream that ignores the expiry of its token.
+const noDeadline = math.MaxInt64

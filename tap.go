@@ -97,7 +97,7 @@ func (v *verifier) precheckCached(now time.Time, raw string) (known *claims, ref
 	if refused := cached.checkTimes(now); refused != nil {
 		return nil, refused
 	}
-	published, _ := cached.from.keys.Probe(cached.key.ID)
+	published, _ := cached.issuerKeys.Probe(cached.key.ID)
 	if !published || cached.revocationGeneration.Load() != v.revocations.Generation() {
 		return nil, nil
 	}

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
-
-	"github.com/auth0grpc/auth0grpc/internal/testhook"
 )
 
 // A Token is what a verified access token says. It is shared between calls and
@@ -136,14 +134,4 @@ func LogFields(ctx context.Context) logging.Fields {
 		fields = append(fields, "auth.organization_id", t.organizationID)
 	}
 	return fields
-}
-
-func init() {
-	testhook.ContextWithClaims = func(ctx context.Context, payload []byte) (context.Context, error) {
-		c, refused := parseClaims(string(payload))
-		if refused != nil {
-			return nil, refused
-		}
-		return contextWithToken(ctx, &c.Token), nil
-	}
 }

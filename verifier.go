@@ -121,7 +121,7 @@ func (v *verifier) recheck(ctx context.Context, now time.Time, known *claims) (s
 	if refused := v.checkRevoked(known, now); refused != nil {
 		return false, refused
 	}
-	switch err := known.from.keys.Check(ctx, now, known.key); {
+	switch err := known.issuerKeys.Check(ctx, now, known.key); {
 	case err == nil:
 		return true, nil
 	case errors.Is(err, keyset.ErrUnknownKey):
@@ -141,7 +141,7 @@ func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string) (*c
 	}
 	// A made-up kid ends here: before the token is hashed, and at most with one
 	// fetch in a while.
-	keys, err := a.claims.from.keys.Keys(ctx, a.parsed.Header.KeyID, a.parsed.Header.Algorithm)
+	keys, err := a.claims.issuerKeys.Keys(ctx, a.parsed.Header.KeyID, a.parsed.Header.Algorithm)
 	if err != nil {
 		return nil, withoutKey(err)
 	}
