@@ -2,6 +2,7 @@ package auth0grpc_test
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -275,5 +276,54 @@ func TestInterceptorString(t *testing.T) {
 	config.Methods = map[string]auth0grpc.Rule{"/a.B/Get": auth0grpc.Public()}
 	if got := mustNew(t, config).String(); got != "/a.B/Get  public\n" {
 		t.Errorf("String = %q", got)
+	}
+}
+
+// A number without a unit counts nanoseconds: no duration of a Config is that short.
+func TestNumbersWithoutUnit(t *testing.T) {
+	fields := map[string]func(*auth0grpc.Config) *time.Duration{
+		"Config.ClockSkew":         func(c *auth0grpc.Config) *time.Duration { return &c.ClockSkew },
+		"Config.MaxTokenLifetime":  func(c *auth0grpc.Config) *time.Duration { return &c.MaxTokenLifetime },
+		"DPoPConfig.MaxProofAge":   func(c *auth0grpc.Config) *time.Duration { return &c.DPoP.MaxProofAge },
+		"DPoPConfig.MaxProofSkew":  func(c *auth0grpc.Config) *time.Duration { return &c.DPoP.MaxProofSkew },
+		"DPoPConfig.NonceLifetime": func(c *auth0grpc.Config) *time.Duration { return &c.DPoP.NonceLifetime },
+	}
+	for _, config := range []any{auth0grpc.Config{}, auth0grpc.DPoPConfig{}, auth0grpc.MTLSConfig{}} {
+		typ := reflect.TypeOf(config)
+		for i := range typ.NumField() {
+			field := typ.Name() + "." + typ.Field(i).Name
+			if typ.Field(i).Type != reflect.TypeFor[time.Duration]() {
+				continue
+			}
+			value := fields[field]
+			if value == nil {
+				t.Errorf("%s is a duration without a row in this test", field)
+				continue
+			}
+			short := strings.TrimPrefix(strings.Replace(field, "DPoPConfig", "DPoP", 1), "Config.")
+			for plain, suggestion := range map[time.Duration]string{60: "60*time.Second", 300_000: "300000*time.Millisecond"} {
+				config := sound()
+				config.DPoP.Mode, config.DPoP.Authorities = auth0grpc.BindingAllowed, []string{"https://api.example.com"}
+				*value(&config) = plain
+				faults := faultsOf(t, config)
+				if len(faults) != 1 || !strings.HasPrefix(faults[0], short+"|") || !strings.HasSuffix(faults[0], "a number without a unit counts nanoseconds: did you mean "+suggestion+"?") {
+					t.Errorf("%s of %d: %q", short, plain, faults)
+				}
+				*value(&config) = time.Second
+				if faults := faultsOf(t, config); faults != nil {
+					t.Errorf("%s of a second: %q", short, faults)
+				}
+			}
+		}
+	}
+	for name, change := range map[string]func(*auth0grpc.Config){
+		"StreamPolicy": func(c *auth0grpc.Config) { c.StreamPolicy = auth0grpc.EndAfter(30) },
+		"Streams":      func(c *auth0grpc.Config) { c.Methods["/a.B/Get"] = auth0grpc.Public().Streams(auth0grpc.EndAfter(30)) },
+	} {
+		config := sound()
+		change(&config)
+		if faults := faultsOf(t, config); len(faults) != 1 || !strings.HasSuffix(faults[0], "did you mean 30*time.Second?") {
+			t.Errorf("%s: %q", name, faults)
+		}
 	}
 }

@@ -314,3 +314,42 @@ func TestAtLeast(t *testing.T) {
 		}
 	}
 }
+
+// Each package with a configurable duration tests it with a number that lacks its
+// unit: 60 counts nanoseconds.
+func TestEveryDurationHasAMinimum(t *testing.T) {
+	tested := map[string][]string{} // by folder, the fields that a test of numbers without unit names
+	for _, s := range sources(t) {
+		if s.isTest() && strings.Contains(string(s.text), "func TestNumbersWithoutUnit") {
+			tested[path.Dir(s.path)] = append(tested[path.Dir(s.path)], string(s.text))
+		}
+	}
+	for _, s := range sources(t) {
+		if s.isTest() || s.isGenerated() || s.file.Name.Name == "main" || strings.Contains("/"+s.path, "/internal/") {
+			continue
+		}
+		ast.Inspect(s.file, func(node ast.Node) bool {
+			spec, ok := node.(*ast.TypeSpec)
+			if !ok {
+				return true
+			}
+			structure, ok := spec.Type.(*ast.StructType)
+			if !ok || !spec.Name.IsExported() || !strings.HasSuffix(spec.Name.Name, "Config") {
+				return false
+			}
+			for _, field := range structure.Fields.List {
+				selector, ok := field.Type.(*ast.SelectorExpr)
+				if !ok || selector.Sel.Name != "Duration" {
+					continue
+				}
+				for _, name := range field.Names {
+					full := spec.Name.Name + "." + name.Name
+					if !strings.Contains(strings.Join(tested[path.Dir(s.path)], ""), `"`+full+`"`) {
+						t.Errorf("%s: TestNumbersWithoutUnit does not name %q", path.Dir(s.path), full)
+					}
+				}
+			}
+			return false
+		})
+	}
+}

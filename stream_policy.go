@@ -1,6 +1,10 @@
 package auth0grpc
 
-import "time"
+import (
+	"time"
+
+	"github.com/auth0grpc/auth0grpc/internal/units"
+)
 
 // A StreamPolicy says what becomes of an open stream when the token that it was
 // opened with expires. The zero StreamPolicy is EndAtExpiry in a Config, and
@@ -22,7 +26,7 @@ const (
 func EndAtExpiry() StreamPolicy { return StreamPolicy{kind: endAtExpiry} }
 
 // EndAfter ends the stream a while after its token has expired, so that a client
-// can finish what it is at and reopen. grace must be positive.
+// can finish what it is at and reopen. grace must be at least one millisecond.
 func EndAfter(grace time.Duration) StreamPolicy { return StreamPolicy{kind: endAfter, grace: grace} }
 
 // IgnoreExpiry lets the stream go on for as long as it likes. Revoke still ends it.
@@ -40,8 +44,11 @@ func (p StreamPolicy) String() string {
 }
 
 func (p StreamPolicy) fault() string {
-	if p.kind == endAfter && p.grace <= 0 {
+	switch {
+	case p.kind != endAfter:
+		return ""
+	case p.grace <= 0:
 		return "want a positive grace; EndAtExpiry has none"
 	}
-	return ""
+	return units.TooShort(p.grace, time.Millisecond)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/auth0grpc/auth0grpc/internal/dpop"
 	"github.com/auth0grpc/auth0grpc/internal/jws"
+	"github.com/auth0grpc/auth0grpc/internal/units"
 )
 
 // maxClockSkew is what go-oidc and others take for the most that clocks differ.
@@ -18,18 +19,12 @@ const maxClockSkew = 5 * time.Minute
 
 // faults returns every fault of the Config but those of its table.
 func (c *Config) faults() []*ConfigError {
-	faults := slices.Concat(c.issuerFaults(), c.audienceFaults(), c.algorithmFaults(), c.bindingFaults(), c.sharedStoreFaults())
-	if c.ClockSkew < 0 || c.ClockSkew > maxClockSkew {
-		faults = append(faults, &ConfigError{"ClockSkew", c.ClockSkew.String(), "want 0 to 5m0s"})
-	}
+	faults := slices.Concat(c.issuerFaults(), c.audienceFaults(), c.algorithmFaults(), c.bindingFaults(), c.sharedStoreFaults(), c.timeFaults())
 	if fault := c.StreamPolicy.fault(); fault != "" {
 		faults = append(faults, &ConfigError{"StreamPolicy", c.StreamPolicy.String(), fault})
 	}
 	if c.ReportOnly < ReportOnlyOff || c.ReportOnly > ReportOnlyEverything {
 		faults = append(faults, &ConfigError{"ReportOnly", strconv.Itoa(int(c.ReportOnly)), "want ReportOnlyOff, ReportOnlyTable or ReportOnlyEverything"})
-	}
-	if c.MaxTokenLifetime < 0 {
-		faults = append(faults, &ConfigError{"MaxTokenLifetime", c.MaxTokenLifetime.String(), "want the API's token expiration, or 0 for 24h"})
 	}
 	if c.CacheSize < 0 && c.CacheSize != NoCache {
 		faults = append(faults, &ConfigError{"CacheSize", strconv.Itoa(c.CacheSize), "want a number of tokens, or NoCache"})
@@ -196,6 +191,27 @@ func (c *Config) bindingFaults() []*ConfigError {
 	return append(faults, c.DPoP.timeAndNonceFaults()...)
 }
 
+// timeFaults are the faults of all durations but those of bound tokens.
+func (c *Config) timeFaults() []*ConfigError {
+	var faults []*ConfigError
+	if c.ClockSkew < 0 || c.ClockSkew > maxClockSkew {
+		faults = append(faults, &ConfigError{"ClockSkew", c.ClockSkew.String(), "want 0 to 5m0s"})
+	}
+	if c.MaxTokenLifetime < 0 {
+		faults = append(faults, &ConfigError{"MaxTokenLifetime", c.MaxTokenLifetime.String(), "want the API's token expiration, or 0 for 24h"})
+	}
+	faults = append(faults, tooShort("ClockSkew", c.ClockSkew, time.Millisecond)...)
+	return append(faults, tooShort("MaxTokenLifetime", c.MaxTokenLifetime, time.Second)...)
+}
+
+// tooShort returns the fault of a duration that is mostly a number without a unit.
+func tooShort(field string, d, least time.Duration) []*ConfigError {
+	if reason := units.TooShort(d, least); reason != "" {
+		return []*ConfigError{{field, d.String(), reason}}
+	}
+	return nil
+}
+
 func (d *DPoPConfig) timeAndNonceFaults() []*ConfigError {
 	var faults []*ConfigError
 	if d.MaxProofAge < 0 {
@@ -204,9 +220,14 @@ func (d *DPoPConfig) timeAndNonceFaults() []*ConfigError {
 	if d.MaxProofSkew < 0 {
 		faults = append(faults, &ConfigError{"DPoP.MaxProofSkew", d.MaxProofSkew.String(), "want a positive time, or 0 for 30s"})
 	}
-	if d.NonceLifetime < time.Second {
+	switch reason := units.TooShort(d.NonceLifetime, time.Second); {
+	case d.NonceLifetime < 0:
 		faults = append(faults, &ConfigError{"DPoP.NonceLifetime", d.NonceLifetime.String(), "want at least 1s, or 0 for 5m0s"})
+	case reason != "":
+		faults = append(faults, &ConfigError{"DPoP.NonceLifetime", d.NonceLifetime.String(), strings.Replace(reason, "want at least 1s", "want at least 1s, or 0 for 5m0s", 1)})
 	}
+	faults = append(faults, tooShort("DPoP.MaxProofAge", d.MaxProofAge, time.Second)...)
+	faults = append(faults, tooShort("DPoP.MaxProofSkew", d.MaxProofSkew, time.Millisecond)...)
 	for i, key := range d.NonceKeys {
 		// A key at a time, so that the fault is that of the key.
 		if _, err := dpop.NewNonces([][]byte{key}, time.Second); err != nil {

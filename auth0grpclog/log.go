@@ -51,7 +51,7 @@ type Config struct {
 	Initial int
 
 	// Interval is the time after which counting starts anew. Default one minute, also
-	// for a negative value.
+	// for a value below one second: a number without a unit counts nanoseconds.
 	Interval time.Duration
 
 	// Now is the clock for intervals. Default time.Now.
@@ -89,7 +89,7 @@ func New(config Config) *Log {
 	if config.Initial == 0 {
 		config.Initial = 10
 	}
-	if config.Interval <= 0 {
+	if config.Interval < time.Second {
 		config.Interval = time.Minute
 	}
 	if config.Now == nil {

@@ -249,7 +249,7 @@ func TestDefaults(t *testing.T) {
 	t.Cleanup(func() { slog.SetDefault(before) })
 	slog.SetDefault(slog.New(slog.NewJSONHandler(&lines, nil)))
 	now := start
-	log := auth0grpclog.New(auth0grpclog.Config{Interval: -1, Now: func() time.Time { return now }})
+	log := auth0grpclog.New(auth0grpclog.Config{Interval: 60, Now: func() time.Time { return now }})
 	slog.SetDefault(before)
 	check := func(want int) {
 		t.Helper()
@@ -432,4 +432,15 @@ func BenchmarkOnDecision(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A number without a unit counts nanoseconds, which would switch sampling off. New
+// returns no error, so "Config.Interval" has its default then.
+func TestNumbersWithoutUnit(t *testing.T) {
+	j := newJournal(slog.LevelInfo, auth0grpclog.Config{Initial: 1, Interval: 60})
+	for range 3 {
+		j.OnDecision(t.Context(), refused(auth0grpc.ReasonMissingToken))
+		j.now = j.now.Add(time.Second)
+	}
+	j.checkWritten(t, method+" MISSING_TOKEN")
 }

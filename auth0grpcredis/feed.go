@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/internal/units"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -89,6 +90,8 @@ func NewRevocationFeed(client redis.UniversalClient, config FeedConfig) (*Revoca
 		config.MaxTokenLifetime = defaultTokenLifetime
 	} else if config.MaxTokenLifetime < 0 {
 		errs = append(errs, fmt.Errorf("auth0grpcredis: FeedConfig.MaxTokenLifetime: %v: want more than 0", config.MaxTokenLifetime))
+	} else if reason := units.TooShort(config.MaxTokenLifetime, time.Second); reason != "" {
+		errs = append(errs, fmt.Errorf("auth0grpcredis: FeedConfig.MaxTokenLifetime: %v: %s", config.MaxTokenLifetime, reason))
 	}
 	if config.MinReplicas < 0 {
 		errs = append(errs, fmt.Errorf("auth0grpcredis: FeedConfig.MinReplicas: %d: want 0 or more", config.MinReplicas))
@@ -99,6 +102,8 @@ func NewRevocationFeed(client redis.UniversalClient, config FeedConfig) (*Revoca
 		config.Timeout = defaultTimeout
 	} else if config.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("auth0grpcredis: FeedConfig.Timeout: %v: want more than 0", config.Timeout))
+	} else if reason := units.TooShort(config.Timeout, time.Millisecond); reason != "" {
+		errs = append(errs, fmt.Errorf("auth0grpcredis: FeedConfig.Timeout: %v: %s", config.Timeout, reason))
 	}
 	if config.Now == nil {
 		config.Now = time.Now

@@ -211,3 +211,20 @@ func TestPublishHeedsItsContext(t *testing.T) {
 		t.Errorf("Publish = %v after %v, want an error after 50ms", err, took)
 	}
 }
+
+// A number without a unit counts nanoseconds.
+func TestNumbersWithoutUnit(t *testing.T) {
+	client := startRedis(t).client(t)
+	feed := func(config FeedConfig) error { _, err := NewRevocationFeed(client, config); return err }
+	replay := func(config ReplayConfig) error { _, err := NewReplayStore(client, config); return err }
+	for field, err := range map[string]error{
+		"FeedConfig.MaxTokenLifetime": feed(FeedConfig{MaxTokenLifetime: 60}),
+		"FeedConfig.Timeout":          feed(FeedConfig{Timeout: 60}),
+		"ReplayConfig.Timeout":        replay(ReplayConfig{Timeout: 60}),
+		"ReplayConfig.ClockSkew":      replay(ReplayConfig{ClockSkew: 60}),
+	} {
+		if err == nil || !strings.HasPrefix(err.Error(), "auth0grpcredis: "+field+": 60ns: ") || !strings.HasSuffix(err.Error(), "did you mean 60*time.Second?") {
+			t.Errorf("%s of 60: %v", field, err)
+		}
+	}
+}

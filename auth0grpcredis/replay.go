@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/internal/units"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -85,11 +86,15 @@ func NewReplayStore(client redis.UniversalClient, config ReplayConfig) (*ReplayS
 		config.Timeout = defaultReplayTimeout
 	} else if config.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("auth0grpcredis: ReplayConfig.Timeout: %v: want more than 0", config.Timeout))
+	} else if reason := units.TooShort(config.Timeout, time.Millisecond); reason != "" {
+		errs = append(errs, fmt.Errorf("auth0grpcredis: ReplayConfig.Timeout: %v: %s", config.Timeout, reason))
 	}
 	if config.ClockSkew == 0 {
 		config.ClockSkew = maxClockSkew
 	} else if config.ClockSkew < 0 || config.ClockSkew > maxClockSkew {
 		errs = append(errs, fmt.Errorf("auth0grpcredis: ReplayConfig.ClockSkew: %v: want more than 0 and at most %v", config.ClockSkew, maxClockSkew))
+	} else if reason := units.TooShort(config.ClockSkew, time.Millisecond); reason != "" {
+		errs = append(errs, fmt.Errorf("auth0grpcredis: ReplayConfig.ClockSkew: %v: %s", config.ClockSkew, reason))
 	}
 	if config.OnFailOpen != nil && !config.InsecureFailOpen {
 		errs = append(errs, errors.New("auth0grpcredis: ReplayConfig.OnFailOpen: would never be called; want InsecureFailOpen as well, or neither"))

@@ -75,7 +75,7 @@ func randomModifiers(random *rand.Rand, rule auth0grpc.Rule) auth0grpc.Rule {
 	if random.IntN(4) == 0 && !public {
 		rule = rule.RequireMTLS()
 	}
-	streams := []auth0grpc.StreamPolicy{{}, {}, auth0grpc.EndAtExpiry(), auth0grpc.IgnoreExpiry(), auth0grpc.EndAfter(time.Duration(1 + random.Int64N(1e15)))}
+	streams := []auth0grpc.StreamPolicy{{}, {}, auth0grpc.EndAtExpiry(), auth0grpc.IgnoreExpiry(), auth0grpc.EndAfter(time.Millisecond + time.Duration(random.Int64N(1e15)))}
 	return rule.Streams(streams[random.IntN(len(streams))])
 }
 

@@ -36,7 +36,7 @@ func (f *faults) endAfter(path string, offset int, members object) auth0grpc.Str
 		found = true
 		grace, ok := duration(m.value)
 		if !ok {
-			f.add(m.value.offset, memberPath, `want a positive duration, as in "5m" or "1h30m"`)
+			f.add(m.value.offset, memberPath, `want a duration of at least 1ms, as in "5m" or "1h30m"`)
 		}
 		policy = auth0grpc.EndAfter(grace)
 	}
@@ -56,5 +56,5 @@ func duration(n node) (time.Duration, bool) {
 		return 0, false
 	}
 	d, err := time.ParseDuration(text)
-	return d, err == nil && d > 0
+	return d, err == nil && d >= time.Millisecond
 }
