@@ -319,7 +319,8 @@ func (r *Rule) validate() []string {
 }
 
 // validateNames applies the grammar of RFC 6749, section 3.3, to every kind of name. A
-// name that it excludes (spaces, quotes, controls) could match nothing.
+// name that it excludes (spaces, quotes, controls) could match nothing. A name with "*"
+// or "," is rejected too: it is meant as a wildcard or a list, and rules have neither.
 func (r *Rule) validateNames() []string {
 	if len(r.names) == 0 {
 		return []string{"at least one name is wanted; use Authenticated to ask for no scope"}
@@ -331,6 +332,12 @@ func (r *Rule) validateNames() []string {
 			faults = append(faults, "a name is empty")
 		case !grammar.IsScope(name):
 			faults = append(faults, fmt.Sprintf("%q has characters that no scope can have; give each name as an argument of its own", name))
+		case strings.Contains(name, "*"):
+			faults = append(faults, fmt.Sprintf("%q has a wildcard, and names compare whole; list each name", name))
+		case strings.Contains(name, ","):
+			faults = append(faults, fmt.Sprintf("%q has a comma; give each name as an argument of its own", name))
+		case r.kind == kindOrganizations && !strings.HasPrefix(name, "org_"):
+			faults = append(faults, fmt.Sprintf("%q is no organization id; ids begin with org_, and the claim org_id has no names", name))
 		case r.place(name) != i:
 			faults = append(faults, fmt.Sprintf("%q is named twice", name))
 		}

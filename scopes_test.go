@@ -25,7 +25,7 @@ func TestRuleString(t *testing.T) {
 		{AllOf(Scopes("read:orders"), AnyScope("write:orders", "admin")), "read:orders AND (write:orders OR admin)"},
 		{AnyOf(Scopes("a", "b"), Scopes("c")), "(a AND b) OR c"},
 		{AnyOf(AnyScope("a", "b"), Scopes("c")), "a OR b OR c"},
-		{AllOf(AnyOf(Scopes("a", "b"), Clients("x")), Organizations("o")), "((a AND b) OR client(x)) AND organization(o)"},
+		{AllOf(AnyOf(Scopes("a", "b"), Clients("x")), Organizations("org_o")), "((a AND b) OR client(x)) AND organization(org_o)"},
 		{AllOf(AnyScope("a", "b")), "a OR b"},
 		{AllOf(), ""},
 	}
@@ -116,6 +116,13 @@ func TestRuleValidate(t *testing.T) {
 			`"a\"b" has characters that no scope can have; give each name as an argument of its own`,
 			`"ä" has characters that no scope can have; give each name as an argument of its own`,
 		}},
+		{Scopes("read:*", "a,b"), []string{
+			`"read:*" has a wildcard, and names compare whole; list each name`,
+			`"a,b" has a comma; give each name as an argument of its own`,
+		}},
+		{AnyPermission("*"), []string{`"*" has a wildcard, and names compare whole; list each name`}},
+		{Clients("a,b"), []string{`"a,b" has a comma; give each name as an argument of its own`}},
+		{AllOf(Scopes("org"), Organizations("acme", "org_a")), []string{`"acme" is no organization id; ids begin with org_, and the claim org_id has no names`}},
 		{AllOf(), []string{noRules}},
 		{AnyOf(), []string{noRules}},
 		{AllOf(Public(), Scopes("a")), []string{alone}},

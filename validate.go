@@ -56,6 +56,12 @@ func issuerFault(issuer string, loopbackHTTP bool) string {
 	if issuer == "" {
 		return `is empty; want "https://TENANT.REGION.auth0.com/"`
 	}
+	if reason := textFault(issuer); reason != "" {
+		return reason
+	}
+	if placeholder(issuer) {
+		return "has a placeholder; put your tenant's domain there"
+	}
 	u, err := url.Parse(issuer)
 	switch {
 	case err != nil:
@@ -73,10 +79,47 @@ func issuerFault(issuer string, loopbackHTTP bool) string {
 		return "want scheme, host and path alone"
 	case u.Host != strings.ToLower(u.Host):
 		return "want the host in lower case, as tokens have it"
+	case endpointOf(u) != "":
+		return fmt.Sprintf("is an endpoint of the issuer; did you mean %q?", endpointOf(u))
 	case strings.HasSuffix(u.Hostname(), ".auth0.com") && u.Path != "/":
 		return fmt.Sprintf("Auth0's issuers end in one slash; did you mean %q?", u.Scheme+"://"+u.Host+"/")
 	case strings.HasSuffix(u.Host, ":") || strings.HasPrefix(u.Path, "//"):
 		return "has an empty port or path segment; is the scheme in it twice?"
+	}
+	return ""
+}
+
+// textFault returns what is wrong with the text of a value that is compared to the
+// byte, or "". Values from files and environment variables bring such characters.
+func textFault(text string) string {
+	switch {
+	case strings.TrimSpace(text) != text:
+		return "has spaces or line breaks around it"
+	case strings.ContainsAny(text, "\"'`"):
+		return "has quotes in it"
+	case strings.Contains(text, ","):
+		return "has a comma; give each value as an element of its own"
+	}
+	return ""
+}
+
+// placeholder reports whether an issuer was copied from documentation.
+func placeholder(issuer string) bool {
+	_, rest, _ := strings.Cut(issuer, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return strings.ContainsAny(issuer, "{}<>$") || strings.Contains(strings.ToLower(host), "yourdomain") ||
+		slices.ContainsFunc([]string{"TENANT", "REGION", "YOUR"}, func(word string) bool { return strings.Contains(host, word) })
+}
+
+// endpointOf returns the issuer that an endpoint belongs to, or "" if u is none.
+func endpointOf(u *url.URL) string {
+	for _, path := range []string{
+		"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/.well-known/jwks.json",
+		"/oauth/token", "/authorize", "/userinfo", "/api/v2",
+	} {
+		if base, found := strings.CutSuffix(strings.TrimSuffix(u.Path, "/"), path); found {
+			return u.Scheme + "://" + u.Host + base + "/"
+		}
 	}
 	return ""
 }
@@ -109,10 +152,18 @@ func (c *Config) audienceFaults() []*ConfigError {
 			reason = "is empty; want the API's identifier in Auth0"
 		case strings.TrimSpace(audience) != audience:
 			reason = "has spaces around it"
+		case textFault(audience) != "":
+			reason = textFault(audience)
+		case strings.Contains(audience, "*"):
+			reason = "has a wildcard, and an audience is compared to the byte; want the API's identifier in Auth0"
 		case slices.Contains(c.Audiences[:i], audience):
 			reason = "is listed twice"
 		case c.isUserInfo(audience):
 			reason = "is the tenant's userinfo endpoint, which every token with openid names; want the API's own identifier"
+		case isManagementAPI(audience):
+			reason = "is Auth0's Management API, whose tokens are for Auth0 alone; want the API's own identifier"
+		case c.namesClient(audience):
+			reason = "is the id of an application that a row names in Clients, and ID tokens have it in aud; want the API's own identifier"
 		}
 		if reason != "" {
 			faults = append(faults, &ConfigError{fmt.Sprintf("Audiences[%d]", i), audience, reason})
@@ -125,6 +176,25 @@ func (c *Config) isUserInfo(audience string) bool {
 	return slices.ContainsFunc(c.Issuers, func(issuer string) bool {
 		return audience == strings.TrimSuffix(issuer, "/")+"/userinfo"
 	})
+}
+
+// isManagementAPI reports whether an audience is the Management API of a tenant.
+// It keeps the tenant's own host when there is a custom domain.
+func isManagementAPI(audience string) bool {
+	u, err := url.Parse(audience)
+	return err == nil && strings.HasSuffix(u.Hostname(), ".auth0.com") && strings.TrimSuffix(u.Path, "/") == "/api/v2"
+}
+
+// namesClient reports whether a rule names the audience as an application. Other ids
+// of applications cannot be told from identifiers of APIs.
+func (c *Config) namesClient(audience string) bool {
+	found := false
+	for _, rule := range c.Methods {
+		rule.walk(func(part *Rule) {
+			found = found || part.kind == kindClients && slices.Contains(part.names, audience)
+		})
+	}
+	return found
 }
 
 func (c *Config) algorithmFaults() []*ConfigError {

@@ -87,7 +87,11 @@ func randomRule(random *rand.Rand, depth int) auth0grpc.Rule {
 	}
 	switch kind := random.IntN(len(names) + 5); {
 	case kind < len(names):
-		return names[kind]([]string{"read:a", "b<&>c", "{$}", "'"}[:1+random.IntN(4)]...)
+		prefix := ""
+		if kind == 4 {
+			prefix = "org_" // as ids of organizations begin
+		}
+		return names[kind]([]string{prefix + "read:a", prefix + "b<&>c", prefix + "{$}", prefix + "'"}[:1+random.IntN(4)]...)
 	case kind == len(names) && depth == 0:
 		return auth0grpc.Public()
 	case kind == len(names)+1 && depth == 0:

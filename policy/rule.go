@@ -102,7 +102,7 @@ func (f *faults) rule(path string, n node, inside bool) auth0grpc.Rule {
 // does.
 func (f *faults) statement(path string, m *member, inside bool) (auth0grpc.Rule, bool) {
 	if rule, ok := nameRules[m.name]; ok {
-		return rule(f.names(path, m.value)...), true
+		return rule(f.names(path, m.value, m.name == "organizations")...), true
 	}
 	if rule, ok := composite[m.name]; ok {
 		return rule(f.parts(path, m.value)...), true
@@ -118,7 +118,7 @@ func (f *faults) statement(path string, m *member, inside bool) (auth0grpc.Rule,
 }
 
 // names reads an array of names in the grammar of RFC 6749, section 3.3.
-func (f *faults) names(path string, n node) []string {
+func (f *faults) names(path string, n node, organizations bool) []string {
 	elements, ok := n.val.(array)
 	if !ok {
 		f.add(n.offset, path, "want an array of strings")
@@ -138,6 +138,12 @@ func (f *faults) names(path string, n node) []string {
 			f.add(e.offset, memberPath, "is empty")
 		case strings.ContainsFunc(name, notNameRune):
 			f.add(e.offset, memberPath, "%q has characters that no scope can have; give each name as an element of its own", name)
+		case strings.Contains(name, "*"):
+			f.add(e.offset, memberPath, "%q has a wildcard, and names compare whole; list each name", name)
+		case strings.Contains(name, ","):
+			f.add(e.offset, memberPath, "%q has a comma; give each name as an element of its own", name)
+		case organizations && !strings.HasPrefix(name, "org_"):
+			f.add(e.offset, memberPath, "%q is no organization id; ids begin with org_, and the claim org_id has no names", name)
 		case seen[name]:
 			f.add(e.offset, memberPath, "%q is named twice", name)
 		}
