@@ -7,6 +7,7 @@ replace github.com/auth0grpc/auth0grpc => ../
 require (
 	github.com/auth0grpc/auth0grpc v0.1.0
 	github.com/go-jose/go-jose/v4 v4.1.9
+	github.com/google/go-cmp v0.7.0
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0
 	github.com/hashicorp/hcl/v2 v2.25.0
 	github.com/zclconf/go-cty v1.20.0
