@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -88,9 +89,11 @@ func certificateTemplate(commonName string) *x509.Certificate {
 	}
 }
 
-// tenantCertificate returns a self-signed certificate of loopback addresses. It can sign
-// no other. It is valid under the clock of each test.
-func tenantCertificate() tls.Certificate {
+// tenantCertificate returns the self-signed certificate of all tenants of this
+// process, so that the [Tenant.HTTPClient] of one trusts them all. Its key is new in
+// each process. It names loopback addresses, can sign no other certificate, and is
+// valid under the clock of each test.
+var tenantCertificate = sync.OnceValue(func() tls.Certificate {
 	template := certificateTemplate("auth0grpctest tenant")
 	template.BasicConstraintsValid = true
 	template.KeyUsage = x509.KeyUsageDigitalSignature
@@ -100,7 +103,7 @@ func tenantCertificate() tls.Certificate {
 	template.NotBefore = time.Date(1970, time.January, 1, 0, 0, 0, 0, time.UTC)
 	template.NotAfter = time.Date(2084, time.January, 1, 0, 0, 0, 0, time.UTC)
 	return issue(template, nil)
-}
+})
 
 // issue makes a key and its certificate, signed by the authority or, for nil,
 // by itself.

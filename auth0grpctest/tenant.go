@@ -127,13 +127,13 @@ func (t *Tenant) Issuer() string { return t.issuer }
 // issuer, which is also the "htu" of proofs for it.
 func (t *Tenant) TokenURL() string { return t.endpoint(tokenPath) }
 
-// HTTPClient returns a client that trusts the tenant's certificate, which no
-// other client does. It is the same client on every call and has no timeout.
+// HTTPClient returns a client that trusts the certificate of all tenants of this
+// process. It is the same client on every call and has no timeout.
 func (t *Tenant) HTTPClient() *http.Client { return t.server.Client() }
 
 // CertificatePEM returns the certificate of the tenant's https server in PEM, for
 // clients in other processes: as a file for SSL_CERT_FILE, or for the -ca of a command.
-// It is self-signed, has a key of its own, and holds for 127.0.0.1, ::1 and localhost.
+// It is self-signed, has a new key in each process, and holds for 127.0.0.1, ::1 and localhost.
 func (t *Tenant) CertificatePEM() []byte { return encodeCertificate(t.server.Certificate()) }
 
 // SetDown starts (true) or ends (false) an outage. During an outage every

@@ -4,13 +4,15 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// TestTenantCertificate checks that two tenants have different certificates. A client that
-// trusts one must trust no server but that tenant.
+// TestTenantCertificate checks that the tenants of one process share a certificate,
+// so that the HTTPClient of one reaches them all, and that it is not httptest's,
+// whose key is public.
 func TestTenantCertificate(t *testing.T) {
 	certificates := make([]*x509.Certificate, 2)
 	for i := range certificates {
@@ -37,7 +39,13 @@ func TestTenantCertificate(t *testing.T) {
 		_ = conn.Close()
 		certificates[i] = certificate
 	}
-	if certificates[0].Equal(certificates[1]) {
-		t.Error("two tenants share a certificate")
+	if !certificates[0].Equal(certificates[1]) {
+		t.Error("two tenants of one process have different certificates")
+	}
+	public := httptest.NewUnstartedServer(nil)
+	public.StartTLS()
+	defer public.Close()
+	if certificates[0].Equal(public.Certificate()) {
+		t.Error("the tenants use the certificate of httptest")
 	}
 }
