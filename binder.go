@@ -16,15 +16,15 @@ import (
 	"github.com/auth0grpc/auth0grpc/internal/dpop"
 )
 
-// A binder checks that a token is presented by who it was issued to. A nil
-// binder stands for both bindings disabled.
+// A binder checks that the caller is the party that a token was issued to. A nil binder
+// stands for both bindings disabled.
 type binder struct {
 	dpop        BindingMode
 	authorities []string
-	algorithms  string // as a challenge lists them
+	algorithms  string // in the form of a challenge
 	proofs      *dpop.Verifier
 	replay      ReplayStore
-	nonces      *dpop.Nonces // nil: none
+	nonces      *dpop.Nonces // nil: no nonces
 	mtls        BindingMode
 	certificate func(context.Context) (*x509.Certificate, error)
 	// A proof is checked after its token, so a flood of forged tokens does not reach
@@ -77,7 +77,7 @@ func (b *binder) replayFill() (proofs, capacity int) {
 	return memory.Len(), memory.Capacity()
 }
 
-// modes are those of the Config.
+// modes returns the modes of the [Config].
 func (b *binder) modes() (dpop, mtls BindingMode) {
 	if b == nil {
 		return BindingDisabled, BindingDisabled
@@ -88,9 +88,9 @@ func (b *binder) modes() (dpop, mtls BindingMode) {
 // acceptsDPoP reports whether a credential with the scheme DPoP is read.
 func (b *binder) acceptsDPoP() bool { return b != nil }
 
-// refuseConfirmation returns the refusal of a token whose binding is not enforced
-// here, or nil. Members of cnf that are not understood are ignored beside one that
-// is enforced (RFC 7800, section 3.1), but not if they are all there is.
+// refuseConfirmation returns the refusal of a token whose binding is not enforced here,
+// or nil. Unknown members of cnf are ignored beside an enforced one (RFC 7800, section
+// 3.1), but a cnf with only unknown members is refused.
 func (b *binder) refuseConfirmation(cnf *confirmation) *refusal {
 	switch {
 	case cnf == unbound:
@@ -103,9 +103,9 @@ func (b *binder) refuseConfirmation(cnf *confirmation) *refusal {
 	return nil
 }
 
-// refuseScheme refuses a bearer token where every call needs DPoP, before any of
-// the token is read. A row that needs DPoP is judged by check, after the token:
-// which rows there are is for callers with a valid token to know.
+// refuseScheme refuses a bearer token before parsing it if every call needs DPoP. If
+// only the row needs DPoP, check refuses after the token is verified: only callers with
+// a valid token may learn which rows exist.
 func (b *binder) refuseScheme(scheme scheme) *refusal {
 	if b != nil && scheme == schemeBearer && b.dpop == BindingRequired {
 		return refusedWithoutDPoP
@@ -128,7 +128,7 @@ func (b *binder) verifyBinding(ctx context.Context, now time.Time, fullMethod st
 	case c.cnf.certificate == "" && b.mtls == BindingRequired:
 		return nil, refusedWithoutMTLS
 	case c.cnf.key != "" && cred.scheme != schemeDPoP:
-		// RFC 9449, section 7.2: a bound token is no bearer token.
+		// RFC 9449, section 7.2: a bound token is not a bearer token.
 		return nil, refusedBearer
 	}
 	if c.cnf.certificate != "" {
@@ -220,9 +220,9 @@ func (b *binder) checkCertificate(ctx context.Context, c *claims) *refusal {
 	case certificate == nil:
 		return refusedCertificate
 	}
-	// A connection has one *x509.Certificate for its life, so the hash is taken once
-	// for each token and connection. The pointer is weak: it keeps nothing alive, and
-	// gives back that certificate or none.
+	// A connection keeps one *x509.Certificate, so the certificate is hashed once for
+	// each token and connection. The pointer is weak: it keeps nothing alive, and
+	// yields that certificate or nil.
 	if last := c.heldBy.Load(); last != nil && last.Value() == certificate {
 		return nil
 	}
@@ -235,7 +235,7 @@ func (b *binder) checkCertificate(ctx context.Context, c *claims) *refusal {
 	return nil
 }
 
-// connectionCertificate is the leaf that the client presented in the handshake.
+// connectionCertificate returns the leaf that the client presented in the handshake.
 func connectionCertificate(ctx context.Context) (*x509.Certificate, error) {
 	if p, ok := peer.FromContext(ctx); ok {
 		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.PeerCertificates) > 0 {

@@ -12,10 +12,9 @@ import (
 	"github.com/auth0grpc/auth0grpc/internal/dpop"
 )
 
-// A BindingMode says what is asked of tokens by way of a binding to their sender
-// (a cnf claim), by DPoP or by a client certificate. A bound token is never
-// accepted without its proof, whatever the mode: presented without, it may be
-// stolen.
+// A BindingMode sets whether tokens must be bound to their sender (a cnf claim), by
+// DPoP or by a client certificate. In every mode a bound token without its proof is
+// refused: it may be stolen.
 type BindingMode int
 
 // The modes of a binding.
@@ -25,44 +24,45 @@ const (
 	BindingRequired                    // every token must have the binding
 )
 
-// DPoPConfig says how tokens bound to a key of the client (cnf.jkt) are handled: RFC
-// 9449. A call then carries "authorization: DPoP <token>" and one "dpop" value
-// with a proof made for this call.
+// DPoPConfig configures tokens bound to a key of the client (cnf.jkt): RFC 9449. A call
+// then carries "authorization: DPoP <token>" and one "dpop" value with a proof made for
+// this call.
 type DPoPConfig struct {
-	// Mode is BindingDisabled by default. Rule.RequireDPoP asks for it on one row.
+	// Mode is [BindingDisabled] by default. [Rule.RequireDPoP] requires DPoP on one
+	// row.
 	Mode BindingMode
 
-	// Authorities are the addresses that clients call this server by, with scheme
-	// and port where it is not the default: "https://api.example.com". A proof is
-	// for one of them and the full method; what the client says its address was
-	// does not count. Required unless disabled.
+	// Authorities are the addresses that clients use for this server, with scheme and
+	// any port that is not the default: "https://api.example.com". A proof must name
+	// one of them and the full method. The address that the client claims to have used
+	// is ignored. Required unless disabled.
 	Authorities []string
 
-	// Algorithms are those that proofs may be signed with. Default ES256.
+	// Algorithms are the accepted algorithms of proofs. Default ES256.
 	Algorithms []string
 
-	// MaxProofAge and MaxProofSkew are how old a proof may be and how far ahead its clock.
-	// Defaults 300 s and 30 s, those of Auth0's own middleware.
+	// MaxProofAge and MaxProofSkew set how old a proof may be and how far its clock may
+	// be ahead. Defaults 300 s and 30 s, as in Auth0's own middleware.
 	MaxProofAge, MaxProofSkew time.Duration
 
-	// ReplayStore remembers the proofs that were used. Default: NewReplayStore with room
-	// for 1,000,000. Several replicas need one that they share, or a proof can be
-	// used once at each.
+	// ReplayStore remembers the proofs that were used. Default: [NewReplayStore] with
+	// room for 1,000,000. Several replicas need a shared store, or a proof can be used
+	// once at each.
 	ReplayStore ReplayStore
 
-	// NonceKeys switches on nonces that proofs must contain (RFC 9449, section 9);
-	// they limit how long in advance a proof can be made. The first key issues, all
-	// verify, and replicas share them; at least 32 random bytes each. Default: no
-	// nonces.
+	// NonceKeys enables nonces that proofs must contain (RFC 9449, section 9); they
+	// limit how long in advance a proof can be made. The first key issues nonces, all
+	// keys verify them, and replicas share them; at least 32 random bytes each.
+	// Default: no nonces.
 	NonceKeys NonceKeys
 
-	// NonceLifetime is how long a nonce is good. Default 5 minutes.
+	// NonceLifetime is how long a nonce is accepted. Default 5 minutes.
 	NonceLifetime time.Duration
 }
 
-// NonceKeys are secrets that print, log and marshal as their number and no more. A
-// plain [][]byte is assignable. (Package fmt prints unexported fields of a struct
-// without asking their types, so keep a Config in an exported field or not at all.)
+// NonceKeys are secret keys. They print, log and marshal only as their number. A plain
+// [][]byte is assignable. (Package fmt prints unexported fields of a struct without
+// calling their methods. So keep a [Config] in an exported field or in none.)
 type NonceKeys [][]byte
 
 // String returns the number of keys.
@@ -74,23 +74,26 @@ func (k NonceKeys) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, k.Stri
 // LogValue returns String for log/slog.
 func (k NonceKeys) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
-// MarshalText returns String, for encoding/json and its like. Nothing reads it back.
+// MarshalText returns String, for encoding/json and other encoders. It cannot be
+// decoded.
 func (k NonceKeys) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// MTLSConfig says how tokens bound to a client certificate (cnf x5t#S256) are handled:
-// RFC 8705. Auth0 documents both schemes for them, so both are accepted.
+// MTLSConfig configures tokens bound to a client certificate (cnf x5t#S256): RFC 8705.
+// Auth0 documents both schemes for them, so both are accepted.
 type MTLSConfig struct {
-	// Mode is BindingDisabled by default. Rule.RequireMTLS asks for it on one row.
+	// Mode is [BindingDisabled] by default. [Rule.RequireMTLS] requires mutual TLS on
+	// one row.
 	Mode BindingMode
 
-	// Certificate yields the client's certificate where TLS ends at a proxy in front
-	// of this server; it must take it from a place that only the proxy can write to.
-	// Nil with a nil error means none. Default: the certificate of the connection.
+	// Certificate returns the client's certificate if a proxy in front of this server
+	// terminates TLS. It must read the certificate from a place that only the proxy can
+	// write to. Nil with a nil error means no certificate. Default: the certificate of
+	// the connection.
 	Certificate func(context.Context) (*x509.Certificate, error)
 }
 
-// A ReplayStore remembers which DPoP proofs were used. NewReplayStore has one for
-// a single process; module auth0grpcredis has one that replicas share.
+// A ReplayStore remembers which DPoP proofs were used. [NewReplayStore] returns a store
+// for a single process; module auth0grpcredis has a store that replicas share.
 type ReplayStore interface {
 	// Use records id until the given time and reports whether this is its first
 	// use: of all the concurrent uses of one id exactly one is. An error refuses
@@ -98,14 +101,14 @@ type ReplayStore interface {
 	Use(ctx context.Context, id string, until time.Time) (first bool, err error)
 }
 
-// NewReplayStore returns a ReplayStore in this process for at most capacity live
-// proofs, about 80 bytes each. It is exact within their time, and fails, which
-// refuses calls, when it is full. A nil now is time.Now.
+// NewReplayStore returns a [ReplayStore] in this process for at most capacity live
+// proofs, about 80 bytes each. It is exact within their time. If it is full, it fails,
+// and calls are refused. A nil now means time.Now.
 //
-// With the default DPoPConfig.MaxProofAge a proof takes a place for 300 s, so
-// 1,000,000 places are enough for 3,300 calls a second. A key may have at most half
-// as many places as are free: one key takes a third of the capacity, 1,100 calls a
-// second, and the other keys keep the rest. [Stats] has the fill level.
+// With the default [DPoPConfig].MaxProofAge a proof takes a place for 300 s, so
+// 1,000,000 places are enough for 3,300 calls a second. A key may have at most half as
+// many places as are free: one key takes a third of the capacity, 1,100 calls a second,
+// and the other keys keep the rest. [Stats] has the fill level.
 func NewReplayStore(capacity int, now func() time.Time) ReplayStore {
 	return dpop.NewMemory(capacity, now)
 }
@@ -115,7 +118,7 @@ const (
 	defaultNonceLife      = 5 * time.Minute
 )
 
-// normalAuthority returns an authority without fault as it stands before the full
+// normalAuthority returns a valid authority in the form that it has before the full
 // method in a normalised htu.
 func normalAuthority(authority string) string {
 	normal, _ := dpop.NormalizeURI(authority)

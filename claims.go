@@ -19,22 +19,21 @@ import (
 	"github.com/auth0grpc/auth0grpc/internal/testhook"
 )
 
-// claims are what the payload of a token says, and once it is verified, by whom
-// it was signed.
+// claims hold the payload of a token and, once it is verified, its issuer and key.
 type claims struct {
 	Token
 	issuerKeys              *keyset.Set                                    // set when iss is found on the list
 	key                     *keyset.Key                                    // set when its signature is verified
-	revocationGeneration    atomic.Uint64                                  // the generation of the list of revocations at which it was not revoked
+	revocationGeneration    atomic.Uint64                                  // the generation of the revocation list at which it was not revoked
 	scope                   string                                         // the scope claim, which splitScope splits
-	tokenID                 string                                         // jti, where there is one
+	tokenID                 string                                         // jti, or empty
 	authorizedParty         string                                         // azp, of Auth0's own profile
 	rfc9068Client           string                                         // client_id, of the RFC 9068 profile
 	usableFrom, usableUntil time.Time                                      // nbf or iat, and exp, with the clock skew
 	notBefore               time.Time                                      // zero: no nbf
-	foreign                 bool                                           // has the marks of something that is no access token
-	cnf                     *confirmation                                  // unbound where there is none
-	heldBy                  atomic.Pointer[weak.Pointer[x509.Certificate]] // the last certificate found to be that of cnf
+	foreign                 bool                                           // has claims that an access token does not have
+	cnf                     *confirmation                                  // unbound if absent
+	heldBy                  atomic.Pointer[weak.Pointer[x509.Certificate]] // the last certificate that matched cnf
 }
 
 var (
@@ -45,16 +44,16 @@ var (
 	errPayloadSyntax = errors.New("auth0grpc: the payload is not a JSON object with distinct names")
 )
 
-// decided are the claims that decide something here or in go-oidc.
+// decided are the claims that matter here or in go-oidc.
 var decided = [...]string{
 	"iss", "sub", "aud", "exp", "iat", "nbf", "azp", "client_id", "scope", "permissions", "org_id", "cnf", "jti",
 	"nonce", "at_hash", "c_hash", "events", "htm", "htu", "_claim_names", "_claim_sources",
 }
 
-// parseClaims reads the payload of an access token of either Auth0 profile
-// (https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles).
-// The claims iss, sub, aud, exp and iat are required. It refuses what is
-// ill-typed but judges no value.
+// parseClaims parses the payload of an access token of either Auth0 profile
+// (https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles). The
+// claims iss, sub, aud, exp and iat are required. It refuses claims of the wrong type,
+// but does not check values.
 func parseClaims(payload string) (*claims, *refusal) {
 	c, refused := readClaims(payload, new(oidcClaims))
 	if refused == nil {
@@ -63,8 +62,8 @@ func parseClaims(payload string) (*claims, *refusal) {
 	return c, refused
 }
 
-// readClaims is parseClaims without the list of scopes, which costs an attacker
-// nothing and is needed of verified tokens only. It keeps the claims for go-oidc.
+// readClaims is parseClaims without the list of scopes: only verified tokens need it,
+// and it would cost time for an attacker's tokens. It keeps the claims for go-oidc.
 func readClaims(payload string, forOIDC *oidcClaims) (*claims, *refusal) {
 	c := &claims{Token: Token{payload: payload}, cnf: unbound}
 	err := strictjson.Object(payload, func(name, value string) error {
@@ -77,7 +76,7 @@ func readClaims(payload string, forOIDC *oidcClaims) (*claims, *refusal) {
 		}
 		return nil, refusedMalformed.because(errPayloadSyntax)
 	}
-	// Empty claims must not become a privileged nobody (CVE-2026-23990).
+	// An empty subject must not become a privileged identity (CVE-2026-23990).
 	if c.issuer == "" || c.subject == "" || len(c.audience) == 0 || c.expiry.IsZero() || c.issuedAt.IsZero() {
 		return nil, refusedClaims.because(errMissingClaim)
 	}
@@ -88,7 +87,7 @@ func readClaims(payload string, forOIDC *oidcClaims) (*claims, *refusal) {
 	return c, nil
 }
 
-// set takes in one member of the payload.
+// set stores one member of the payload.
 func (c *claims) set(name, value string) error {
 	ok := true
 	switch name {
@@ -129,10 +128,10 @@ func (c *claims) set(name, value string) error {
 	return nil
 }
 
-// almostClaim refuses a name like "AUD": encoding/json, and with it go-oidc,
-// would take it for aud, and the two of us would see different tokens
-// (hashicorp/cap#191). It folds the name once instead of comparing it with each
-// claim, because an attacker sends thousands of names.
+// almostClaim refuses a name like "AUD": encoding/json, and with it go-oidc, would read
+// it as aud, and the two parsers would see different tokens (hashicorp/cap#191). It
+// folds the name once instead of comparing it with each claim, because an attacker
+// sends thousands of names.
 func almostClaim(name string) error {
 	var buffer [maxClaimName]byte
 	folded, ok := foldASCII(buffer[:0], name)
@@ -166,9 +165,9 @@ func foldASCII(buffer []byte, name string) ([]byte, bool) {
 	return buffer, true
 }
 
-// stringOrStrings reads aud, which is a string for one audience and an array
-// when more were granted (RFC 7519, section 4.1.3). Anything else is no
-// audience, never "any audience" (CVE-2020-26160).
+// stringOrStrings parses aud: a string for one audience, and an array for several (RFC
+// 7519, section 4.1.3). Any other type is no audience, never "any audience"
+// (CVE-2020-26160).
 func stringOrStrings(value string) ([]string, bool) {
 	if one, ok := strictjson.String(value); ok {
 		return []string{one}, true
@@ -179,8 +178,8 @@ func stringOrStrings(value string) ([]string, bool) {
 // splitScope sets the scopes from the text of the scope claim.
 func (c *claims) splitScope() { c.scopes = splitScope(c.scope) }
 
-// splitScope splits on single spaces (RFC 6749, section 3.3). Superfluous spaces
-// would make empty scopes, which no rule can name; they are left out.
+// splitScope splits on single spaces (RFC 6749, section 3.3). It leaves out the empty
+// scopes that superfluous spaces would make; no rule can name them.
 func splitScope(scope string) []string {
 	if scope == "" {
 		return nil
@@ -194,9 +193,9 @@ func splitScope(scope string) []string {
 	return scopes
 }
 
-// setTimes works out once when the token may be used. It is expired on its exp,
-// not only after it (RFC 7519, section 4.1.4). One from the future says that a
-// clock is wrong, and then exp means nothing either.
+// setTimes computes the validity period once. The token has expired at its exp, not
+// only after it (RFC 7519, section 4.1.4). An iat or nbf in the future shows that a
+// clock is wrong, so exp is meaningless too.
 func (c *claims) setTimes(skew time.Duration) {
 	c.usableUntil = c.expiry.Add(skew)
 	c.usableFrom = c.issuedAt.Add(-skew)
@@ -215,19 +214,19 @@ func (c *claims) checkTimes(now time.Time) *refusal {
 	return nil
 }
 
-// A confirmation is the cnf claim (RFC 7800): what the token is bound to.
+// A confirmation is the cnf claim (RFC 7800), which binds the token to its sender.
 type confirmation struct {
 	key         string // jkt: the thumbprint of a DPoP key
 	certificate string // x5t#S256: the hash of a client certificate
 	understood  bool   // has one of the two
-	empty       bool   // has an empty one: bound, and no proof can fit
+	empty       bool   // has an empty one: bound, and no proof can match
 }
 
 // unbound is the confirmation of a token without cnf.
 var unbound = &confirmation{}
 
-// parseConfirmation ignores members that are not understood: RFC 7800, section 3.1.
-// [binder.refuseConfirmation] refuses a cnf that has no others.
+// parseConfirmation ignores unknown members: RFC 7800, section 3.1.
+// [binder.refuseConfirmation] refuses a cnf that has only unknown ones.
 func parseConfirmation(value string) (*confirmation, bool) {
 	cnf := &confirmation{}
 	err := strictjson.Nested(value, func(name, value string) error {
@@ -255,7 +254,7 @@ func parseConfirmation(value string) (*confirmation, bool) {
 
 // memory returns about how many bytes of memory the claims take in the cache.
 func (c *claims) memory() int {
-	const fixed = 1 << 10 // the struct, what it points to, and the entry of the cache
+	const fixed = 1 << 10 // the struct, its pointers' targets, and the entry of the cache
 	bytes := fixed + len(c.payload)
 	if strings.IndexByte(c.payload, '\\') >= 0 {
 		bytes += len(c.payload) // claims that had to be unescaped are copies

@@ -9,86 +9,86 @@ import (
 	"time"
 )
 
-// Config says whose tokens are accepted, for what, and what each method asks
-// for. Issuers, Audiences and Methods are required and have no default that
-// would switch a check off. New copies what it needs: a Config can be changed
-// and used again afterwards.
+// Config sets the accepted tokens and the rule of each method. Issuers, Audiences and
+// Methods are required; no default disables a check. [New] copies the Config, so it can
+// be changed and used again afterwards.
 type Config struct {
-	// Issuers are the accepted iss values, compared byte for byte. Auth0's end in
-	// a slash: "https://TENANT.eu.auth0.com/". A tenant with a custom domain issues
-	// for both hosts; name both, or the one that your clients use. Each has its own
-	// keys. Required.
+	// Issuers are the accepted iss values, compared byte for byte. An issuer of Auth0
+	// ends in a slash: "https://TENANT.eu.auth0.com/". A tenant with a custom domain
+	// issues tokens for both hosts; name both, or only the one that your clients use.
+	// Each issuer has its own keys. Required.
 	Issuers []string
 
-	// Audiences are the identifiers of this API, as entered in the Auth0 dashboard.
-	// A token must name one of them in aud. Required; there is no way to accept any
+	// Audiences are the identifiers of this API, as entered in the Auth0 dashboard. The
+	// aud of a token must contain one of them. Required; no setting accepts any
 	// audience.
 	Audiences []string
 
-	// Methods is the table: which rule each method asks for. A key is a full method,
-	// "/orders.v1.Orders/Get", or a whole service, "/orders.v1.Orders/*"; a row for
-	// the method beats one for its service. A method in no row is refused, also with
-	// a good token. Required.
+	// Methods is the table: the [Rule] of each method. A key is a full method,
+	// "/orders.v1.Orders/Get", or a whole service, "/orders.v1.Orders/*"; a row for the
+	// method overrides the row for its service. A method without a row is refused, also
+	// with a good token. Required.
 	Methods map[string]Rule
 
-	// Algorithms are the JWS algorithms that tokens may be signed with: RS256,
-	// RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA and Ed25519,
-	// the name that RFC 9864 gives to EdDSA with an Ed25519 key. Default: RS256,
-	// which is Auth0's. Symmetric algorithms and "none" are refused: whoever can
-	// verify with a shared secret can sign with it.
+	// Algorithms are the accepted JWS algorithms: RS256, RS384, RS512, PS256, PS384,
+	// PS512, ES256, ES384, ES512, EdDSA and Ed25519, which is the name in RFC 9864 for
+	// EdDSA with an Ed25519 key. Default: RS256, as in Auth0. Symmetric algorithms and
+	// "none" are refused: any party that can verify with a shared secret can also sign
+	// with it.
 	Algorithms []string
 
-	// ClockSkew is how far the clocks of issuer and server may differ; exp, nbf and
-	// iat are judged with that tolerance. Default 0, at most 5 minutes.
+	// ClockSkew is how far the clocks of issuer and server may differ. It is the
+	// tolerance for exp, nbf and iat. Default 0, at most 5 minutes.
 	ClockSkew time.Duration
 
-	// CacheSize is the number of verified tokens whose claims are remembered, so
-	// that a token costs a public-key operation once and a hash from then on. Memory
-	// is bounded by 2 KiB for each: a token with more claims counts as several.
-	// Default 10,000, which is 20 MB at most; NoCache turns it off.
+	// CacheSize is the number of verified tokens whose claims are cached, so that a
+	// token costs a public-key operation once and a hash after that. Memory is bounded
+	// by 2 KiB for each: a token with more claims counts as several. Default 10,000,
+	// which is 20 MB at most; [NoCache] disables the cache.
 	CacheSize int
 
 	// StreamPolicy sets what happens to an open stream when its token expires. A row
 	// overrides it by [Rule.Streams]. Default [EndAtExpiry].
 	StreamPolicy StreamPolicy
 
-	// MaxTokenLifetime is the longest life of a token of this API, as set in Auth0 ("Token
-	// Expiration"): how long a revocation is remembered. A token that lives longer
-	// is accepted again after it. Default 24 hours, which is Auth0's.
+	// MaxTokenLifetime is the longest lifetime of a token of this API, as set in Auth0
+	// ("Token Expiration"): a revocation is remembered for this time. After that, a
+	// revoked token with a longer lifetime is accepted again. Default 24 hours, as in
+	// Auth0.
 	MaxTokenLifetime time.Duration
 
-	// RevocationFeed carries revocations to and from other replicas: Revoke publishes
-	// to it, FollowRevocations follows it. Default: revocations stay in this
-	// Interceptor.
+	// RevocationFeed carries revocations to and from other replicas:
+	// [Interceptor.Revoke] publishes to it, [Interceptor.FollowRevocations] follows it.
+	// Default: revocations stay in this [Interceptor].
 	RevocationFeed RevocationFeed
 
-	// DPoP and MTLS say how tokens bound to their sender are handled. Default: both
+	// DPoP and MTLS configure tokens that are bound to their sender. Default: both
 	// disabled, and such tokens are refused.
 	DPoP DPoPConfig
 	MTLS MTLSConfig
 
 	// ReportOnly lets calls pass that would have been refused, and reports them to
-	// OnDecision and Logger. It serves a roll-out; [Rule.ReportOnly] does the same for
-	// one row. A handler sees a [*Token] only if the token was verified. Default
-	// [ReportOnlyOff].
+	// OnDecision and Logger. Use it for a roll-out; [Rule.ReportOnly] does the same for
+	// one row. It never fabricates an identity: a handler sees a [*Token] only if the
+	// token was verified. Default [ReportOnlyOff].
 	ReportOnly ReportOnlyMode
 
-	// OnDecision is told of every decision, on the goroutine of the call and
-	// before the handler runs; it should be quick. Panics in it are contained.
-	// Default: nobody is told, at no cost.
+	// OnDecision is called for every decision, on the goroutine of the call and before
+	// the handler runs. It should return quickly. The library recovers its panics.
+	// Default nil, at no cost.
 	OnDecision func(context.Context, Decision)
 
-	// OnKeyRefresh is told of every attempt to fetch an issuer's keys. Panics in it
-	// are contained.
+	// OnKeyRefresh is called after every attempt to fetch an issuer's keys. The library
+	// recovers its panics.
 	OnKeyRefresh func(KeyRefresh)
 
-	// Logger hears of what an operator should know and no call can tell: that
-	// report-only is on, and panics of hooks. Default: slog.Default().
+	// Logger receives warnings that belong to no single call: that report-only mode is
+	// on, and panics of hooks. Default: slog.Default().
 	Logger *slog.Logger
 
-	// HTTPClient fetches discovery documents and keys. It is copied, and its
-	// redirect policy replaced: redirects to another host are never followed.
-	// Default: a client of our own with bounded times.
+	// HTTPClient fetches discovery documents and keys. [New] copies it and replaces its
+	// redirect policy: redirects to another host are never followed. Default: a new
+	// client with time limits.
 	HTTPClient *http.Client
 
 	// InsecureLoopbackHTTP accepts issuers over plain http on a loopback address,
@@ -99,12 +99,11 @@ type Config struct {
 	Now func() time.Time
 }
 
-// NoCache as Config.CacheSize turns the verified-token cache off: each call then
+// NoCache as [Config].CacheSize disables the cache of verified tokens: each call then
 // costs a public-key operation.
 const NoCache = -1
 
-// defaultCacheSize is the number of tokens kept unless Config.CacheSize says
-// otherwise: about 20 MB when full.
+// defaultCacheSize is the default number of cached tokens: about 20 MB when full.
 const defaultCacheSize = 10_000
 
 // withDefaults returns a copy that shares no slice or map with the original.

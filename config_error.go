@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// A ConfigError is one fault in a Config. New returns all of them at once, joined
+// A ConfigError is one fault in a [Config]. [New] returns all of them together, joined
 // by errors.Join and sorted by field.
 type ConfigError struct {
-	Field  string // the field, with its key where it is a map: Methods["/a.B/C"]
-	Value  string // the value that is at fault; empty where one is missing
-	Reason string // what is wrong and what would be right
+	Field  string // the field, with the key of a map: Methods["/a.B/C"]
+	Value  string // the faulty value; empty if it is missing
+	Reason string // the fault and the remedy
 }
 
-// Error names the field, the value and what would be right.
+// Error names the field, the value, the fault and the remedy.
 func (e *ConfigError) Error() string {
 	if e.Value == "" {
 		return fmt.Sprintf("auth0grpc: Config.%s %s", e.Field, e.Reason)

@@ -6,46 +6,45 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// An Outcome is what became of a call or of a stream.
+// An Outcome is the result of a call or of a stream.
 type Outcome string
 
 // The outcomes of a Decision.
 const (
 	OutcomeAllowed  Outcome = "allowed"  // the handler runs
 	OutcomeRefused  Outcome = "refused"  // the handler does not run
-	OutcomeReported Outcome = "reported" // it would have been refused, and the handler runs all the same
-	OutcomeEnded    Outcome = "ended"    // a stream that was opened with a token is over
+	OutcomeReported Outcome = "reported" // it would have been refused, but report-only mode let it pass
+	OutcomeEnded    Outcome = "ended"    // a stream that was opened with a token has ended
 )
 
-// A Decision is what Config.OnDecision is told: once for each call, and once
-// more when a stream that was opened with a token is over. It has no token and
-// no claims but the four that say who called.
+// A Decision is the argument of [Config].OnDecision: one for each call, and one more
+// when a stream that was opened with a token has ended. It contains no token, and only
+// four claims, which identify the caller.
 type Decision struct {
-	// FullMethod is the method as gRPC names it. Where the table lists no such
-	// method it is what a client made up, as long as gRPC let it pass: use Row for
-	// metric labels.
+	// FullMethod is the method as gRPC names it. If the table does not list it, it is
+	// text of the client's choice: use Row for metric labels.
 	FullMethod string
-	// Row is the key of the row that decided: one of Config.Methods, or "" for a
-	// method that is not listed.
+	// Row is the key of the row that applied: a key of [Config].Methods, or "" if the
+	// method is not listed.
 	Row     string
 	Outcome Outcome
-	// Reason is why the call was refused or reported, and for OutcomeEnded why the
-	// stream was ended; "" for one that was allowed or that ended by itself, and for
-	// a caller that left before there was a verdict, which Code tells.
+	// Reason is why the call was refused or reported, and for [OutcomeEnded] why the
+	// stream was ended. It is "" if the call was allowed, if the stream ended by
+	// itself, or if the caller left before the verdict; Code shows which.
 	Reason Reason
-	// Code is the status code that goes, or with OutcomeReported would have gone,
-	// with the reason.
+	// Code is the status code sent with the reason. For [OutcomeReported] it is the
+	// code that would have been sent.
 	Code codes.Code
 
-	// Subject, ClientID, Issuer and OrganizationID are those of the verified
-	// token; all are empty where none was verified.
+	// Subject, ClientID, Issuer and OrganizationID are claims of the verified token.
+	// All are empty if no token was verified.
 	Subject, ClientID, Issuer, OrganizationID string
 
 	// KeyID is the id of the key that signed the verified token.
 	KeyID string
 	// CacheHit reports that the token was verified before.
 	CacheHit bool
-	// Duration is how long the decision took, and for OutcomeEnded how long the
+	// Duration is how long the decision took, and for [OutcomeEnded] how long the
 	// stream was open.
 	Duration time.Duration
 }

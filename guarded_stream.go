@@ -11,38 +11,38 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// A guardedStream is a stream that was opened with a token, as its handler sees
-// it. After its end nothing that the handler begins reaches gRPC.
+// A guardedStream is a stream that was opened with a token, as its handler sees it.
+// After its end no new operation of the handler reaches gRPC.
 //
-// The handler runs on the goroutine on which gRPC called us, as it would without
-// us. gRPC documents no way to end a stream on the server's side but the return
-// of the last interceptor. It does so itself, if RecvMsg or SendMsg fail, by the
-// method WriteStatus of the stream in the context. That method sends the status,
-// wakes a blocked handler, and has nothing more to do when the interceptors
-// return. A guardedStream uses the same method. If the stream in the context has
-// no such method, the handler runs on its own goroutine: see serveInGoroutine.
+// The handler runs on the goroutine on which gRPC called the interceptor, as without
+// this package. gRPC documents only one way to end a stream on the server's side: the
+// return of the last interceptor. gRPC itself uses another if RecvMsg or SendMsg fail:
+// the method WriteStatus of the stream in the context. That method sends the status,
+// wakes a blocked handler, and has no further effect when the interceptors return. A
+// guardedStream uses the same method. If the stream in the context has no such method,
+// the handler runs on its own goroutine: see serveInGoroutine.
 type guardedStream struct {
 	grpc.ServerStream
 	ctx       context.Context // with gRPC's own transport stream in it
 	cancel    context.CancelCauseFunc
 	transport grpc.ServerTransportStream // from ctx; may be nil
-	writer    statusWriter               // transport, or nil if that takes no status
+	writer    statusWriter               // transport, or nil if it has no WriteStatus
 
 	caller
 
-	deadline  int64 // of openStreams, under the lock of the shard, as are the next three
-	heapIndex int   // -1: no deadline to wait for
+	deadline  int64 // of openStreams, under the lock of the shard, like the next three
+	heapIndex int   // -1: no deadline
 	listed    bool
 	links     [indexCount]streamLink
 	shard     *streamShard
 
 	endRequested atomic.Bool // by a revocation
-	ended        atomic.Bool // the gate: what the handler begins does not reach gRPC
+	ended        atomic.Bool // the gate: operations of the handler no longer reach gRPC
 	compressor   atomic.Int64
 
 	mu          sync.Mutex
 	handlerDone bool     // the handler has returned; this and the next two are under mu
-	endReason   *refusal // nil: not ended by us
+	endReason   *refusal // nil: not ended by the server
 	statusOwed  bool     // see settleCompressor
 	endedCh     chan struct{}
 }
@@ -70,8 +70,8 @@ func (g *guardedStream) finish() *refusal {
 	return g.endReason
 }
 
-// close ends the stream for its handler, and reports whether it was open. The
-// client has no status yet. describe sets metadata that goes with the status.
+// close ends the stream for its handler, and reports whether it was open. The client
+// has no status yet. describe sets metadata that accompanies the status.
 func (g *guardedStream) close(reason *refusal, describe func()) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -79,7 +79,7 @@ func (g *guardedStream) close(reason *refusal, describe func()) bool {
 		return false
 	}
 	g.endReason = reason
-	g.cancel(reason) // before the gate: a handler that finds it shut finds the cause
+	g.cancel(reason) // before the gate: a handler that finds it closed finds the cause
 	g.ended.Store(true)
 	describe()
 	if g.endedCh != nil {
@@ -88,8 +88,8 @@ func (g *guardedStream) close(reason *refusal, describe func()) bool {
 	return true
 }
 
-// writeStatus sends the status of the end to the client. Behind ServeHTTP it
-// blocks for as long as the client reads nothing.
+// writeStatus sends the status of the end to the client. Behind ServeHTTP it blocks
+// while the client reads nothing.
 func (g *guardedStream) writeStatus() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -100,7 +100,7 @@ func (g *guardedStream) writeStatus() {
 		g.statusOwed = true
 		return
 	}
-	_ = g.writer.WriteStatus(g.endReason.status) // an error means that the client is gone
+	_ = g.writer.WriteStatus(g.endReason.status) // an error means that the client has left
 }
 
 // Context returns the context of the call with the token. It ends with the
@@ -215,8 +215,8 @@ func (t gatedTransport) SetTrailer(md metadata.MD) error {
 	return t.stream.transport.SetTrailer(md)
 }
 
-// A gatedStatusTransport takes a status too, as gRPC's own transport streams do.
-// A second Interceptor behind this one ends its streams by it.
+// A gatedStatusTransport can send a status too, like gRPC's own transport streams. A
+// second [Interceptor] behind this one uses it to end its streams.
 type gatedStatusTransport struct{ gatedTransport }
 
 func (t gatedStatusTransport) WriteStatus(s *status.Status) error {

@@ -11,9 +11,9 @@ import (
 	"google.golang.org/grpc"
 )
 
-// An Interceptor decides on every call of a gRPC server. One Interceptor serves
-// unary and streaming methods, and may serve several servers; it is safe for
-// concurrent use. It is made by New; the zero Interceptor refuses every call.
+// An Interceptor decides on every call of a gRPC server. One Interceptor serves unary
+// and streaming methods, and may serve several servers; it is safe for concurrent use.
+// [New] makes one; the zero Interceptor refuses every call.
 type Interceptor struct {
 	table    atomic.Pointer[table]
 	verifier *verifier // nil: the zero Interceptor
@@ -51,9 +51,9 @@ func New(config Config) (*Interceptor, error) {
 	return i, nil
 }
 
-// UnaryServerInterceptor returns the interceptor for unary methods. Put it in
-// front of everything that should run for authorized calls alone. ServerOptions
-// installs it together with its streaming twin.
+// UnaryServerInterceptor returns the interceptor for unary methods. Put it in front of
+// all interceptors that should run only for authorized calls.
+// [Interceptor.ServerOptions] installs it together with the stream interceptor.
 func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 	i.obtained.unary.Store(true)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
@@ -66,8 +66,8 @@ func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 	}
 }
 
-// StreamServerInterceptor returns the interceptor for streaming methods of every
-// shape. The decision is made when the stream opens, before any message is read.
+// StreamServerInterceptor returns the interceptor for all kinds of streaming methods.
+// It decides when the stream opens, before any message is read.
 func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
 	i.obtained.stream.Store(true)
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
@@ -101,10 +101,9 @@ type contextStream struct {
 
 func (s contextStream) Context() context.Context { return s.ctx }
 
-// ServerOptions returns both interceptors as options for grpc.NewServer, so that
-// neither is forgotten. They chain, in the order of the options, with other
-// interceptors given by grpc.ChainUnaryInterceptor and
-// grpc.ChainStreamInterceptor.
+// ServerOptions returns both interceptors as options for grpc.NewServer, so that none
+// is forgotten. They chain, in the order of the options, with other interceptors given
+// by grpc.ChainUnaryInterceptor and grpc.ChainStreamInterceptor.
 func (i *Interceptor) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(i.UnaryServerInterceptor()),
@@ -113,22 +112,22 @@ func (i *Interceptor) ServerOptions() []grpc.ServerOption {
 }
 
 // AuthFunc returns the same decision for servers that are built around
-// go-grpc-middleware's auth interceptors. It takes the method from the call that
-// the context belongs to and refuses a context of no call.
+// go-grpc-middleware's auth interceptors. It takes the method from the context of the
+// call and refuses a context that belongs to no call.
 //
-// A service that implements that package's ServiceAuthFuncOverride is never
-// brought before this function: its method decides alone. Prefer ServerOptions,
-// which no service can bypass.
+// AuthFunc is not called for a service that implements that package's
+// ServiceAuthFuncOverride: the service's method decides alone. Prefer
+// [Interceptor.ServerOptions], which no service can bypass.
 //
-// AuthFunc sees the opening of a stream only, so it cannot end one. A stream that
-// was opened through it continues after its token has expired and after
-// [Interceptor.Revoke], until its handler returns. [Interceptor.ServerOptions]
-// ends such streams.
+// AuthFunc sees only the opening of a stream, so it cannot end one. A stream that was
+// opened through it continues after its token has expired and after
+// [Interceptor.Revoke], until its handler returns. [Interceptor.ServerOptions] ends
+// such streams.
 //
-// What it returns is marked as made before any handler ran (see
-// [BeforeHandlerKey]), so call it before the handler. It does not see the errors
-// of handlers: a handler that returns the status of another server unchanged hands
-// on that server's mark, and the client may repeat the call.
+// Its errors state that no handler ran (see [BeforeHandlerKey]), so call it before the
+// handler. It does not see the errors of handlers: a handler that returns the status of
+// another server unchanged relays that server's statement, and the client may repeat
+// the call.
 func (i *Interceptor) AuthFunc() auth.AuthFunc {
 	i.obtained.authFunc.Store(true)
 	return func(ctx context.Context) (context.Context, error) {
@@ -138,10 +137,9 @@ func (i *Interceptor) AuthFunc() auth.AuthFunc {
 	}
 }
 
-// SetMethods replaces the table while serving. The new one is checked as New
-// does, and if it has faults they are all returned and the old table stays. A
-// call that is being decided keeps the table that it began with; open streams go
-// on.
+// SetMethods replaces the table of a running server. It validates the new table as
+// [New] does; if there are faults, it returns all of them and the old table stays. A
+// call in progress keeps the table that it began with, and open streams continue.
 func (i *Interceptor) SetMethods(methods map[string]Rule) error {
 	if i.verifier == nil {
 		return errZeroInterceptor
@@ -156,7 +154,7 @@ func (i *Interceptor) SetMethods(methods map[string]Rule) error {
 	return nil
 }
 
-// Methods returns a copy of the table, as given to New or SetMethods.
+// Methods returns a copy of the table, as given to [New] or [Interceptor.SetMethods].
 func (i *Interceptor) Methods() map[string]Rule {
 	methods := map[string]Rule{}
 	if t := i.table.Load(); t != nil {
@@ -176,8 +174,8 @@ func (i *Interceptor) RequiredScopes() []string {
 	return nil
 }
 
-// String returns the whole table, a row a line, sorted, and after it the scopes
-// that it names. Rules that are not enforced say so.
+// String returns the whole table, one row per line, sorted, followed by all its scopes.
+// It marks rules that are not enforced.
 func (i *Interceptor) String() string {
 	t := i.table.Load()
 	if t == nil {

@@ -17,22 +17,21 @@ import (
 // maxLogoutBody bounds the form that carries a logout token.
 const maxLogoutBody = 2 * maxTokenBytes
 
-// BackChannelLogout returns a handler for Auth0's OIDC Back-Channel Logout
-// (OpenID Connect Back-Channel Logout 1.0). The handler verifies the logout token
-// and revokes every access token that the same issuer issued for its subject
-// until then, as [Interceptor.Revoke] does. clientIDs are the applications that
-// have the handler's URL as their back-channel logout URI; the aud of a logout
-// token must contain one of them.
+// BackChannelLogout returns a handler for Auth0's OIDC Back-Channel Logout (OpenID
+// Connect Back-Channel Logout 1.0). The handler verifies the logout token and revokes
+// every access token that the same issuer issued for its subject until then, as
+// [Interceptor.Revoke] does. clientIDs are the applications that have the handler's URL
+// as their back-channel logout URI; the aud of a logout token must contain one of them.
 //
-// The handler answers 200 if the revocation was made, 400 if the token does not
-// verify, and 503 if the issuer's keys or the feed are unavailable or the server
-// is busy, so that the sender may try again. A logout token without sub is a
-// 400: access tokens do not say to which session (sid) they belong. A token that
-// is sent again revokes nothing more.
+// The handler answers 200 if the revocation was made, 400 if the token does not verify,
+// and 503 if the issuer's keys or the feed are unavailable or the server is busy, so
+// that the sender may retry. A logout token without sub gets a 400: access tokens do
+// not name the session (sid) that they belong to. A token that is sent again has no
+// further effect.
 //
-// A revocation covers the issuer of the logout token only. A user who holds
-// tokens of two domains of one tenant, canonical and custom, stays logged in at
-// the other domain. Use [AnyIssuer] with Revoke to end both.
+// A revocation covers the issuer of the logout token only. A user with tokens of two
+// domains of one tenant, canonical and custom, stays logged in at the other domain. Use
+// [AnyIssuer] with [Interceptor.Revoke] to end both.
 func (i *Interceptor) BackChannelLogout(clientIDs ...string) http.Handler {
 	clientIDs = slices.Clone(clientIDs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -141,7 +140,7 @@ type logoutClaims struct {
 	tokenID          string
 	audience         []string
 	issuedAt, expiry time.Time
-	isLogout         bool // events has the member that it must have
+	isLogout         bool // events has the required member
 }
 
 // parseLogoutClaims reads the payload of a logout token. All of iss, sub, aud,
@@ -159,10 +158,10 @@ func parseLogoutClaims(payload string) (*logoutClaims, *refusal) {
 	return c, nil
 }
 
-// logoutClaimNames are the claims that decide here or in go-oidc.
+// logoutClaimNames are the claims that matter here or in go-oidc.
 var logoutClaimNames = [...]string{"iss", "sub", "aud", "iat", "exp", "jti", "sid", "events", "nonce"}
 
-// setClaim takes one member of the payload.
+// setClaim stores one member of the payload.
 func (c *logoutClaims) setClaim(name, value string) error {
 	ok := true
 	switch name {

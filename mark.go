@@ -16,7 +16,7 @@ func fromHandler(err error) error {
 	}
 	s, ok := status.FromError(err)
 	if !ok {
-		return err // gRPC makes a status without details of it
+		return err // a status of gRPC itself, without details
 	}
 	unmarked := withoutMark(s)
 	if unmarked == nil {

@@ -17,12 +17,12 @@ type memoryFeed struct {
 	mu          sync.Mutex
 	first, last *feedEntry
 	latest      map[feedKey]*feedEntry
-	sweepNext   *feedEntry    // where sweep goes on
+	sweepNext   *feedEntry    // where sweep continues
 	changed     chan struct{} // closed and replaced by each Publish
 }
 
-// A feedEntry is a link of the list. A removed entry keeps its next, which it
-// always has, so that a follower that was there finds the rest.
+// A feedEntry is a link of the list. A removed entry keeps its next, which it always
+// has, so that a follower at that entry finds the rest.
 type feedEntry struct {
 	Revocation
 	prev, next *feedEntry
@@ -50,7 +50,7 @@ func NewRevocationFeed(maxTokenLifetime time.Duration) RevocationFeed {
 	}
 }
 
-// Publish hands r to every follower. A zero IssuedBefore means now.
+// Publish passes r to every follower. A zero IssuedBefore means now.
 func (f *memoryFeed) Publish(_ context.Context, r Revocation) error {
 	if r.coversEverything() && r.IssuedBefore.IsZero() {
 		return errEmptyRevocation

@@ -7,11 +7,11 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// maxTokenBytes bounds what is looked at: 16 KiB, twice what most HTTP servers
-// take in a header. Beyond it a token is refused by its length alone.
+// maxTokenBytes bounds the size of a token that is parsed: 16 KiB, twice the header
+// limit of most HTTP servers. A longer token is refused by its length alone.
 const maxTokenBytes = 16 << 10
 
-// A scheme is how a credential is presented.
+// A scheme is the way in which a credential is presented.
 type scheme int
 
 const (
@@ -19,24 +19,24 @@ const (
 	schemeDPoP                 // RFC 9449
 )
 
-// A credential is what an authorization value holds.
+// A credential is the parsed authorization value.
 type credential struct {
 	scheme scheme
 	token  string
 }
 
-// callCredential takes the credential from the call's metadata.
+// callCredential returns the credential in the call's metadata.
 func callCredential(ctx context.Context, takeDPoP bool) (credential, *refusal) {
 	// ValueFromIncomingContext copies one value; FromIncomingContext copies all metadata.
 	return parseCredential(metadata.ValueFromIncomingContext(ctx, "authorization"), takeDPoP)
 }
 
-// parseCredential wants exactly one authorization value: the scheme Bearer, or
-// DPoP where that is taken, in any case (RFC 9110, section 11.1), one space, and
-// something of bounded length.
+// parseCredential requires exactly one authorization value: the scheme Bearer, or DPoP
+// if that is accepted, in any case (RFC 9110, section 11.1), one space, and a token of
+// bounded length.
 //
-// Two values are refused even when they are equal: which of them a proxy in
-// front of us looked at is not ours to guess.
+// It refuses two values even if they are equal: this package cannot know which of them
+// a proxy in front of it checked.
 func parseCredential(values []string, takeDPoP bool) (credential, *refusal) {
 	if len(values) == 0 {
 		return credential{}, refusedMissing
@@ -57,7 +57,7 @@ func cutScheme(value, scheme string) (token string, ok bool) {
 	if len(value) <= len(scheme) || len(value) > len(scheme)+maxTokenBytes {
 		return "", false
 	}
-	// Nearly everybody writes it as we do, and comparing without case costs more.
+	// Most clients use this spelling, and a comparison without case costs more.
 	sent := value[:len(scheme)]
 	if sent != scheme && !strings.EqualFold(sent, scheme) {
 		return "", false
@@ -65,9 +65,9 @@ func cutScheme(value, scheme string) (token string, ok bool) {
 	return value[len(scheme):], true
 }
 
-// isToken68 reports whether text has the characters of a bearer token (RFC 6750,
-// section 2.1) and no others. It tells an authorization value that is malformed
-// from one that brings a token which is no JWT.
+// isToken68 reports whether text has only the characters of a bearer token (RFC 6750,
+// section 2.1). It distinguishes a malformed authorization value from a value with a
+// token that is not a JWT.
 func isToken68(text string) bool {
 	text = strings.TrimRight(text, "=")
 	for i := range len(text) {
@@ -78,7 +78,7 @@ func isToken68(text string) bool {
 	return text != ""
 }
 
-// token68 is a table, because strangers may send 16 KiB to look through.
+// token68 is a table, because strangers may send 16 KiB to scan.
 var token68 = func() (table [256]bool) {
 	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/") {
 		table[c] = true

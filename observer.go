@@ -16,7 +16,7 @@ import (
 type ReportOnlyMode int
 
 const (
-	// ReportOnlyOff enforces every row but those with [Rule.ReportOnly].
+	// ReportOnlyOff enforces every row except rows with [Rule.ReportOnly].
 	ReportOnlyOff ReportOnlyMode = iota
 	// ReportOnlyTable lets calls pass without a token, with an expired token, with a
 	// token that does not meet the rule, on an unlisted method, or while the keys are
@@ -31,11 +31,11 @@ const (
 // reminderInterval is the shortest time between two report-only warnings.
 const reminderInterval = time.Hour
 
-// reportOnlyReasons are the reasons for which [ReportOnlyTable] lets a call pass.
-// Reasons of a token that may be forged or issued for another API are missing: they
+// reportOnlyReasons are the reasons for which [ReportOnlyTable] lets a call pass. It
+// leaves out the reasons of a token that may be forged or issued for another API: they
 // need [ReportOnlyEverything]. An expired token is refused before its signature is
-// checked, so it may be forged too. It reaches no more than a call without a token,
-// and the handler sees no [*Token] for either.
+// checked, so it may be forged too. It reaches no more than a call without a token, and
+// the handler sees no [*Token] for either.
 var reportOnlyReasons = map[Reason]bool{
 	ReasonMissingToken:            true,
 	ReasonMalformedAuthorization:  true,

@@ -19,11 +19,11 @@ func (o *oidcClaims) keep(name, value string) {
 	}
 }
 
-// compact returns the form of a token that go-oidc gets, and its payload. The form
-// has the header as the client sent it, a payload of the kept claims and no other,
-// and a stand-in for the signature, which does not cover this payload and which
-// go-oidc does not check. go-jose takes a multiple of the time for the whole token,
-// because it looks at each character for white space.
+// compact returns the form of a token that go-oidc gets, and its payload. The form has
+// the header as the client sent it, a payload of the kept claims and no other, and a
+// placeholder for the signature: go-oidc does not check it, and the real one does not
+// cover this payload. go-jose takes several times as long for the whole token, because
+// it searches it for white space character by character.
 func (o *oidcClaims) compact(header string) (raw string, payload []byte) {
 	size := len("{}")
 	for i, name := range oidcClaimNames {

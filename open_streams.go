@@ -11,12 +11,12 @@ import (
 )
 
 // openStreams is an index of the open streams that were opened with a token: by
-// deadline, and by each claim that a revocation can name. It ends them in time.
+// deadline, and by each claim that a revocation can name. It ends them on time.
 //
-// The streams are spread over shards, each with its own lock. A lock is held for
-// the streams of one shard that share a claim, or for expiryBatch of them, and
-// never while a stream is ended. All shards share one timer, which runs while
-// there is a deadline to wait for.
+// The streams are spread over shards, each with its own lock. A lock is held for the
+// streams of one shard that share a claim, or for expiryBatch of them, and never while
+// a stream is ended. All shards share one timer, which runs while any stream has a
+// deadline.
 type openStreams struct {
 	policy    StreamPolicy
 	now       func() time.Time
@@ -71,7 +71,7 @@ func (s *openStreams) add(g *guardedStream, now time.Time) {
 	}
 }
 
-// remove takes a stream out of the index, and may be called again.
+// remove removes a stream from the index, and may be called again.
 func (s *openStreams) remove(g *guardedStream) {
 	if g.shard.remove(g) && s.timed.Add(-1) == 0 {
 		s.stopTimer()
@@ -112,8 +112,8 @@ func (s *openStreams) dropTimer() {
 	}
 }
 
-// endExpired ends the streams whose deadline has passed, and sets the timer for
-// the next one. If the clock was set back, no deadline has passed.
+// endExpired ends the streams whose deadline has passed, and sets the timer for the
+// next one. If the clock was set back, no deadline has passed.
 func (s *openStreams) endExpired() {
 	s.timerMu.Lock()
 	s.dropTimer() // another one, if a stream has set it since this one fired
@@ -138,7 +138,7 @@ func (s *openStreams) endExpired() {
 	}
 }
 
-// endRevoked ends the streams whose token c covers and revoked reports.
+// endRevoked ends the streams whose token c covers, if revoked reports them.
 func (s *openStreams) endRevoked(c revocation.Criteria, revoked func(*claims) bool) {
 	index, value := streamIndexOf(c)
 	hash := maphash.String(streamSeed, value)

@@ -43,9 +43,9 @@ func malformed(raw string, err error) *refusal {
 	return refusedMalformed.because(err)
 }
 
-// checkHeader applies the algorithm list, which is ours and never the token's or
-// the discovery document's (RFC 8725, section 3.1), and the type (RFC 8725,
-// section 3.11): Auth0's own profile says JWT, the RFC 9068 profile at+jwt.
+// checkHeader applies the algorithm list, which comes from the Config and never from
+// the token or the discovery document (RFC 8725, section 3.1), and the type (RFC 8725,
+// section 3.11): JWT in Auth0's own profile, at+jwt in the RFC 9068 profile.
 func (v *verifier) checkHeader(h *jws.Header) *refusal {
 	if !slices.Contains(v.algorithms, h.Algorithm) {
 		return refusedAlgorithm
@@ -62,11 +62,11 @@ func (v *verifier) checkHeader(h *jws.Header) *refusal {
 	return nil
 }
 
-// checkClaims makes the access-token checks that go-oidc does not, and for those
-// that it makes as well gives the reason. The issuer comes first: no network is
-// used for an iss that is not on the list.
+// checkClaims makes the access-token checks that go-oidc does not make, and repeats its
+// others to give the reason. The issuer comes first: an iss that is not on the list
+// causes no network access.
 //
-// It returns go-oidc's verifier for the issuer and the audience that fits.
+// It returns go-oidc's verifier for the issuer and the matching audience.
 func (v *verifier) checkClaims(c *claims, now time.Time) (*oidc.IDTokenVerifier, *refusal) {
 	issuer := v.issuers[c.issuer]
 	if issuer == nil {

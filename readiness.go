@@ -26,14 +26,14 @@ func (i *Interceptor) Ready(ctx context.Context) error {
 }
 
 // ReadyAny returns nil if the keys of at least one issuer are loaded. It is for
-// readiness probes: an outage of one tenant does not take the replica from the
-// customers of the others.
+// readiness probes: an outage of one tenant does not take the replica out of service
+// for the customers of other tenants.
 //
-// If no keys are loaded, it fetches them as Ready does, and returns as soon as
-// one issuer has keys. After a failed fetch it does not ask that issuer again for
-// 30 seconds, or for the Retry-After of the issuer up to 5 minutes. The error
-// names each issuer and wraps [ErrKeysUnavailable]. Issuers without keys are
-// fetched when the first token of theirs arrives; [Stats] lists the others.
+// If no keys are loaded, it fetches them as [Interceptor.Ready] does, and returns as
+// soon as one issuer has keys. After a failed fetch it does not contact that issuer
+// again for 30 seconds, or for the Retry-After of the issuer up to 5 minutes. The error
+// names each issuer and wraps [ErrKeysUnavailable]. Issuers without keys are fetched
+// when their first token arrives; [Stats] lists the others.
 func (i *Interceptor) ReadyAny(ctx context.Context) error {
 	if i.verifier == nil {
 		return ErrKeysUnavailable

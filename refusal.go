@@ -15,16 +15,16 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// A refusal is the error of a refused call. Its status is all that the client
-// gets, and is made once; its cause is for interceptors outside ours, whose
-// logs are not secret either: neither holds anything of the token.
+// A refusal is the error of a refused call. The client gets only its status, which is
+// made once. Its cause is for outer interceptors, whose logs are not secret either: the
+// status and the cause contain no part of the token.
 type refusal struct {
 	kind       error // the sentinel
 	reason     Reason
 	status     *status.Status
-	challenge  metadata.MD // nil where the outcome has none
-	parameters *string     // of the challenge, for other schemes than Bearer; nil where there is none
-	cause      error       // nil where the reason says it all
+	challenge  metadata.MD // nil if the outcome has none
+	parameters *string     // of the challenge, for schemes other than Bearer; nil if there is none
+	cause      error       // nil if the reason is enough
 }
 
 func (r *refusal) Error() string {
@@ -44,7 +44,7 @@ func (r *refusal) Unwrap() []error {
 	return []error{r.kind, r.cause}
 }
 
-// because returns r with a cause. The caller answers for the cause's text.
+// because returns r with a cause. The caller must ensure that the cause's text is safe.
 func (r *refusal) because(cause error) *refusal {
 	with := *r
 	with.cause = cause
@@ -60,13 +60,12 @@ func (r *refusal) underHandler() *refusal {
 	return &clone
 }
 
-// send puts the challenge where clients look for it. It goes out both as header
-// and as trailer: HTTP gateways turn headers into HTTP headers, while the errors
-// of most client libraries (grpc-js, grpcio) carry trailers alone. Behind
-// net/http, ServeHTTP that is, it is a header only: RFC 9110, section 6.5.1, has
-// no such trailer, and net/http would log each one. The errors of SetHeader and
-// SetTrailer say that the call is over or that ctx is of no call; the refusal
-// itself then has to do.
+// send sets the challenge for the client. It goes out both as header and as trailer:
+// HTTP gateways turn headers into HTTP headers, while the errors of most client
+// libraries (grpc-js, grpcio) have only trailers. Behind net/http's ServeHTTP it is
+// only a header: RFC 9110, section 6.5.1, allows no such trailer, and net/http would
+// log each one. Errors of SetHeader and SetTrailer mean that the call has ended or that
+// ctx belongs to no call; then the client gets only the status.
 func (r *refusal) send(ctx context.Context, challenge metadata.MD) {
 	if challenge == nil {
 		return
@@ -77,9 +76,8 @@ func (r *refusal) send(ctx context.Context, challenge metadata.MD) {
 	}
 }
 
-// tokenRefusal makes an Unauthenticated refusal with the challenge of RFC 6750,
-// section 3: code is "" (no token: no error code), invalid_request or
-// invalid_token.
+// tokenRefusal returns an Unauthenticated refusal with the challenge of RFC 6750,
+// section 3: code is "" (no token: no error code), invalid_request or invalid_token.
 func tokenRefusal(kind error, code string, reason Reason, text string) *refusal {
 	var parameters string
 	if code != "" {
@@ -107,8 +105,8 @@ func newRefusal(kind error, code codes.Code, info *errdetails.ErrorInfo, text st
 	return r
 }
 
-// mustDetail adds a detail; that fails only for codes.OK and for messages that
-// cannot be marshalled, and there is neither.
+// mustDetail adds a detail. Adding fails only for codes.OK and for messages that cannot
+// be marshalled; neither occurs here.
 func mustDetail(s *status.Status, detail protoadapt.MessageV1) *status.Status {
 	with, err := s.WithDetails(detail)
 	if err != nil {
@@ -117,7 +115,7 @@ func mustDetail(s *status.Status, detail protoadapt.MessageV1) *status.Status {
 	return with
 }
 
-// The refusals whose text never varies. They are made once and shared.
+// The refusals with a fixed text. They are made once and shared.
 var (
 	refusedMissing            = tokenRefusal(ErrMissingToken, "", ReasonMissingToken, "no access token was sent")
 	refusedAuthorization      = tokenRefusal(ErrInvalidToken, "invalid_request", ReasonMalformedAuthorization, "the authorization value is malformed")
@@ -168,8 +166,8 @@ func (r *refusal) retryAfter(delay time.Duration) *refusal {
 	return &delayed
 }
 
-// contextEnded makes the refusal of a call whose own context has ended: no
-// verdict on the token, hence no reason and no challenge.
+// contextEnded returns the refusal of a call whose own context has ended: no verdict on
+// the token, so no reason and no challenge.
 func contextEnded(err error) *refusal {
 	return &refusal{kind: err, status: status.FromContextError(err)}
 }

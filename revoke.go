@@ -15,18 +15,18 @@ var errRevocationTime = errors.New("auth0grpc: Revocation.IssuedBefore lies befo
 
 // Revoke refuses from now on every token that r covers, cached or new, with
 // [ReasonTokenRevoked], and ends the streams that were opened with one. It then
-// publishes r to Config.RevocationFeed. If publishing fails, Revoke returns the
-// error, and the revocation holds on this server only. Calling Revoke again with
-// the same r is harmless.
+// publishes r to [Config].RevocationFeed. If publishing fails, Revoke returns the
+// error, and the revocation holds on this server only. Calling Revoke again with the
+// same r is harmless.
 //
-// A token that is issued in a later second passes, also one for the same user. With
-// Config.ClockSkew, tokens are covered whose iat is ahead by up to it.
+// A token that is issued in a later second passes, also for the same user. With
+// [Config].ClockSkew, r also covers tokens whose iat is ahead by up to that time.
 //
-// Revoke returns an error if r names no known issuer, or if it would cover every
-// token without saying so; see [Revocation]. It is safe for concurrent use. It does
-// not end streams that were opened through [Interceptor.AuthFunc]. The Interceptor
-// forgets r when Config.MaxTokenLifetime and the clock skew have passed. There is
-// no call to take r back; docs/operating.md describes the procedure.
+// Revoke returns an error if r names no known issuer, or if it would cover every token
+// without an explicit time; see [Revocation]. It is safe for concurrent use. It does
+// not end streams that were opened through [Interceptor.AuthFunc]. The [Interceptor]
+// forgets r when [Config].MaxTokenLifetime and the clock skew have passed. No call
+// undoes r; docs/operating.md describes the procedure.
 func (i *Interceptor) Revoke(ctx context.Context, r Revocation) error {
 	if i.verifier == nil {
 		return errZeroInterceptor
@@ -84,14 +84,14 @@ func (v *verifier) issuerNames() string {
 	return fmt.Sprintf("%q", names)
 }
 
-// FollowRevocations applies the revocations of Config.RevocationFeed until ctx
-// ends, and returns the error of ctx. Run it on a goroutine of its own for as long
-// as the server runs. While the feed is unavailable, Config.Logger receives a
-// warning, and the revocations that are known stay in force.
+// FollowRevocations applies the revocations of [Config].RevocationFeed until ctx ends,
+// and returns the error of ctx. Run it on its own goroutine for as long as the server
+// runs. While the feed is unavailable, [Config].Logger receives a warning, and known
+// revocations stay in force.
 //
-// A revocation of an issuer that this Interceptor does not accept changes nothing.
-// An IssuedBefore more than five minutes ahead of its clock is limited to the
-// tokens issued until now, because the clock of the publisher may be wrong.
+// A revocation of an issuer that this [Interceptor] does not accept changes nothing. An
+// IssuedBefore more than five minutes ahead of its clock is limited to the tokens
+// issued until now, because the clock of the publisher may be wrong.
 func (i *Interceptor) FollowRevocations(ctx context.Context) error {
 	if i.verifier == nil {
 		return errZeroInterceptor
@@ -102,13 +102,13 @@ func (i *Interceptor) FollowRevocations(ctx context.Context) error {
 	return i.feed.Follow(ctx, i.applyFollowed, func(err error) { i.observer.warnFeed(ctx, err) })
 }
 
-// applyFollowed applies a revocation from the feed. It does not trust the clock
-// of the publisher: a time far ahead of ours would refuse tokens that are issued
-// after the revocation, so it is limited to the tokens that exist now. A time a
-// little ahead stays, because our clock may be the one that is behind, and the
-// limit would then spare tokens that the publisher revoked.
+// applyFollowed applies a revocation from the feed. It does not trust the clock of the
+// publisher: a time far ahead of ours would refuse tokens that are issued after the
+// revocation, so it is limited to the tokens that exist now. A time slightly ahead
+// stays, because our clock may be behind, and the limit would then spare tokens that
+// the publisher revoked.
 //
-// Versions before AnyIssuer published no issuer. They meant every issuer.
+// Versions before [AnyIssuer] published no issuer. They meant every issuer.
 func (i *Interceptor) applyFollowed(r Revocation) {
 	v := i.verifier
 	if r.Issuer == "" {

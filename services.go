@@ -17,10 +17,10 @@ type CheckOption struct {
 	allowIdle bool
 }
 
-// IgnoreServices returns an option that leaves services out of the comparison, as
-// "grpc.health.v1.Health" names one: neither their methods need rows nor their rows
-// methods. It serves frameworks that register services of their own later. A call
-// of an ignored service needs a row all the same, or it is refused.
+// IgnoreServices returns an option that leaves services out of the comparison, by names
+// such as "grpc.health.v1.Health": neither their methods need rows nor their rows
+// methods. It serves frameworks that register their own services later. A call of an
+// ignored service still needs a row, or it is refused.
 func IgnoreServices(names ...string) CheckOption {
 	return CheckOption{ignored: slices.Clone(names)}
 }
@@ -30,21 +30,21 @@ func IgnoreServices(names ...string) CheckOption {
 // grpc.UnknownServiceHandler. Methods without a row are still reported.
 func AllowIdleRows() CheckOption { return CheckOption{allowIdle: true} }
 
-// CheckServices compares the table with the services that a server has registered.
-// The error names each difference: methods without a row, whose calls are refused,
-// and rows and wildcards that match no method, each with the name that was probably
-// meant. Call it once, after the last Register and before Serve:
+// CheckServices compares the table with the services that a server has registered. The
+// error names each difference: methods without a row, whose calls are refused, and rows
+// and wildcards that match no method, each with the name that was probably meant. Call
+// it once, after the last Register and before Serve:
 //
 //	if err := guard.CheckServices(server.GetServiceInfo()); err != nil { log.Fatal(err) }
 //
-// Services of gRPC itself, such as health and reflection, count like all others
-// (see [HealthService]).
+// Services of gRPC itself, such as health and reflection, count like all others (see
+// [HealthService]).
 //
-// It also reports a server that checks only half of its methods: unary and
-// streaming methods have an interceptor each, and only one of the two was obtained
-// from i. Methods with the rule [Public] need none. Nothing is reported if neither
-// was obtained, because [Interceptor.AuthFunc] may serve both kinds. It does not
-// know which server an interceptor was given to.
+// It also reports a server that checks only half of its methods: unary and streaming
+// methods have an interceptor each, and only one of the two was obtained from i.
+// Methods with the rule [Public] need none. Nothing is reported if neither was
+// obtained, because [Interceptor.AuthFunc] may serve both kinds. It does not know which
+// server an interceptor was given to.
 func (i *Interceptor) CheckServices(services map[string]grpc.ServiceInfo, options ...CheckOption) error {
 	methods := i.table.Load()
 	if methods == nil {

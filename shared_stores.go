@@ -8,9 +8,9 @@ import (
 // A RevocationFeed or ReplayStore may have one of these methods. Module
 // auth0grpcredis has all of them.
 type (
-	// lifetimeFeed says how long a feed keeps a revocation.
+	// lifetimeFeed is a feed that states how long it keeps a revocation.
 	lifetimeFeed interface{ MaxTokenLifetime() time.Duration }
-	// skewStore says how far the clocks may be off that a store allows for.
+	// skewStore is a store that states the clock difference that it allows for.
 	skewStore interface{ ClockSkew() time.Duration }
 	// nowPublisher is a feed that corrects an IssuedBefore that was read from the
 	// clock of this server. The clocks of the replicas may differ.

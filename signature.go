@@ -12,9 +12,9 @@ import (
 )
 
 // checkSignature verifies the signature. go-oidc then checks algorithm, issuer and
-// audience once more, on a form of the token with the claims that it reads and no
-// others (see [oidcClaims]). The signature comes first, and not from within
-// go-oidc, so that a wrong one costs a public-key operation and no more parsing.
+// audience once more, on a form of the token that has only the claims that it reads
+// (see [oidcClaims]). The signature comes first, and not from within go-oidc, so that a
+// wrong one costs a public-key operation and no more parsing.
 func (v *verifier) checkSignature(ctx context.Context, a *attempt, keys []*keyset.Key) (refused *refusal) {
 	defer contain(&refused) // other callers may wait for the result
 	if a.by, refused = v.signer(ctx, a.parsed, keys); refused != nil {
@@ -31,15 +31,15 @@ func (v *verifier) checkSignature(ctx context.Context, a *attempt, keys []*keyse
 	return nil
 }
 
-// agree reports whether go-oidc read the claims as we did. FuzzCompactForm has
-// found no token for which it does not.
+// agree reports whether go-oidc read the claims as this package did. FuzzCompactForm
+// has found no token for which it does not.
 func (c *claims) agree(token *oidc.IDToken) bool {
 	return token.Issuer == c.issuer && token.Subject == c.subject && slices.Equal(token.Audience, c.audience) &&
 		token.Expiry.Unix() == c.expiry.Unix() && token.IssuedAt.Unix() == c.issuedAt.Unix()
 }
 
-// signer returns the key that signed the token. It waits for its turn at the
-// signature gate.
+// signer returns the key that signed the token. It waits for a turn at the signature
+// gate.
 func (v *verifier) signer(ctx context.Context, parsed *jws.Token, keys []*keyset.Key) (signer *keyset.Key, refused *refusal) {
 	if refused := v.signatures.enter(ctx); refused != nil {
 		return nil, refused
@@ -53,8 +53,8 @@ func (v *verifier) signer(ctx context.Context, parsed *jws.Token, keys []*keyset
 	return nil, refusedSignature
 }
 
-// An attempt is a token that is taken apart and not verified yet. It travels in a
-// context through go-oidc to vouchedFor.
+// An attempt is a parsed token that is not verified yet. A context carries it through
+// go-oidc to vouchedFor.
 type attempt struct {
 	raw       string
 	parsed    *jws.Token
@@ -68,8 +68,8 @@ type attempt struct {
 
 type attemptKey struct{}
 
-// vouchedFor is the oidc.KeySet of every verifier: it vouches for the attempt in
-// the context, whose signature was verified, and for no other token.
+// vouchedFor is the oidc.KeySet of every verifier: it accepts the attempt in the
+// context, whose signature was verified, and no other token.
 type vouchedFor struct{}
 
 func (vouchedFor) VerifySignature(ctx context.Context, raw string) ([]byte, error) {

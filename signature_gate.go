@@ -29,21 +29,21 @@ const (
 	floodPause = time.Second
 )
 
-// A signatureGate bounds the public-key operations in progress and the calls that
-// wait for one. It is safe for concurrent use.
+// A signatureGate bounds the public-key operations in progress and the calls that wait
+// for one. It is safe for concurrent use.
 //
-// While signatures are good the gate is open: processors are the limit, and a
-// hand-over from call to call would cost throughput. It becomes tight when more
-// signatures are bad than good: half of the processors, so that a flood of forged
-// tokens under a published kid leaves room for calls whose tokens are in the cache.
-// A smaller share of forged calls cannot slow good ones down, and at most doubles
-// the checks. The gate opens again after good signatures, or when the bad ones stop.
+// While signatures are good the gate is open: processors are the limit, and a hand-over
+// from call to call would cost throughput. It becomes tight when more signatures are
+// bad than good: half of the processors, so that a flood of forged tokens under a
+// published kid leaves room for calls whose tokens are in the cache. A smaller share of
+// forged calls cannot slow good ones down, and at most doubles the checks. The gate
+// opens again after good signatures, or when the bad ones stop.
 //
-// Beyond the bound on waiting a call is rejected at once. A forged token looks like
-// a good one until its signature is checked, so no choice among waiting calls serves
-// a larger share of the good ones than their share of all calls. First come, first
-// served gives each call that share and bounds its wait. A caller that is rejected
-// gets a RetryInfo and the same share again.
+// Beyond the bound on waiting a call is rejected immediately. A forged token looks like
+// a good one until its signature is checked, so no choice among waiting calls serves a
+// larger share of the good ones than their share of all calls. First come, first served
+// gives each call that share and bounds its wait. A rejected caller gets a RetryInfo
+// and the same share again.
 type signatureGate struct {
 	open, tight int // checks in progress while the gate is open, and while it is tight
 	waiters     int // calls that wait, for each check in progress

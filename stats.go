@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// Stats are the sizes of what an Interceptor holds at one moment.
+// Stats holds the sizes of an [Interceptor]'s data at one moment.
 type Stats struct {
 	CachedTokens int // entries of the verified-token cache
 	OpenStreams  int // open streams that were opened with a token
@@ -17,12 +17,12 @@ type Stats struct {
 
 	// UsedProofs is the number of DPoP proofs that the replay store remembers, and
 	// UsedProofsCapacity how many it can. When it is full, calls are refused as
-	// Unavailable. Both are 0 if DPoP is disabled or the store is not one of
+	// Unavailable. Both are 0 if DPoP is disabled or the store was not made by
 	// [NewReplayStore].
 	UsedProofs, UsedProofsCapacity int
 }
 
-// Stats returns the sizes of this moment, for gauges. It does no I/O.
+// Stats returns the current sizes, for gauges. It does no I/O.
 func (i *Interceptor) Stats() Stats {
 	stats := Stats{KeyAge: map[string]time.Duration{}}
 	if i.verifier == nil {

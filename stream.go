@@ -66,9 +66,9 @@ func (i *Interceptor) serveStream(ctx context.Context, c *caller, srv any, strea
 	return g.endReason, err
 }
 
-// endStream ends a stream under its handler, unless report-only keeps it open or
-// it has just ended by itself. When it returns, the handler's context has ended
-// and the stream takes no more. The client gets its status a little later.
+// endStream ends a stream under its handler, unless report-only keeps it open or it has
+// just ended by itself. When it returns, the handler's context has ended and the stream
+// transfers no more messages. The client gets its status a little later.
 func (i *Interceptor) endStream(g *guardedStream, reason *refusal) {
 	if i.observer.allowsReportOnly(&g.caller, reason) {
 		i.streams.statuses.do(func() { i.observer.reportStream(g.ctx, &g.caller, reason) }) // it calls the hook

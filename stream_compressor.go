@@ -6,21 +6,22 @@ import (
 	"strconv"
 )
 
-// gRPC keeps the name that a handler gives to [grpc.SetSendCompressor] in a plain
-// field of its transport stream. The header of the response reads that field,
-// and so does WriteStatus if no header was sent. An end under the handler calls
-// WriteStatus on another goroutine, so the two must be ordered.
+// gRPC keeps the name that a handler gives to [grpc.SetSendCompressor] in a plain field
+// of its transport stream. The header of the response reads that field, and so does
+// WriteStatus if no header was sent. An end under the handler calls WriteStatus on
+// another goroutine, so the two must be ordered.
 //
-// SetSendCompressor works with gRPC's own type alone, so a handler gets that type
-// through it, and through nothing else. From then on a status waits for proof that
+// SetSendCompressor works only with gRPC's own type, so a handler gets that type
+// through it, and through no other function. From then on a status waits for proof that
 // SetSendCompressor has returned. Each of these is a proof:
 //   - SendMsg or SendHeader, with which gRPC forbids to call it concurrently;
 //   - RecvMsg on the same goroutine;
 //   - the return of the handler.
-// The context has ended meanwhile, and the gate is shut.
+//
+// The context has ended meanwhile, and the gate is closed.
 
-// Values of guardedStream.compressor other than the number of the goroutine that
-// is in SetSendCompressor.
+// Values of guardedStream.compressor other than the number of the goroutine in
+// SetSendCompressor.
 const (
 	compressorSettled  = 0
 	severalCompressors = -1 // several goroutines; RecvMsg proves nothing
@@ -49,8 +50,8 @@ func (g *guardedStream) handlerTransport() any {
 	return gatedStatusTransport{gatedTransport{g}}
 }
 
-// beginCompressor reports whether SetSendCompressor may go on. It is refused once
-// the stream has ended.
+// beginCompressor reports whether SetSendCompressor may proceed. It is refused once the
+// stream has ended.
 func (g *guardedStream) beginCompressor() bool {
 	if g.ended.Load() {
 		return false

@@ -6,9 +6,9 @@ import (
 	"github.com/auth0grpc/auth0grpc/internal/units"
 )
 
-// A StreamPolicy says what becomes of an open stream when the token that it was
-// opened with expires. The zero StreamPolicy is EndAtExpiry in a Config, and
-// "as Config.StreamPolicy says" in a Rule.
+// A StreamPolicy sets what happens to an open stream when its token expires. The zero
+// StreamPolicy means [EndAtExpiry] in a [Config], and the policy of the Config in a
+// [Rule].
 type StreamPolicy struct {
 	kind  streamKind
 	grace time.Duration
@@ -29,10 +29,11 @@ func EndAtExpiry() StreamPolicy { return StreamPolicy{kind: endAtExpiry} }
 // can finish what it is at and reopen. grace must be at least one millisecond.
 func EndAfter(grace time.Duration) StreamPolicy { return StreamPolicy{kind: endAfter, grace: grace} }
 
-// IgnoreExpiry lets the stream go on for as long as it likes. Revoke still ends it.
+// IgnoreExpiry lets the stream continue until its handler returns. [Interceptor.Revoke]
+// still ends it.
 func IgnoreExpiry() StreamPolicy { return StreamPolicy{kind: ignoreExpiry} }
 
-// String returns the policy as it reads in the printed table.
+// String returns the policy in the form of the printed table.
 func (p StreamPolicy) String() string {
 	switch p.kind {
 	case endAfter:

@@ -17,7 +17,7 @@ import (
 const (
 	HealthService          = "/grpc.health.v1.Health/*"
 	ReflectionService      = "/grpc.reflection.v1.ServerReflection/*"
-	ReflectionAlphaService = "/grpc.reflection.v1alpha.ServerReflection/*" // reflection.Register adds this one as well
+	ReflectionAlphaService = "/grpc.reflection.v1alpha.ServerReflection/*" // reflection.Register registers this one as well
 	ChannelzService        = "/grpc.channelz.v1.Channelz/*"
 )
 

@@ -7,31 +7,31 @@ import (
 	"google.golang.org/grpc/tap"
 )
 
-// TapHandle returns a handle for grpc.InTapHandle that refuses calls by their
-// headers alone, before the request is read: gRPC runs unary interceptors only
-// after the whole message was received and decoded, up to 4 MB from anybody.
+// TapHandle returns a handle for grpc.InTapHandle that refuses calls by their headers
+// alone, before the request is read: gRPC runs unary interceptors only after it has
+// received and decoded the whole message, up to 4 MB from any stranger.
 //
 //	grpc.NewServer(append(guard.ServerOptions(), grpc.InTapHandle(guard.TapHandle()))...)
 //
-// It refuses what needs no key: no token, a malformed one, a wrong algorithm,
-// type, issuer or audience, an expired one, and an unlisted method where the
-// token is known. Status and reason are those that the interceptor would give;
-// there is no www-authenticate, for which gRPC has no place here. What it lets
-// through is decided again by the interceptor, so it is a saving and not a
-// protection: without ServerOptions nothing is protected.
+// It makes the checks that need no key. It refuses a missing or malformed token, a
+// wrong algorithm, type, issuer or audience, and an expired token. It refuses an
+// unlisted method if the token is in the cache. Status and reason are the same as from
+// the interceptor; there is no www-authenticate, because gRPC offers no place for it
+// here. The interceptor decides again on every call that passes, so the tap saves work
+// and protects nothing: without [Interceptor.ServerOptions] the server is unprotected.
 //
-// It does no public-key operation and no I/O, and waits for no lock: it runs on
-// the goroutine that reads the connection. Config.OnDecision is called there for
-// what it refuses, with a context that does not know the method yet, and holds
-// that connection up. A call whose deadline is more than a minute away is left to
-// the interceptor: for one that a tap refuses, grpc-go keeps a timer until then.
+// It does no public-key operation and no I/O, and waits for no lock: it runs on the
+// goroutine that reads the connection. [Config].OnDecision is called there for each
+// refusal, with a context that does not know the method yet; meanwhile that connection
+// waits. A call whose deadline is more than a minute away is left to the interceptor:
+// for a call that a tap refuses, grpc-go keeps a timer until then.
 //
-// What a client may send before it hears of a refusal is the window of a stream:
-// 64 KiB at first, which grpc-go widens for clients that send much, unless
+// Before a client receives a refusal it may send the window of a stream: 64 KiB at
+// first, which grpc-go widens for clients that send much, unless
 // grpc.StaticStreamWindowSize(64<<10) keeps it there.
 //
-// grpc.InTapHandle is experimental in grpc-go, and is not run for servers behind
-// ServeHTTP, where the interceptor decides as always.
+// grpc.InTapHandle is experimental in grpc-go. Servers behind ServeHTTP do not run it;
+// there the interceptor decides as always.
 func (i *Interceptor) TapHandle() tap.ServerInHandle {
 	return func(ctx context.Context, info *tap.Info) (context.Context, error) {
 		start := i.observer.startTime()

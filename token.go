@@ -11,14 +11,13 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 )
 
-// A Token is what a verified access token says. It is shared between calls and
-// immutable: what its methods return is the caller's own. It holds the claims
-// and never the token itself, so it cannot be forwarded, and it prints as its
-// subject and no more.
+// A Token holds the claims of a verified access token. It is shared between calls and
+// immutable: the results of its methods belong to the caller. It does not contain the
+// token itself, so it cannot be forwarded, and it prints only its subject.
 //
-// Scopes tell what the client may ask for on the subject's behalf. They do not
-// tell which records belong to the subject: that check is the handler's
-// (CVE-2024-27916 is what happens without it).
+// Scopes limit the requests of the client on the subject's behalf. They do not say
+// which records belong to the subject: the handler must check that (CVE-2024-27916
+// shows the consequence of a missing check).
 type Token struct {
 	issuer         string
 	subject        string
@@ -32,42 +31,42 @@ type Token struct {
 	payload        string // the JSON object of all claims
 }
 
-// Issuer returns the iss claim: one of Config.Issuers, to the byte.
+// Issuer returns the iss claim: one of [Config].Issuers, byte for byte.
 func (t *Token) Issuer() string { return t.issuer }
 
 // Subject returns the sub claim, never empty: a user ("auth0|…"), or a client
 // ("…@clients" by default) for a machine's own token.
 func (t *Token) Subject() string { return t.subject }
 
-// ClientID returns the application that the token was issued to: the azp claim
-// of Auth0's token profile, or client_id of the RFC 9068 profile. It is empty
-// where the token has neither.
+// ClientID returns the application that the token was issued to: the azp claim of
+// Auth0's token profile, or client_id of the RFC 9068 profile. It is empty if the token
+// has neither.
 func (t *Token) ClientID() string { return t.clientID }
 
 // OrganizationID returns the org_id claim, or "" for a token without one.
 func (t *Token) OrganizationID() string { return t.organizationID }
 
-// Audience returns the aud claim as a list, also where the token has it as a
-// single string. One of the elements is in Config.Audiences.
+// Audience returns the aud claim as a list, also if the token has a single string. One
+// of the elements is in [Config].Audiences.
 func (t *Token) Audience() []string { return slices.Clone(t.audience) }
 
-// Scopes returns what the client was granted, in the order of the scope claim;
-// nil for a token without one.
+// Scopes returns the scopes that the client was granted, in the order of the scope
+// claim; nil for a token without one.
 func (t *Token) Scopes() []string { return slices.Clone(t.scopes) }
 
-// Permissions returns the permissions claim of Auth0's role-based access
-// control: all that the user holds for this API, asked for by the client or
-// not. It is nil for a token without one.
+// Permissions returns the permissions claim of Auth0's role-based access control: all
+// permissions of the user for this API, requested by the client or not. It is nil for a
+// token without one.
 func (t *Token) Permissions() []string { return slices.Clone(t.permissions) }
 
 // IssuedAt returns the iat claim.
 func (t *Token) IssuedAt() time.Time { return t.issuedAt }
 
-// Expiry returns the exp claim. Config.ClockSkew is not part of it.
+// Expiry returns the exp claim, without [Config].ClockSkew.
 func (t *Token) Expiry() time.Time { return t.expiry }
 
 // HasScope reports whether the token was granted exactly this scope. It is
-// case-sensitive and knows no wildcards or hierarchy (RFC 6749, section 3.3).
+// case-sensitive and supports no wildcards or hierarchy (RFC 6749, section 3.3).
 func (t *Token) HasScope(scope string) bool { return slices.Contains(t.scopes, scope) }
 
 // HasPermission reports whether the permissions claim has exactly this entry.
@@ -75,8 +74,8 @@ func (t *Token) HasPermission(permission string) bool {
 	return slices.Contains(t.permissions, permission)
 }
 
-// Claims decodes all claims into dst as encoding/json does, for custom claims
-// above all. It costs a decoding at each call.
+// Claims decodes all claims into dst as encoding/json does, mainly for custom claims.
+// Each call decodes them anew.
 func (t *Token) Claims(dst any) error {
 	if err := json.Unmarshal([]byte(t.payload), dst); err != nil {
 		return fmt.Errorf("auth0grpc: decoding claims: %w", err)
@@ -84,8 +83,8 @@ func (t *Token) Claims(dst any) error {
 	return nil
 }
 
-// Format prints the subject, whatever the verb, so that a token, or a copy of
-// one, that ends up in a log leaves no claims there (GO-2024-2978).
+// Format prints the subject for every verb, so a token, or a copy of it, in a log shows
+// no claims (GO-2024-2978).
 func (t Token) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "Token(%q)", t.subject) }
 
 // LogValue is Format for log/slog.
@@ -97,10 +96,9 @@ func contextWithToken(ctx context.Context, t *Token) context.Context {
 	return context.WithValue(ctx, tokenKey{}, t)
 }
 
-// TokenFromContext returns the verified token of the call that a handler's
-// context belongs to. It reports false where nothing was verified: on methods
-// whose rule is Public, on Optional ones called without a token, and outside of
-// a call.
+// TokenFromContext returns the verified token of the call that a handler's context
+// belongs to. It reports false if no token was verified: on [Public] methods, on
+// [Optional] ones called without a token, and outside of a call.
 func TokenFromContext(ctx context.Context) (*Token, bool) {
 	t, _ := ctx.Value(tokenKey{}).(*Token)
 	return t, t != nil

@@ -14,7 +14,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/internal/units"
 )
 
-// maxClockSkew is what go-oidc and others take for the most that clocks differ.
+// maxClockSkew is the largest difference of clocks that go-oidc and others assume.
 const maxClockSkew = 5 * time.Minute
 
 // faults returns every fault of the Config but those of its table.
@@ -49,9 +49,9 @@ func (c *Config) issuerFaults() []*ConfigError {
 	return faults
 }
 
-// issuerFault returns what is wrong with an issuer, or "". An issuer is an https
-// URL without query and fragment (RFC 8414, section 2), and its exact text is
-// what tokens are compared with, so one that no token can carry is refused here.
+// issuerFault returns the fault of an issuer, or "". An issuer is an https URL without
+// query and fragment (RFC 8414, section 2). Tokens are compared with its exact text, so
+// a text that no token can contain is refused here.
 func issuerFault(issuer string, loopbackHTTP bool) string {
 	if issuer == "" {
 		return `is empty; want "https://TENANT.REGION.auth0.com/"`
@@ -216,7 +216,7 @@ func (c *Config) algorithmFaults() []*ConfigError {
 	return faults
 }
 
-// bindingFaults are the faults of Config.DPoP and Config.MTLS.
+// bindingFaults returns the faults of Config.DPoP and Config.MTLS.
 func (c *Config) bindingFaults() []*ConfigError {
 	var faults []*ConfigError
 	fault := func(field, value, reason string) {
@@ -299,7 +299,7 @@ func (d *DPoPConfig) timeAndNonceFaults() []*ConfigError {
 	faults = append(faults, tooShort("DPoP.MaxProofAge", d.MaxProofAge, time.Second)...)
 	faults = append(faults, tooShort("DPoP.MaxProofSkew", d.MaxProofSkew, time.Millisecond)...)
 	for i, key := range d.NonceKeys {
-		// A key at a time, so that the fault is that of the key.
+		// One key at a time, so that the fault names the key.
 		if _, err := dpop.NewNonces([][]byte{key}, time.Second); err != nil {
 			faults = append(faults, &ConfigError{fmt.Sprintf("DPoP.NonceKeys[%d]", i), "", fmt.Sprintf("has %d bytes; want at least 32, random ones", len(key))})
 		}
@@ -307,7 +307,7 @@ func (d *DPoPConfig) timeAndNonceFaults() []*ConfigError {
 	return faults
 }
 
-// authorityFault returns what is wrong with an authority, or "".
+// authorityFault returns the fault of an authority, or "".
 func authorityFault(authority string) string {
 	u, err := url.Parse(authority)
 	if _, normalErr := dpop.NormalizeURI(authority); err != nil || normalErr != nil ||
@@ -317,7 +317,7 @@ func authorityFault(authority string) string {
 	return ""
 }
 
-// bindingFaults are the rows that ask for a binding that is disabled.
+// bindingFaults returns the rows that require a disabled binding.
 func (t *table) bindingFaults(dpop, mtls BindingMode) []*ConfigError {
 	var faults []*ConfigError
 	for i := range t.rows {
@@ -329,9 +329,9 @@ func (t *table) bindingFaults(dpop, mtls BindingMode) []*ConfigError {
 	return faults
 }
 
-// sharedStoreFaults are the values of the feed and the replay store that do not go
-// with those of the Config: a feed that forgets a revocation while a token that it
-// covers can still be accepted, and a store that forgets a proof likewise.
+// sharedStoreFaults returns the values of the feed and the replay store that contradict
+// the Config: a feed that forgets a revocation while a token that it covers can still
+// be accepted, and a store that forgets a proof too early.
 func (c *Config) sharedStoreFaults() (faults []*ConfigError) {
 	if feed, ok := c.RevocationFeed.(lifetimeFeed); ok && feed.MaxTokenLifetime() < c.MaxTokenLifetime {
 		faults = append(faults, &ConfigError{"RevocationFeed", feed.MaxTokenLifetime().String(),

@@ -11,11 +11,11 @@ type caller struct {
 	cacheHit bool    // claims are from the cache
 }
 
-// A verdict is the result of the one decision.
+// A verdict is the result of a decision on a call.
 type verdict struct {
 	caller
 	refused  *refusal // nil: allowed
-	reported bool     // refused, and let through all the same
+	reported bool     // refused, but report-only mode lets it pass
 }
 
 // err returns the error that the call ends with, or nil if it goes on.

@@ -17,9 +17,9 @@ import (
 //
 // Its cache remembers the claims of tokens whose signature was verified: never a
 // refusal, and never a decision, which is made anew from the claims at each call
-// (CVE-2021-32701). The cache is the verifier's own: a token that one accepted is
-// unknown to another (GHSA-h6c8-cww8-35hf). recheck judges exp, revocation and key
-// at each hit; what has expired is removed then, or pushed out.
+// (CVE-2021-32701). Each verifier has its own cache: a token that one accepted is
+// unknown to another (GHSA-h6c8-cww8-35hf). recheck checks exp, revocation and key at
+// each hit; an expired entry is removed then, or evicted.
 type verifier struct {
 	issuers     map[string]*issuer // by the exact iss
 	algorithms  []string
@@ -65,7 +65,7 @@ func newVerifier(config *Config, refuseBound func(*confirmation) *refusal, obser
 				ClientID:             audience,
 				SupportedSigningAlgs: config.Algorithms,
 				// go-oidc allows nbf five minutes and exp nothing, and neither can be
-				// set. checkTimes judges both, before the signature and at each use.
+				// set. checkTimes checks both, before the signature and at each use.
 				SkipExpiryCheck: true,
 			})
 		}
@@ -102,18 +102,18 @@ func (v *verifier) verify(ctx context.Context, now time.Time, raw string) (c *cl
 	return c, false, nil
 }
 
-// contain makes a panic on hostile input a refusal and not a crash
-// (CVE-2024-28122). Its value is not passed on: it may quote the input.
+// contain turns a panic on hostile input into a refusal (CVE-2024-28122). It drops the
+// value of the panic, which may quote the input.
 func contain(refused **refusal) {
 	if recover() != nil {
 		*refused = refusedVerificationFailed
 	}
 }
 
-// recheck judges a token from the cache by what can have changed since it was
-// verified: the time, and the issuer's keys, which it also keeps fresh. It
-// reports whether the entry may stay; one that may not and is not refused has
-// lost its key and is to be verified like a new one.
+// recheck checks a token from the cache against everything that can have changed since
+// it was verified: the time, and the issuer's keys, which it also keeps fresh. It
+// reports whether the entry may stay. An entry that may not stay and is not refused has
+// lost its key and must be verified like a new one.
 func (v *verifier) recheck(ctx context.Context, now time.Time, known *claims) (stay bool, refused *refusal) {
 	if refused := known.checkTimes(now); refused != nil {
 		return false, refused
@@ -131,9 +131,9 @@ func (v *verifier) recheck(ctx context.Context, now time.Time, known *claims) (s
 	}
 }
 
-// verifyNew judges a token that is not in the cache: what costs nothing first,
-// so that garbage reaches neither the network nor the public key, and then the
-// signature. What it reads before that serves to refuse and for nothing else.
+// verifyNew verifies a token that is not in the cache: cheap checks first, so that
+// garbage reaches neither the network nor the public key, and then the signature. Data
+// that is read before the signature check can only refuse the token.
 func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string) (*claims, *refusal) {
 	a, refused := v.precheck(raw, now)
 	if refused != nil {
@@ -151,7 +151,7 @@ func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string) (*c
 	return v.verifyOnce(ctx, a, keys)
 }
 
-// verifyOnce makes concurrent first uses of one token one public-key operation.
+// verifyOnce shares one public-key operation among concurrent first uses of a token.
 func (v *verifier) verifyOnce(ctx context.Context, a *attempt, keys []*keyset.Key) (*claims, *refusal) {
 	verified, err := v.cache.Verify(ctx, a.raw, func() (*claims, error) {
 		if refused := v.checkSignature(ctx, a, keys); refused != nil {
@@ -166,7 +166,7 @@ func (v *verifier) verifyOnce(ctx context.Context, a *attempt, keys []*keyset.Ke
 	return verified, refused
 }
 
-// withoutKey tells a token that is at fault from keys that are.
+// withoutKey maps a keyset error to a refusal.
 func withoutKey(err error) *refusal {
 	if errors.Is(err, keyset.ErrUnknownKey) {
 		return refusedKey

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// workers runs tasks on a bounded number of goroutines, oldest task first. A task
-// that blocks, on a client that reads nothing, gives up its place to another
-// goroutine after taskPatience. So the goroutines are at most maxWorkers and one
-// for each task that blocks. The zero workers is ready, and has none.
+// workers runs tasks on a bounded number of goroutines, oldest task first. A task that
+// blocks, on a client that reads nothing, gives up its place to another goroutine after
+// taskPatience. So there are at most maxWorkers goroutines and one for each blocked
+// task. The zero workers is ready for use, and has none.
 type workers struct {
 	mu      sync.Mutex
 	tasks   []func()
@@ -46,7 +46,7 @@ func (w *workers) run() {
 	}
 }
 
-// next returns the next task, or nil. The caller then has no place any more.
+// next returns the next task, or nil; then the caller has lost its place.
 func (w *workers) next() func() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
