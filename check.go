@@ -77,7 +77,7 @@ func (i *Interceptor) decide(ctx context.Context, fullMethod string, start time.
 	} else {
 		refused = c.row.check(&c.claims.Token)
 	}
-	// A refused call takes no place in the memory of used proofs.
+	// A refused call takes no place in the replay store.
 	if proof != nil && (refused == nil || i.observer.allowsReportOnly(&c, refused)) {
 		if reused := i.binder.useProof(ctx, proof); reused != nil {
 			c.claims = nil

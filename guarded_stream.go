@@ -58,7 +58,7 @@ func newGuardedStream(ctx context.Context, c *caller, stream grpc.ServerStream) 
 	return g
 }
 
-// A statusWriter is a transport stream that takes a status.
+// A statusWriter is a transport stream that can send a status.
 type statusWriter interface{ WriteStatus(*status.Status) error }
 
 // finish records that the handler has returned. It waits for an end in progress,

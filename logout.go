@@ -69,9 +69,8 @@ func (i *Interceptor) BackChannelLogout(clientIDs ...string) http.Handler {
 	})
 }
 
-// verifyLogout verifies a logout token. It makes the checks that need no key
-// first, as for an access token, and hands the token to go-oidc after the
-// signature.
+// verifyLogout verifies a logout token. It first makes the checks that need no key, as
+// for an access token, and passes the token to go-oidc after the signature check.
 func (v *verifier) verifyLogout(ctx context.Context, now time.Time, raw string, clientIDs []string) (c *logoutClaims, refused *refusal) {
 	defer contain(&refused)
 	if len(raw) > maxTokenBytes {

@@ -58,7 +58,7 @@ func (s *openStreams) deadline(c *caller) (time.Time, bool) {
 	return c.claims.usableUntil.Add(policy.grace), policy.kind != ignoreExpiry
 }
 
-// add puts a stream into the index, and sets the timer if it is the next to end.
+// add adds a stream to the index, and sets the timer if it is the next to end.
 func (s *openStreams) add(g *guardedStream, now time.Time) {
 	timed := g.deadline != noDeadline
 	if timed {

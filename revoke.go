@@ -46,7 +46,7 @@ func (i *Interceptor) Revoke(ctx context.Context, r Revocation) error {
 	return nil
 }
 
-// completeRevocation checks r and sets the fields that it leaves to us.
+// completeRevocation validates r and sets the fields that r leaves empty.
 func (v *verifier) completeRevocation(r Revocation, now time.Time) (Revocation, error) {
 	switch {
 	case r.coversEverything() && r.IssuedBefore.IsZero():

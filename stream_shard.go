@@ -32,8 +32,8 @@ func streamIndexOf(c revocation.Criteria) (streamIndex, string) {
 	return byIssuer, ""
 }
 
-// indexValues returns the value of a claim for each index. A stream is in no list
-// for an empty one.
+// indexValues returns the value of a claim for each index. A stream is in no list for
+// an empty value.
 func indexValues(c revocation.Criteria) [indexCount]string {
 	return [...]string{c.TokenID, c.Subject, c.ClientID, c.OrganizationID, c.Issuer}
 }
@@ -53,9 +53,9 @@ type streamShard struct {
 	mu        sync.Mutex
 	size      int
 	deadlines deadlineHeap
-	// heads has the first stream of each list, by the hash of the value. It keeps
-	// no value: that would keep the whole token alive. Values of one hash share a
-	// list, which costs a comparison and decides nothing.
+	// heads has the first stream of each list, by the hash of the value. It stores no
+	// value: that would keep the whole token alive. Values with the same hash share a
+	// list, which costs a comparison and has no effect on the result.
 	heads [indexCount]map[uint64]*guardedStream
 }
 

@@ -74,8 +74,7 @@ func newVerifier(config *Config, refuseBound func(*confirmation) *refusal, obser
 	return v
 }
 
-// verify returns what a token says once it is known to be genuine: from the
-// cache, or by verifying it.
+// verify returns the claims of a valid token: from the cache, or by verifying it.
 func (v *verifier) verify(ctx context.Context, now time.Time, raw string) (c *claims, hit bool, refused *refusal) {
 	defer contain(&refused)
 	if v.cache != nil {
