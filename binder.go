@@ -209,7 +209,7 @@ func (b *binder) useProof(ctx context.Context, proof *dpop.Proof) *refusal {
 }
 
 // checkCertificate is RFC 8705, section 3. The connection proved the key of its
-// certificate; who issued the certificate does not matter here.
+// certificate; its issuer does not matter here.
 func (b *binder) checkCertificate(ctx context.Context, c *claims) *refusal {
 	certificate, err := b.certificate(ctx)
 	switch {

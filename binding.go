@@ -105,7 +105,7 @@ type ReplayStore interface {
 // proofs, about 80 bytes each. It is exact within their time. If it is full, it fails,
 // and calls are refused. A nil now means time.Now.
 //
-// With the default [DPoPConfig].MaxProofAge a proof takes a place for 300 s, so
+// With the default [DPoPConfig.MaxProofAge] a proof takes a place for 300 s, so
 // 1,000,000 places are enough for 3,300 calls a second. A key may have at most half as
 // many places as are free: one key takes a third of the capacity, 1,100 calls a second,
 // and the other keys keep the rest. [Stats] has the fill level.

@@ -99,7 +99,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// NoCache as [Config].CacheSize disables the cache of verified tokens: each call then
+// NoCache as [Config.CacheSize] disables the cache of verified tokens: each call then
 // costs a public-key operation.
 const NoCache = -1
 

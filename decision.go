@@ -17,14 +17,14 @@ const (
 	OutcomeEnded    Outcome = "ended"    // a stream that was opened with a token has ended
 )
 
-// A Decision is the argument of [Config].OnDecision: one for each call, and one more
+// A Decision is the argument of [Config.OnDecision]: one for each call, and one more
 // when a stream that was opened with a token has ended. It contains no token, and only
 // four claims, which identify the caller.
 type Decision struct {
 	// FullMethod is the method as gRPC names it. If the table does not list it, it is
 	// text of the client's choice: use Row for metric labels.
 	FullMethod string
-	// Row is the key of the row that applied: a key of [Config].Methods, or "" if the
+	// Row is the key of the row that applied: a key of [Config.Methods], or "" if the
 	// method is not listed.
 	Row     string
 	Outcome Outcome

@@ -1,6 +1,6 @@
-// Package auth0grpc protects a gRPC server with Auth0: every call must carry an
-// access token that is genuine, meant for this API, in date, and holds the
-// scopes that the method's row in one declared table asks for.
+// Package auth0grpc protects a gRPC server with Auth0. Every call must carry an
+// access token that is valid, meant for this API and not expired, and that has the
+// scopes in the method's row of one table.
 //
 //	guard, err := auth0grpc.New(auth0grpc.Config{
 //		Issuers:   []string{"https://TENANT.eu.auth0.com/"},
@@ -14,28 +14,33 @@
 //	…
 //	server := grpc.NewServer(guard.ServerOptions()...)
 //
-// What is not in the table is refused. CheckServices compares the table with the
-// registered services, so that a server does not start with a method forgotten.
+// A method without a row is refused. [Interceptor.CheckServices] compares the table
+// with the registered services, so that a server does not start with a forgotten
+// method.
 //
 // # Outcomes
 //
-// A refused call ends with a fixed text, a google.rpc.ErrorInfo whose reason is
-// a Reason, and, where RFC 6750 has one, a challenge under the key
-// www-authenticate, in the header metadata and in the trailer:
+// A refused call ends with a fixed text and a google.rpc.ErrorInfo whose reason is a
+// [Reason]. If RFC 6750 defines a challenge, it is under the key www-authenticate, in
+// the header metadata and in the trailer:
 //
-//	no token                      Unauthenticated    Bearer
-//	malformed authorization       Unauthenticated    Bearer error="invalid_request", …
-//	any fault of the token        Unauthenticated    Bearer error="invalid_token", …
-//	rule not met                  PermissionDenied   Bearer error="insufficient_scope", scope="…"
-//	unlisted method, good token   PermissionDenied
-//	keys cannot be had            Unavailable        (with google.rpc.RetryInfo)
+//	no token             Unauthenticated   Bearer
+//	malformed value      Unauthenticated   Bearer error="invalid_request"
+//	bad token            Unauthenticated   Bearer error="invalid_token"
+//	rule not met         PermissionDenied  Bearer error="insufficient_scope"
+//	unlisted method      PermissionDenied  no challenge
+//	keys unavailable     Unavailable       no challenge; google.rpc.RetryInfo
 //
-// Neither the status nor the error that interceptors outside see holds anything
-// of the token.
+// A challenge with an error also has an error_description. If scopes are missing, it
+// lists the scopes of the rule in scope="…".
+//
+// Only callers with a valid token learn that a method is unlisted. The status, and the
+// error that outer interceptors see, contain no part of the token.
 //
 // # Keys
 //
-// Each issuer's keys are fetched on first use and kept through outages of up to
-// a day: refreshed in the background after 5 minutes, waited for after 10, so
-// that a revoked key stops verifying within 10 minutes while the issuer answers.
+// The keys of each issuer are fetched on first use and kept for up to a day if the
+// issuer is unavailable. After 5 minutes they are refreshed in the background, and
+// after 10 minutes calls wait for the refresh. So a revoked key stops verifying within
+// 10 minutes while the issuer can be reached.
 package auth0grpc

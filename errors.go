@@ -24,7 +24,7 @@ var (
 	// ErrKeysUnavailable reports that the issuer's keys are unavailable, so the token
 	// could not be checked.
 	ErrKeysUnavailable = errors.New("auth0grpc: signing keys unavailable")
-	// ErrReplayStoreUnavailable reports that [DPoPConfig].ReplayStore failed, so the
+	// ErrReplayStoreUnavailable reports that [DPoPConfig.ReplayStore] failed, so the
 	// proof could not be checked.
 	ErrReplayStoreUnavailable = errors.New("auth0grpc: replay store unavailable")
 	// ErrOverloaded reports that too many calls waited for the signature check of a new

@@ -14,8 +14,8 @@ import (
 // issuer that failed and wraps [ErrKeysUnavailable]. Keys that are loaded are
 // not fetched again. At most 16 fetches run at once.
 //
-// Call it before serving. A failed fetch is repeated by the next call at once,
-// and one failing issuer of many makes it fail: a readiness probe calls
+// Call it before serving. The next call repeats a failed fetch immediately, and one
+// failing issuer of many makes Ready fail: a readiness probe should call
 // [Interceptor.ReadyAny]. A server need not wait for Ready: keys are also fetched
 // when the first token of their issuer arrives.
 func (i *Interceptor) Ready(ctx context.Context) error {

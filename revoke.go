@@ -15,17 +15,17 @@ var errRevocationTime = errors.New("auth0grpc: Revocation.IssuedBefore lies befo
 
 // Revoke refuses from now on every token that r covers, cached or new, with
 // [ReasonTokenRevoked], and ends the streams that were opened with one. It then
-// publishes r to [Config].RevocationFeed. If publishing fails, Revoke returns the
+// publishes r to [Config.RevocationFeed]. If publishing fails, Revoke returns the
 // error, and the revocation holds on this server only. Calling Revoke again with the
 // same r is harmless.
 //
 // A token that is issued in a later second passes, also for the same user. With
-// [Config].ClockSkew, r also covers tokens whose iat is ahead by up to that time.
+// [Config.ClockSkew], r also covers tokens whose iat is ahead by up to that time.
 //
 // Revoke returns an error if r names no known issuer, or if it would cover every token
 // without an explicit time; see [Revocation]. It is safe for concurrent use. It does
 // not end streams that were opened through [Interceptor.AuthFunc]. The [Interceptor]
-// forgets r when [Config].MaxTokenLifetime and the clock skew have passed. No call
+// forgets r when [Config.MaxTokenLifetime] and the clock skew have passed. No call
 // undoes r; docs/operating.md describes the procedure.
 func (i *Interceptor) Revoke(ctx context.Context, r Revocation) error {
 	if i.verifier == nil {
@@ -84,9 +84,9 @@ func (v *verifier) issuerNames() string {
 	return fmt.Sprintf("%q", names)
 }
 
-// FollowRevocations applies the revocations of [Config].RevocationFeed until ctx ends,
+// FollowRevocations applies the revocations of [Config.RevocationFeed] until ctx ends,
 // and returns the error of ctx. Run it on its own goroutine for as long as the server
-// runs. While the feed is unavailable, [Config].Logger receives a warning, and known
+// runs. While the feed is unavailable, [Config.Logger] receives a warning, and known
 // revocations stay in force.
 //
 // A revocation of an issuer that this [Interceptor] does not accept changes nothing. An

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc"
 )
 
-// A CheckOption changes what [Interceptor.CheckServices] and [CheckMethods]
-// report. The zero CheckOption changes nothing.
+// A CheckOption changes the report of [Interceptor.CheckServices] and [CheckMethods].
+// The zero CheckOption changes nothing.
 type CheckOption struct {
 	ignored   []string
 	allowIdle bool

@@ -21,7 +21,7 @@ import (
 // and protects nothing: without [Interceptor.ServerOptions] the server is unprotected.
 //
 // It does no public-key operation and no I/O, and waits for no lock: it runs on the
-// goroutine that reads the connection. [Config].OnDecision is called there for each
+// goroutine that reads the connection. [Config.OnDecision] is called there for each
 // refusal, with a context that does not know the method yet; meanwhile that connection
 // waits. A call whose deadline is more than a minute away is left to the interceptor:
 // for a call that a tap refuses, grpc-go keeps a timer until then.
@@ -44,8 +44,8 @@ func (i *Interceptor) TapHandle() tap.ServerInHandle {
 	}
 }
 
-// precheck refuses calls by their headers. Without a refusal the interceptor has
-// to decide.
+// precheck refuses calls by their headers. Without a refusal the interceptor must
+// decide.
 func (i *Interceptor) precheck(info *tap.Info) (c caller, refused *refusal) {
 	defer func() {
 		if recover() != nil { // the interceptor will meet the same and refuse

@@ -31,7 +31,7 @@ type Token struct {
 	payload        string // the JSON object of all claims
 }
 
-// Issuer returns the iss claim: one of [Config].Issuers, byte for byte.
+// Issuer returns the iss claim: one of [Config.Issuers], byte for byte.
 func (t *Token) Issuer() string { return t.issuer }
 
 // Subject returns the sub claim, never empty: a user ("auth0|…"), or a client
@@ -47,7 +47,7 @@ func (t *Token) ClientID() string { return t.clientID }
 func (t *Token) OrganizationID() string { return t.organizationID }
 
 // Audience returns the aud claim as a list, also if the token has a single string. One
-// of the elements is in [Config].Audiences.
+// of the elements is in [Config.Audiences].
 func (t *Token) Audience() []string { return slices.Clone(t.audience) }
 
 // Scopes returns the scopes that the client was granted, in the order of the scope
@@ -62,7 +62,7 @@ func (t *Token) Permissions() []string { return slices.Clone(t.permissions) }
 // IssuedAt returns the iat claim.
 func (t *Token) IssuedAt() time.Time { return t.issuedAt }
 
-// Expiry returns the exp claim, without [Config].ClockSkew.
+// Expiry returns the exp claim, without [Config.ClockSkew].
 func (t *Token) Expiry() time.Time { return t.expiry }
 
 // HasScope reports whether the token was granted exactly this scope. It is
@@ -114,14 +114,14 @@ func withoutToken(ctx context.Context) context.Context {
 	return contextWithToken(ctx, nil)
 }
 
-// LogFields returns who called, for go-grpc-middleware's logging interceptor
-// chained behind ours:
+// LogFields returns log fields that identify the caller, for go-grpc-middleware's
+// logging interceptor chained behind ours:
 //
 //	logging.UnaryServerInterceptor(logger, logging.WithFieldsFromContext(auth0grpc.LogFields))
 //
-// The fields are auth.subject, auth.client_id, auth.issuer and, where the token
-// has one, auth.organization_id; nil for a call without a verified token. They
-// are made when they are asked for, so a call that nobody logs pays nothing.
+// The fields are auth.subject, auth.client_id, auth.issuer and, if the token has
+// one, auth.organization_id; nil for a call without a verified token. They are made
+// on demand, so a call that is not logged costs nothing.
 func LogFields(ctx context.Context) logging.Fields {
 	t, ok := TokenFromContext(ctx)
 	if !ok {

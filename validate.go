@@ -17,7 +17,7 @@ import (
 // maxClockSkew is the largest difference of clocks that go-oidc and others assume.
 const maxClockSkew = 5 * time.Minute
 
-// faults returns every fault of the Config but those of its table.
+// faults returns every fault of the Config except the faults of its table.
 func (c *Config) faults() []*ConfigError {
 	faults := slices.Concat(c.issuerFaults(), c.audienceFaults(), c.algorithmFaults(), c.bindingFaults(), c.sharedStoreFaults(), c.timeFaults())
 	if fault := c.StreamPolicy.fault(); fault != "" {
