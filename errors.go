@@ -110,7 +110,7 @@ func ReasonFromError(err error) (Reason, bool) {
 	return "", false
 }
 
-// isMarked reports whether info states that no handler ran, whatever the value.
+// isMarked reports whether info states that no handler ran, with any value.
 func isMarked(info *errdetails.ErrorInfo) bool {
 	_, ok := info.GetMetadata()[BeforeHandlerKey]
 	return ok && info.GetDomain() == ErrorDomain

@@ -27,9 +27,9 @@ type Interceptor struct {
 
 var errZeroInterceptor = errors.New("auth0grpc: the Interceptor was not created by New")
 
-// New checks config and returns an Interceptor, or every fault in config at once
-// (see ConfigError). It does no I/O and starts no goroutine: keys are fetched on
-// first use, or by Ready.
+// New validates config and returns an [Interceptor], or all faults in config together
+// (see [ConfigError]). It does no I/O and starts no goroutine: keys are fetched on
+// first use, or by [Interceptor.Ready].
 func New(config Config) (*Interceptor, error) {
 	isWall := config.Now == nil
 	config = config.withDefaults()

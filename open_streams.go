@@ -156,7 +156,7 @@ func (s *openStreams) endRevoked(c revocation.Criteria, revoked func(*claims) bo
 func (s *openStreams) endOne(g *guardedStream, reason *refusal, describe func()) {
 	closed := g.close(reason, func() {
 		s.lingering.Add(1)
-		s.remove(g) // before the client can know that it is over
+		s.remove(g) // before the client can know that it has ended
 		describe()
 	})
 	if closed && g.writer != nil {

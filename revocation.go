@@ -8,10 +8,9 @@ import (
 	"github.com/auth0grpc/auth0grpc/internal/revocation"
 )
 
-// A Revocation says which tokens are revoked: the tokens that agree in every
-// field that is not empty. Auth0 cannot revoke an access token that it has
-// issued. [Interceptor.Revoke] refuses such a token at the servers that know of
-// the Revocation.
+// A Revocation selects the tokens to revoke: the tokens that agree in every field that
+// is not empty. Auth0 cannot revoke an access token that it has issued.
+// [Interceptor.Revoke] refuses such a token at the servers that know of the Revocation.
 type Revocation struct {
 	// Issuer is the iss of the tokens, one of Config.Issuers, or [AnyIssuer]. The
 	// other fields have no meaning outside their issuer: two tenants can use one
@@ -45,12 +44,12 @@ const AnyIssuer = "*"
 // which may be [AnyIssuer], and an IssuedBefore in whole seconds. An empty Issuer
 // from a feed means AnyIssuer, as in versions that published none.
 type RevocationFeed interface {
-	// Publish hands r to every follower, current and future.
+	// Publish passes r to every follower, current and future.
 	Publish(ctx context.Context, r Revocation) error
-	// Follow calls apply for each revocation that can still match a token, and then
-	// for each new one, until ctx ends. It returns the error of ctx. Calls of apply do
-	// not overlap. While the feed is unavailable, Follow tries again and calls onGap
-	// with the reason; it then catches up on every revocation that it missed.
+	// Follow calls apply for each revocation that can still match a token, and then for
+	// each new one, until ctx ends. It returns the error of ctx. Calls of apply do not
+	// overlap. While the feed is unavailable, Follow retries and calls onGap with the
+	// reason; it then catches up on every revocation that it missed.
 	Follow(ctx context.Context, apply func(Revocation), onGap func(error)) error
 }
 

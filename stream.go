@@ -79,7 +79,7 @@ func (i *Interceptor) endStream(g *guardedStream, reason *refusal) {
 	})
 }
 
-// goexitStatus is the end of a handler that called runtime.Goexit.
+// goexitStatus is the status for a handler that called runtime.Goexit.
 var goexitStatus = status.New(codes.Internal, "auth0grpc: the handler left its goroutine")
 
 // serveInline runs the handler on the goroutine of the call.

@@ -48,7 +48,7 @@ func (i *Interceptor) TapHandle() tap.ServerInHandle {
 // decide.
 func (i *Interceptor) precheck(info *tap.Info) (c caller, refused *refusal) {
 	defer func() {
-		if recover() != nil { // the interceptor will meet the same and refuse
+		if recover() != nil { // the interceptor will panic too and refuse
 			c, refused = caller{}, nil
 		}
 	}()

@@ -138,8 +138,8 @@ func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string) (*c
 	if refused != nil {
 		return nil, refused
 	}
-	// A made-up kid ends here: before the token is hashed, and at most with one
-	// fetch in a while.
+	// A made-up kid ends here: before the token is hashed, and with one fetch per
+	// cool-down at most.
 	keys, err := a.claims.issuerKeys.Keys(ctx, a.parsed.Header.KeyID, a.parsed.Header.Algorithm)
 	if err != nil {
 		return nil, withoutKey(err)
