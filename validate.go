@@ -124,7 +124,7 @@ func endpointOf(u *url.URL) string {
 	return ""
 }
 
-// redacted keeps a password that has no business in an issuer out of the error.
+// redacted removes a password, which does not belong in an issuer, from the error.
 func redacted(issuer string) string {
 	if u, err := url.Parse(issuer); err == nil && u.User != nil {
 		return u.Redacted()
