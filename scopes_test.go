@@ -2,6 +2,7 @@ package auth0grpc
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -28,6 +29,10 @@ func TestRuleString(t *testing.T) {
 		{AllOf(AnyOf(Scopes("a", "b"), Clients("x")), Organizations("org_o")), "((a AND b) OR client(x)) AND organization(org_o)"},
 		{AllOf(AnyScope("a", "b")), "a OR b"},
 		{AllOf(), ""},
+		{
+			Scopes("a").Streams(EndAfter(time.Minute)).RequireDPoP().RequireMTLS().ReportOnly(),
+			"a, " + EndAfter(time.Minute).String() + ", DPoP required, mTLS required, REPORT ONLY",
+		},
 	}
 	for _, test := range tests {
 		if got := test.rule.String(); got != test.want {

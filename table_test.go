@@ -27,6 +27,7 @@ func TestTableLookup(t *testing.T) {
 		{"/a.C/Get", "/a.C/Get"},
 		{"/a.C/Put", ""},
 		{"/Plain/Do", "/Plain/*"},
+		{"/a.B/_azAZ09", "/a.B/*"}, // each end of what a name may have
 		{"/a.b/Get", ""},
 		{"/a.BB/Get", ""},
 		{"/x.a.B/Get", ""},
@@ -45,6 +46,12 @@ func TestTableLookup(t *testing.T) {
 		{"/a.B/*", ""},
 		{"/a.B/G et", ""},
 		{"/a.B/1", ""},
+		{"/a.B/a`", ""}, // the neighbours of letters and digits
+		{"/a.B/a{", ""},
+		{"/a.B/a@", ""},
+		{"/a.B/a[", ""},
+		{"/a.B/a/", ""},
+		{"/a.B/a:", ""},
 		{"/a.B/Gét", ""},
 	}
 	for _, test := range tests {
