@@ -196,6 +196,12 @@ func shapeRows(f *fixture) []tokenRow {
 func TestTokenShape(t *testing.T) {
 	f := newFixture(t, nil)
 	f.runTokens(t, shapeRows(f))
+	// Only go-oidc reads distributed claims, behind the signature.
+	f.runTokens(t, []tokenRow{
+		{"_claim_names a number", f.token(claims{"_claim_names": 5}), badClaims},
+		{"_claim_names of numbers", f.token(claims{"_claim_names": claims{"leak": 5}}), badClaims},
+		{"_claim_sources a list", f.token(claims{"_claim_sources": []string{"leak"}}), badClaims},
+	})
 }
 
 func toJSON(v any) string {
