@@ -15,10 +15,9 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-)
 
-// minRSABits is the least that RFC 7518, section 3.3, allows.
-const minRSABits = 2048
+	"github.com/auth0grpc/auth0grpc/internal/jwk"
+)
 
 // A signer makes compact JWS with one key. It does not need to see the private
 // half: a crypto.Signer in an HSM or a key service will do.
@@ -33,7 +32,7 @@ type signer struct {
 func newSigner(key crypto.Signer) (s *signer, reason string) {
 	switch public := key.Public().(type) {
 	case *rsa.PublicKey:
-		if public.N.BitLen() < minRSABits {
+		if public.N.BitLen() < jwk.MinRSABits {
 			return nil, "is an RSA key of fewer than 2048 bits"
 		}
 		return &signer{key: key, alg: "RS256", hash: crypto.SHA256}, ""

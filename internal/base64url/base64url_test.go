@@ -20,6 +20,13 @@ func TestDecode(t *testing.T) {
 		{"Y\rQ", "", false},
 		{"YQ\r\n", "", false},
 		{"Y", "", false},
+		{"AQAB", "\x01\x00\x01", true},
+		{"AR", "", false},
+		{"AQ=", "", false},
+		{"-_", "", false},
+		{"\nAQ", "", false},
+		{"AQ ", "", false},
+		{"AQAB!", "", false},
 		{"/+8", "", false}, // base64
 	}
 	for _, test := range tests {

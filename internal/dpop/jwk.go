@@ -4,30 +4,28 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
-	"math"
 	"math/big"
 	"slices"
-	"strings"
 
+	"github.com/auth0grpc/auth0grpc/internal/base64url"
+	"github.com/auth0grpc/auth0grpc/internal/jwk"
 	"github.com/auth0grpc/auth0grpc/internal/jws"
 	"github.com/auth0grpc/auth0grpc/internal/strictjson"
 )
 
-// The bounds of an RSA modulus, in bits. A shorter one can be factored (RFC 7518,
-// section 3.3). A longer one makes a call cost too much: the client chooses its
-// key, and the cost of a verification grows with the square of the length.
-const minRSA, maxRSA = 2048, 4096
+// maxRSABits is below [jwk.MaxRSABits]: the client chooses its key, and the cost of a
+// verification grows with the square of the length.
+const maxRSABits = 4096
 
-// jwk is a JSON Web Key (RFC 7517) as it was sent; an absent member is empty.
-type jwk struct {
-	kty, crv, x, y, n, e string
-	use, alg             string
-	operations           []string
+// A proofKey holds the members of a JSON Web Key (RFC 7517) as it was sent. An absent
+// member is empty.
+type proofKey struct {
+	key        jwk.Key
+	use, alg   string
+	operations []string
 }
 
 // parseJWK reads the public key that a proof contains, and refuses every key but a
@@ -37,48 +35,42 @@ type jwk struct {
 //
 // It accepts only one encoding of each key, so that a key has one thumbprint.
 func parseJWK(doc, alg string) (crypto.PublicKey, error) {
-	var k jwk
-	err := strictjson.Object(doc, k.member)
+	var k proofKey
+	err := strictjson.Object(doc, k.setMember)
 	if err == errPrivateKey {
 		return nil, errPrivateKey
 	}
 	if err != nil || !k.permits(alg) {
 		return nil, errKey
 	}
-	var public crypto.PublicKey
-	var ok bool
-	switch k.kty {
-	case "EC":
-		public, ok = k.ec()
-	case "RSA":
-		public, ok = k.rsa()
-	case "OKP":
-		public, ok = k.okp()
+	public, err := k.key.Public()
+	if err != nil || !jws.KeyFits(alg, public) {
+		return nil, errKey
 	}
-	if !ok || !jws.KeyFits(alg, public) {
+	if public, ok := public.(*rsa.PublicKey); ok && !k.isCanonicalRSA(public) {
 		return nil, errKey
 	}
 	return public, nil
 }
 
-func (k *jwk) member(name, value string) error {
+func (k *proofKey) setMember(name, value string) error {
+	if slices.Contains(jwk.SecretMembers, name) {
+		return errPrivateKey
+	}
 	ok := true
 	switch name {
-	// RFC 7518, sections 6.2.2, 6.3.2 and 6.4; RFC 8037, section 2.
-	case "d", "p", "q", "dp", "dq", "qi", "oth", "k":
-		return errPrivateKey
 	case "kty":
-		k.kty, ok = strictjson.String(value)
+		k.key.Type, ok = strictjson.String(value)
 	case "crv":
-		k.crv, ok = strictjson.String(value)
+		k.key.Curve, ok = strictjson.String(value)
 	case "x":
-		k.x, ok = strictjson.String(value)
+		k.key.X, ok = strictjson.String(value)
 	case "y":
-		k.y, ok = strictjson.String(value)
+		k.key.Y, ok = strictjson.String(value)
 	case "n":
-		k.n, ok = strictjson.String(value)
+		k.key.N, ok = strictjson.String(value)
 	case "e":
-		k.e, ok = strictjson.String(value)
+		k.key.E, ok = strictjson.String(value)
 	case "use":
 		k.use, ok = strictjson.String(value)
 	case "alg":
@@ -93,63 +85,18 @@ func (k *jwk) member(name, value string) error {
 	return nil
 }
 
-// permits reports whether the key's own restrictions (RFC 7517, sections 4.2
-// and 4.4) let it verify a signature of alg; absent ones restrict nothing.
-func (k *jwk) permits(alg string) bool {
+// permits reports whether the key's own restrictions (RFC 7517, sections 4.2 and 4.4)
+// let it verify a signature of alg. Absent ones restrict nothing.
+func (k *proofKey) permits(alg string) bool {
 	return (k.use == "" || k.use == "sig") && (k.alg == "" || k.alg == alg)
 }
 
-var curves = map[string]elliptic.Curve{
-	"P-256": elliptic.P256(),
-	"P-384": elliptic.P384(),
-	"P-521": elliptic.P521(),
-}
-
-// ec reads RFC 7518, section 6.2.1: coordinates as wide as the field, of a
-// point on the curve, which ecdsa checks.
-func (k *jwk) ec() (*ecdsa.PublicKey, bool) {
-	curve := curves[k.crv]
-	if curve == nil {
-		return nil, false
-	}
-	size := (curve.Params().BitSize + 7) / 8
-	x, okX := decode(k.x)
-	y, okY := decode(k.y)
-	if !okX || !okY || len(x) != size || len(y) != size {
-		return nil, false
-	}
-	public, err := ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, x, y))
-	return public, err == nil
-}
-
-// rsa reads RFC 7518, section 6.3.1: numbers in the fewest octets. crypto/rsa refuses
-// an exponent of more than 31 bits.
-func (k *jwk) rsa() (*rsa.PublicKey, bool) {
-	n, okN := decode(k.n)
-	e, okE := decode(k.e)
-	if !okN || !okE || len(n) == 0 || len(e) == 0 || len(e) > 4 || n[0] == 0 || e[0] == 0 {
-		return nil, false
-	}
-	public := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
-	bits := public.N.BitLen()
-	return public, bits >= minRSA && bits <= maxRSA && public.E >= 3 && public.E&1 == 1 && public.E <= math.MaxInt32
-}
-
-// okp reads RFC 8037, section 2, for the one curve that signs as EdDSA here.
-func (k *jwk) okp() (ed25519.PublicKey, bool) {
-	x, ok := decode(k.x)
-	return x, ok && k.crv == "Ed25519" && len(x) == ed25519.PublicKeySize
-}
-
-// base64url is strict: see internal/jws. encoding/base64 skips CR and LF.
-var base64url = base64.RawURLEncoding.Strict()
-
-func decode(s string) ([]byte, bool) {
-	if strings.ContainsAny(s, "\r\n") {
-		return nil, false
-	}
-	decoded, err := base64url.DecodeString(s)
-	return decoded, err == nil
+// isCanonicalRSA reports whether the numbers have the fewest octets (RFC 7518, section
+// 6.3.1), and the modulus at most maxRSABits. Issuers may send leading zeros, clients
+// may not.
+func (k *proofKey) isCanonicalRSA(public *rsa.PublicKey) bool {
+	return public.N.BitLen() <= maxRSABits && k.key.N == base64url.Encode(public.N.Bytes()) &&
+		k.key.E == base64url.Encode(big.NewInt(int64(public.E)).Bytes())
 }
 
 // Thumbprint returns the RFC 7638 SHA-256 thumbprint of public in base64url, as
@@ -161,13 +108,12 @@ func Thumbprint(public crypto.PublicKey) (string, error) {
 	doc := make([]byte, 0, 256)
 	switch key := public.(type) {
 	case *ecdsa.PublicKey:
-		curve := key.Params().Name
 		point, err := key.Bytes()
-		if err != nil || curves[curve] == nil {
+		if err != nil || !jwk.IsSupported(key.Curve) {
 			return "", errors.New("dpop: thumbprint of a key that is not on a known curve")
 		}
 		half := 1 + len(point)/2 // after the 4 of an uncompressed point
-		doc = append(doc, `{"crv":"`+curve+`","kty":"EC","x":"`...)
+		doc = append(doc, `{"crv":"`+key.Params().Name+`","kty":"EC","x":"`...)
 		doc = base64url.AppendEncode(doc, point[1:half])
 		doc = append(doc, `","y":"`...)
 		doc = base64url.AppendEncode(doc, point[half:])
@@ -183,5 +129,5 @@ func Thumbprint(public crypto.PublicKey) (string, error) {
 		return "", errors.New("dpop: thumbprint of an unknown kind of key")
 	}
 	sum := sha256.Sum256(append(doc, `"}`...))
-	return base64url.EncodeToString(sum[:]), nil
+	return base64url.Encode(sum[:]), nil
 }

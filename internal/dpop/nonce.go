@@ -4,12 +4,13 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/auth0grpc/auth0grpc/internal/base64url"
 )
 
 const (
@@ -64,14 +65,14 @@ func NewNonces(keys [][]byte, life time.Duration) (*Nonces, error) {
 func (n *Nonces) Issue(now time.Time) string {
 	nonce := make([]byte, 8, nonceSize)
 	binary.BigEndian.PutUint64(nonce, uint64(now.Unix()))
-	return base64.RawURLEncoding.EncodeToString(append(nonce, mac(n.keys[0], nonce)...))
+	return base64url.Encode(append(nonce, mac(n.keys[0], nonce)...))
 }
 
 // Check reports whether nonce was issued under one of the keys, no longer than life
 // before now. It takes the same time for every nonce of the right form and age, which
 // are not secret.
 func (n *Nonces) Check(now time.Time, nonce string) bool {
-	raw, ok := decode(nonce)
+	raw, ok := base64url.Decode(nonce)
 	if !ok || len(raw) != nonceSize {
 		return false
 	}

@@ -224,6 +224,7 @@ var refusals = []refusal{
 	{"jwk with qi", setJWK("qi", "AA"), private},
 	{"jwk with oth", setJWK("oth", []any{}), private},
 	{"jwk with k", setJWK("k", "AA"), private},
+	{"jwk with priv", setJWK("priv", "AA"), private},
 	{"jwk with an empty d", setJWK("d", ""), private},
 	{"jwk with d null", setJWK("d", json.RawMessage("null")), private},
 	{"jwk symmetric", setHeader("jwk", map[string]any{"kty": "oct", "k": "c2VjcmV0"}), private},

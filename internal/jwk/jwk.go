@@ -9,11 +9,11 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	"encoding/base64"
 	"errors"
 	"math/big"
 	"slices"
-	"strings"
+
+	"github.com/auth0grpc/auth0grpc/internal/base64url"
 )
 
 // The bounds of an RSA modulus, in bits. A shorter one can be factored
@@ -63,6 +63,9 @@ var curves = map[string]elliptic.Curve{
 	"P-521": elliptic.P521(),
 }
 
+// IsSupported reports whether keys on the curve are read.
+func IsSupported(curve elliptic.Curve) bool { return curves[curve.Params().Name] == curve }
+
 // ec reads RFC 7518, section 6.2.1: coordinates as wide as the field. The
 // ecdsa package checks that the point is on the curve.
 func (k *Key) ec() (crypto.PublicKey, error) {
@@ -71,8 +74,8 @@ func (k *Key) ec() (crypto.PublicKey, error) {
 		return nil, ErrType
 	}
 	size := (curve.Params().BitSize + 7) / 8
-	x, okX := Decode(k.X)
-	y, okY := Decode(k.Y)
+	x, okX := base64url.Decode(k.X)
+	y, okY := base64url.Decode(k.Y)
 	if !okX || !okY || len(x) != size || len(y) != size {
 		return nil, ErrValue
 	}
@@ -89,8 +92,8 @@ func (k *Key) ec() (crypto.PublicKey, error) {
 // crypto/rsa refuses an exponent of more than 31 bits. With 1 or an even
 // exponent RSA is not a signature. How the modulus was made cannot be checked.
 func (k *Key) rsa() (crypto.PublicKey, error) {
-	n, okN := Decode(k.N)
-	e, okE := Decode(k.E)
+	n, okN := base64url.Decode(k.N)
+	e, okE := base64url.Decode(k.E)
 	if !okN || !okE {
 		return nil, ErrValue
 	}
@@ -112,23 +115,9 @@ func (k *Key) okp() (crypto.PublicKey, error) {
 	if k.Curve != "Ed25519" {
 		return nil, ErrType
 	}
-	x, ok := Decode(k.X)
+	x, ok := base64url.Decode(k.X)
 	if !ok || len(x) != ed25519.PublicKeySize {
 		return nil, ErrValue
 	}
 	return ed25519.PublicKey(x), nil
-}
-
-// base64url has one spelling for each value: no padding, no stray bits.
-var base64url = base64.RawURLEncoding.Strict()
-
-// Decode decodes strict base64url without padding (RFC 7515, section 2), and
-// reports whether s is that. It refuses the line breaks that encoding/base64
-// skips.
-func Decode(s string) ([]byte, bool) {
-	if strings.ContainsAny(s, "\r\n") {
-		return nil, false
-	}
-	decoded, err := base64url.DecodeString(s)
-	return decoded, err == nil
 }
