@@ -1,6 +1,9 @@
 package auth0grpc
 
 import (
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -155,5 +158,145 @@ func TestRuleScopes(t *testing.T) {
 	rule := AllOf(Scopes("b", "a"), AnyOf(AnyScope("a", "c"), Permissions("p"), Clients("x")))
 	if diff := cmp.Diff([]string{"b", "a", "c"}, rule.scopes()); diff != "" {
 		t.Errorf("scopes (-want +got):\n%s", diff)
+	}
+}
+
+// numberedNames returns size names.
+func numberedNames(size int) []string {
+	names := make([]string, size)
+	for i := range names {
+		names[i] = "n" + strconv.Itoa(i)
+	}
+	return names
+}
+
+// Rules of many names decide as rules of few, and allocate as little.
+func TestLargeRules(t *testing.T) {
+	for _, size := range []int{1, minIndexed - 1, minIndexed, 63, 64, 65, 1023, 1024, 1025, 3000} {
+		names := numberedNames(size)
+		reversed := slices.Clone(names)
+		slices.Reverse(reversed)
+		lists := map[string]struct {
+			list     []string
+			all, any bool
+		}{
+			"the names":           {names, true, true},
+			"reversed":            {reversed, true, true},
+			"more":                {append([]string{"x", "y"}, reversed...), true, true},
+			"twice":               {slices.Concat(names, names), true, true},
+			"the first repeated":  {slices.Repeat(names[:1], size+1), size == 1, true},
+			"all but the first":   {append([]string{"x"}, names[1:]...), false, size > 1},
+			"all but the last":    {append([]string{"x", "y"}, names[:size-1]...), false, size > 1},
+			"other names":         {[]string{"x", "N0", "n"}, false, false},
+			"no names":            {nil, false, false},
+			"the last name alone": {names[size-1:], size == 1, true},
+		}
+		rules := []struct {
+			rule Rule
+			all  bool
+		}{{Scopes(names...), true}, {Permissions(names...), true}, {AnyScope(names...), false}, {AnyPermission(names...), false}}
+		for name, test := range lists {
+			token := &Token{scopes: test.list, permissions: test.list}
+			for _, r := range rules {
+				want := r.all && test.all || !r.all && test.any
+				var ok bool
+				if allocs := testing.AllocsPerRun(1, func() { ok, _ = r.rule.satisfiedBy(token) }); allocs > 0 {
+					t.Errorf("%d names, %s: %.0f allocations, want none", size, name, allocs)
+				}
+				if ok != want {
+					t.Errorf("%d names of kind %d, %s: satisfied = %t, want %t", size, r.rule.kind, name, ok, want)
+				}
+			}
+		}
+		for _, rule := range []Rule{Organizations(names...), Clients(names...)} {
+			for value, want := range map[string]bool{names[size-1]: true, names[0]: true, "x": false, "": false} {
+				if ok, _ := rule.satisfiedBy(&Token{organizationID: value, clientID: value}); ok != want {
+					t.Errorf("%d names of kind %d, %q: satisfied = %t, want %t", size, rule.kind, value, ok, want)
+				}
+			}
+		}
+	}
+}
+
+// A row without a refusal for a rule refuses all the same. New refuses such rules.
+func TestRowCheckRefusesUnstatedRules(t *testing.T) {
+	for _, rule := range []Rule{{}, AllOf(), AnyOf(), Scopes(), Permissions(), Public(), AllOf(Rule{})} {
+		r := &row{rule: rule}
+		refusalCache{}.fill(r)
+		if r.check(&Token{}) == nil {
+			t.Errorf("%s lets a token pass", rule)
+		}
+	}
+}
+
+func TestLargeRuleFaults(t *testing.T) {
+	names := append(numberedNames(100), "n3", "", "a b")
+	want := []string{`"n3" is named twice`, "a name is empty", `"a b" has characters that no scope can have; give each name as an argument of its own`}
+	rule := Scopes(names...)
+	if diff := cmp.Diff(want, rule.validate()); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
+	}
+	_, faults := newTable(map[string]Rule{"/a.B/C": rule})
+	if len(faults) != 3 || len(faults[0].Value) > 300 || !strings.HasPrefix(faults[0].Value, "n0 AND n1") {
+		t.Errorf("faults of the table = %v, want 3 with the start of the rule", faults)
+	}
+}
+
+// TestRulesAreLinear compares two sizes. 16 times the size may take 120 times as
+// long, for memory is slower than caches; quadratic work takes 256 times as long.
+func TestRulesAreLinear(t *testing.T) {
+	const size, factor, bound = 1000, 16, 120
+	works := map[string]func(size int) func(){
+		"New": func(size int) func() {
+			names := numberedNames(size)
+			return func() { newTable(map[string]Rule{"/a.B/C": Scopes(names...)}) }
+		},
+		"MarshalJSON": func(size int) func() {
+			rule := Permissions(numberedNames(size)...)
+			return func() { _, _ = rule.MarshalJSON() }
+		},
+		"the scopes of parts": func(size int) func() {
+			rule := AllOf(Scopes(numberedNames(size)...), AnyScope(numberedNames(size)...))
+			return func() { rule.scopes() }
+		},
+		"faults": func(size int) func() {
+			names := numberedNames(size)
+			for i := range names {
+				names[i] += " "
+			}
+			return func() {
+				_, faults := newTable(map[string]Rule{"/a.B/C": Scopes(names...)})
+				_ = joinFaults(faults).Error()
+			}
+		},
+		"hints": func(size int) func() {
+			names := numberedNames(size / 8)
+			for i := range names {
+				names[i] = "/a.B" + strconv.Itoa(i/10) + "/" + names[i]
+			}
+			return func() {
+				s := newSuggestions(names)
+				for _, name := range names {
+					s.didYouMean(name + "s")
+				}
+			}
+		},
+	}
+	for name, work := range works {
+		t.Run(name, func(t *testing.T) {
+			small, large := work(size), work(size*factor)
+			best := [2]time.Duration{time.Hour, time.Hour}
+			ratio := func() float64 { return float64(best[1]) / float64(best[0]) }
+			for round := 0; round < 8 && (round == 0 || ratio() > bound); round++ { // other processes disturb a round
+				for i, run := range []func(){small, large} {
+					start := time.Now()
+					run()
+					best[i] = min(best[i], time.Since(start))
+				}
+			}
+			if ratio() > bound {
+				t.Errorf("%v for %d, %v for %d: ratio %.0f, want at most %d", best[0], size, best[1], size*factor, ratio(), bound)
+			}
+		})
 	}
 }

@@ -2,7 +2,6 @@ package auth0grpc
 
 import (
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/auth0grpc/auth0grpc/internal/dpop"
 	"github.com/auth0grpc/auth0grpc/internal/jws"
+	"github.com/auth0grpc/auth0grpc/internal/loopback"
 	"github.com/auth0grpc/auth0grpc/internal/units"
 )
 
@@ -68,7 +68,7 @@ func issuerFault(issuer string, loopbackHTTP bool) string {
 		return "is not a URL" // the parser's text may quote a password
 	case u.Scheme == "":
 		return fmt.Sprintf("is not a URL; did you mean %q?", "https://"+strings.TrimSuffix(issuer, "/")+"/")
-	case u.Scheme == "http" && loopbackHTTP && isLoopback(u.Hostname()):
+	case u.Scheme == "http" && loopbackHTTP && loopback.IsHost(u.Hostname()):
 	case u.Scheme != "https":
 		return "want https; http is for loopback addresses alone, with InsecureLoopbackHTTP"
 	}
@@ -133,11 +133,6 @@ func redacted(issuer string) string {
 		return "(not shown: it may hold a password)"
 	}
 	return issuer
-}
-
-func isLoopback(host string) bool {
-	address, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && address.IsLoopback()
 }
 
 func (c *Config) audienceFaults() []*ConfigError {

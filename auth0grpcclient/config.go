@@ -7,11 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/auth0grpc/auth0grpc/internal/loopback"
 )
 
 // Config configures Credentials: the application, its tenant and the API to call.
@@ -259,7 +260,7 @@ func (c *Config) urlFault(text string) string {
 	switch {
 	case err != nil:
 		return "is not a URL"
-	case u.Scheme == "http" && c.InsecureAllowPlaintext && isLoopback(u.Hostname()):
+	case u.Scheme == "http" && c.InsecureAllowPlaintext && loopback.IsHost(u.Hostname()):
 	case u.Scheme != "https":
 		return "want https; http is for loopback addresses alone, with InsecureAllowPlaintext"
 	}
@@ -267,11 +268,6 @@ func (c *Config) urlFault(text string) string {
 		return "want scheme, host and path alone"
 	}
 	return ""
-}
-
-func isLoopback(host string) bool {
-	address, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && address.IsLoopback()
 }
 
 func joinFaults(faults []*ConfigError) error {

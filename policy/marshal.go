@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/internal/grammar"
 )
 
 // Marshal writes the table as the document that [Parse] reads, a row a line,
@@ -17,7 +18,7 @@ func Marshal(methods map[string]auth0grpc.Rule) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString("{\n  \"methods\": {")
 	for i, key := range slices.Sorted(maps.Keys(methods)) {
-		if !fullMethod.MatchString(key) {
+		if !grammar.IsMethodPattern(key) {
 			errs.add(0, key, `is not a full method; want "/pkg.Service/Method" or "/pkg.Service/*"`)
 		}
 		rule, err := methods[key].MarshalJSON()

@@ -2,13 +2,10 @@ package policy
 
 import (
 	"bytes"
-	"regexp"
 
 	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/internal/grammar"
 )
-
-// fullMethod matches the keys of rows that New accepts.
-var fullMethod = regexp.MustCompile(`^/([A-Za-z_][A-Za-z0-9_]*\.)*[A-Za-z_][A-Za-z0-9_]*/([A-Za-z_][A-Za-z0-9_]*|\*)$`)
 
 // Parse reads a table from a JSON document in UTF-8, with or without a byte order mark.
 // The document is one object. Its member "methods" holds the rows; editors use the
@@ -67,7 +64,7 @@ func (f *faults) rows(path string, n node, methods map[string]auth0grpc.Rule) {
 	}
 	for _, m := range members {
 		memberPath := path + memberStep(m.name)
-		if !fullMethod.MatchString(m.name) {
+		if !grammar.IsMethodPattern(m.name) {
 			f.add(m.offset, memberPath, `is not a full method; want "/pkg.Service/Method" or "/pkg.Service/*"`)
 		}
 		methods[m.name] = f.row(memberPath, m.value)

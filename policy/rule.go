@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/internal/grammar"
 )
 
 // The members of a rule. Each has the name of its function in package auth0grpc.
@@ -136,7 +137,7 @@ func (f *faults) names(path string, n node, organizations bool) []string {
 			f.add(e.offset, memberPath, "want a string")
 		case name == "":
 			f.add(e.offset, memberPath, "is empty")
-		case strings.ContainsFunc(name, notNameRune):
+		case !grammar.IsScope(name):
 			f.add(e.offset, memberPath, "%q has characters that no scope can have; give each name as an element of its own", name)
 		case strings.Contains(name, "*"):
 			f.add(e.offset, memberPath, "%q has a wildcard, and names compare whole; list each name", name)
@@ -152,8 +153,6 @@ func (f *faults) names(path string, n node, organizations bool) []string {
 	}
 	return names
 }
-
-func notNameRune(r rune) bool { return r <= ' ' || r == '"' || r == '\\' || r > '~' }
 
 func (f *faults) parts(path string, n node) []auth0grpc.Rule {
 	elements, ok := n.val.(array)

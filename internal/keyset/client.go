@@ -4,10 +4,11 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/auth0grpc/auth0grpc/internal/loopback"
 )
 
 const maxRedirects = 3
@@ -59,7 +60,7 @@ func parseIssuer(issuer string) *url.URL {
 	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(issuer, "?#") {
 		return nil
 	}
-	if u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
+	if u.Scheme != "https" && !(u.Scheme == "http" && loopback.IsHost(u.Hostname())) {
 		return nil
 	}
 	return u
@@ -80,16 +81,6 @@ func port(u *url.URL) string {
 		return "80"
 	}
 	return "443"
-}
-
-// loopback reports whether host is a loopback address or "localhost". It does
-// not resolve names.
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }
 
 // isTimeout reports whether err is a timeout of any kind.
