@@ -16,6 +16,8 @@
 // uses. It is 2 if the check could not run: wrong flags, an unreadable file, a server
 // that does not answer.
 //
+// "auth0grpc proto" writes the .proto file of the options, for projects that keep a copy.
+//
 // Two subcommands serve development without an account: "tenant" runs a test tenant
 // until it is interrupted, and "token" prints one of its tokens. "auth0grpc tenant -h"
 // and "auth0grpc token -h" print their flags. Their exit status is 0 or 2.
@@ -132,6 +134,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			return runTenant(ctx, args[1:], stdout, stderr)
 		case "token":
 			return runToken(ctx, args[1:], stdout, stderr)
+		case "proto":
+			return runProto(args[1:], stdout, stderr)
 		}
 	}
 	o, err := parseFlags(args, getenv, stderr)
