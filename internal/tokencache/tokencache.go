@@ -38,6 +38,8 @@ type Cache[V any] struct {
 	// the dot behind it; there are as many as the issuers have keys. A token that
 	// starts with none of them is not in the cache, and is not hashed to find that
 	// out.
+	// The look-up of such a token of 16 KiB costs 10 ns, its hash 11 µs
+	// (BenchmarkUnknownToken).
 	headers atomic.Pointer[[]string]
 }
 

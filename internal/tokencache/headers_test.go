@@ -1,0 +1,26 @@
+package tokencache
+
+import (
+	"strings"
+	"testing"
+)
+
+// BenchmarkUnknownToken measures the look-up of a token that is not in the cache: with
+// the header of no verified token, and with a known one, where the token is hashed.
+func BenchmarkUnknownToken(b *testing.B) {
+	for name, size := range map[string]int{"900B": 900, "16KB": 16 << 10} {
+		c := New(10, weightOf)
+		add(c, "known.payload.signature", 1)
+		for _, header := range []string{"other", "known"} {
+			raw := header + "." + strings.Repeat("x", size)
+			b.Run(name+"/"+header, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, ok := c.Find(raw); ok {
+						b.Fatal("found")
+					}
+				}
+			})
+		}
+	}
+}
