@@ -38,8 +38,8 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// Every check of RFC 9449, section 4.3, as it shows in a call. What the client says
-// of the server's address does not count (CVE-2025-54576).
+// Every check of RFC 9449, section 4.3, as a call shows it. The client's statements
+// about the server's address are ignored (CVE-2025-54576).
 func TestProofs(t *testing.T) {
 	f := newDPoPFixture(t, nil)
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -270,7 +270,7 @@ func TestReplay(t *testing.T) {
 		byDPoP(badProof).check(t, f.present(t, "bufconn", m, p), p)
 	}
 
-	// The id counts, whatever else the proof says, and each key has ids of its own.
+	// The id counts, regardless of the rest of the proof, and each key has its own ids.
 	one := f.withProofs(f.proof(unaryCall, claims{"jti": "one"}))
 	two := f.withProofs(f.proof(unaryCall, claims{"jti": "one", "htu": "https://second.example.com" + unaryCall, "x": 1}))
 	passed.check(t, f.present(t, "bufconn", shapes[0], one), one)
@@ -281,8 +281,8 @@ func TestReplay(t *testing.T) {
 	passed.check(t, f.present(t, "bufconn", shapes[0], three), three)
 }
 
-// Only what is good in every other way is remembered: nobody fills the memory
-// with garbage, or uses up the proof of another.
+// Only a proof that passes every other check is remembered: garbage cannot fill the
+// memory, or use up another client's proof.
 func TestReplayStoreSeesGoodProofsAlone(t *testing.T) {
 	store := &countingStore{ReplayStore: auth0grpc.NewReplayStore(1000, func() time.Time { return today })}
 	f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
@@ -590,7 +590,7 @@ func TestReplayStoreIsFull(t *testing.T) {
 	if got := f.present(t, "bufconn", shapes[0], f.good(unaryCall)).outer; got == nil || !strings.Contains(got.Error(), "full") {
 		t.Errorf("outside of us: %v, want it to say that the memory is full", got)
 	}
-	byDPoP(replayed).check(t, f.present(t, "bufconn", shapes[0], used), used) // what it knows it still knows
+	byDPoP(replayed).check(t, f.present(t, "bufconn", shapes[0], used), used) // known proofs stay known
 	f.clock.Advance(301 * time.Second)
 	next := f.good(unaryCall)
 	passed.check(t, f.present(t, "bufconn", shapes[0], next), next)
@@ -821,7 +821,7 @@ func (f *tlsFixture) over(t *testing.T, conn string, want challenged, p presente
 	}
 }
 
-// The rows of mutual TLS: who presents what, by which scheme.
+// The rows of mutual TLS: certificate, token and scheme.
 func TestMTLSMatrix(t *testing.T) {
 	with := func(dpop, mtls auth0grpc.BindingMode) func(*fixture, *auth0grpc.Config) {
 		return func(_ *fixture, config *auth0grpc.Config) { config.DPoP.Mode, config.MTLS.Mode = dpop, mtls }

@@ -27,8 +27,8 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// authority is what clients call the servers of these tests by. It is not what
-// they dial: what is dialled proves nothing.
+// authority is the address that clients use for the servers of these tests. It differs
+// from the dialled address, which proves nothing.
 const authority = "https://rpc.example.com"
 
 // A dpopFixture is a server that may accept tokens bound to key.
@@ -56,7 +56,7 @@ func (f *dpopFixture) boundToken(more claims) string {
 	return f.tenant.BoundToken(with(claims{"scope": "read:orders"}, more), f.key)
 }
 
-// proofClaims are those of a good proof for one call with the bound token.
+// proofClaims returns the claims of a good proof for one call with the bound token.
 func (f *dpopFixture) proofClaims(fullMethod string, more claims) claims {
 	return with(claims{
 		"htm": "POST", "htu": authority + fullMethod, "iat": f.clock.Now().Unix(), "jti": rand.Text(), "ath": hashOf(f.bound),
@@ -75,7 +75,7 @@ func hashOf(token string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// A presented is what a call brings along.
+// A presented holds the credentials of a call.
 type presented struct{ authorization, proofs []string }
 
 // good is a call as it should be.
@@ -190,8 +190,8 @@ func (f *dpopFixture) inEveryShape(t *testing.T, want challenged, make func(full
 
 var everyTransport = []string{"bufconn", "tcp", "ServeHTTP"}
 
-// A matrixRow is one request of the matrix of outcomes, which is that of Auth0's
-// own libraries, and what it gets in each mode.
+// A matrixRow is one request of the matrix of outcomes of Auth0's own libraries, with
+// its result in each mode.
 type matrixRow struct {
 	name                        string
 	present                     func(f *dpopFixture, fullMethod string) presented
@@ -286,8 +286,7 @@ func TestDPoPMatrix(t *testing.T) {
 // bearing presents a token as a bearer token.
 func bearing(token string) presented { return presented{authorization: bearer(token)} }
 
-// What a row asks for is asked in its place alone, and comes before what it asks
-// of the token's scopes.
+// The requirements of a row apply only to that row, and are checked before its scopes.
 func TestBindingByRow(t *testing.T) {
 	const (
 		needsDPoP   = testgrpc.TestService_EmptyCall_FullMethodName
@@ -347,7 +346,7 @@ func TestBindingByRow(t *testing.T) {
 	}
 }
 
-// What clients read, to the letter; RFC 9449, sections 7.1 and 7.2, prints such.
+// The exact texts that clients read; RFC 9449, sections 7.1 and 7.2, prints such texts.
 func TestBindingChallenges(t *testing.T) {
 	const description = `error_description="exactly one DPoP proof is wanted"`
 	for _, test := range []struct {
@@ -455,8 +454,8 @@ func TestBoundTokenFromTheCache(t *testing.T) {
 	}
 }
 
-// Report-only is for those who may pass soon; who presents the token of another
-// is not one of them, unless ReportOnlyEverything says so, and then has no token.
+// Report-only mode is for callers that may pass soon. The presenter of a stolen token
+// is refused, unless ReportOnlyEverything is set, and then has no token.
 func TestReportOnlyBindings(t *testing.T) {
 	rows := map[string]func(f *dpopFixture) (presented, auth0grpc.Reason){
 		"bound as bearer": func(f *dpopFixture) (presented, auth0grpc.Reason) { return bearing(f.bound), "BOUND_TOKEN" },
@@ -503,7 +502,7 @@ func TestReportOnlyBindings(t *testing.T) {
 	}
 }
 
-// The tap looks at no proof; what it refuses, the interceptor would refuse alike.
+// The tap checks no proof; the interceptor would refuse all calls that the tap refuses.
 func TestTapAgreesOnBindings(t *testing.T) {
 	for name, mode := range map[string]auth0grpc.BindingMode{"disabled": 0, "allowed": auth0grpc.BindingAllowed, "required": auth0grpc.BindingRequired} {
 		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.Mode = mode })
@@ -524,7 +523,7 @@ func TestTapAgreesOnBindings(t *testing.T) {
 	}
 }
 
-// What the tap lets through without the interceptor is what needs the proof.
+// The tap leaves calls that need a proof to the interceptor.
 func TestTapRefusesBeforeTheMessage(t *testing.T) {
 	for _, test := range []struct {
 		mode  auth0grpc.BindingMode

@@ -67,8 +67,8 @@ func TestSplitScope(t *testing.T) {
 	}
 }
 
-// What we accept, encoding/json, and with it go-oidc, reads in the same way
-// (hashicorp/cap#191); and nothing that is accepted lacks what is required.
+// encoding/json, and with it go-oidc, reads every accepted payload in the same way
+// (hashicorp/cap#191), and no accepted payload lacks a required claim.
 func FuzzClaims(f *testing.F) {
 	for _, more := range []string{
 		"", `,"AUD":"x"`, `,"ſub":"x"`, `,"sub":"x"`, `,"s\u0075b":"x"`, `,"nbf":1e3`, `,"scope":"a  b"`, `,"permissions":["a",null]`,

@@ -82,7 +82,7 @@ func TestNewReportsEveryFaultAtOnce(t *testing.T) {
 		},
 	})
 	want := []string{
-		`auth0grpc: Config.Algorithms[0]: "HS256": is symmetric: whoever verifies could sign; let the API sign with RS256`,
+		`auth0grpc: Config.Algorithms[0]: "HS256": is symmetric: any verifier could sign; let the API sign with RS256`,
 		`auth0grpc: Config.Algorithms[1]: "none": want one of ES256, ES384, ES512, Ed25519, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512`,
 		`auth0grpc: Config.Audiences[0] is empty; want the API's identifier in Auth0`,
 		`auth0grpc: Config.ClockSkew: "-1s": want 0 to 5m0s`,
@@ -195,7 +195,7 @@ func TestOtherFaults(t *testing.T) {
 			c.Methods["/a.B/Put"] = auth0grpc.AllOf(auth0grpc.Scopes("put:b"), auth0grpc.Clients("other", "gRPCk9dLm2"))
 		}, "Audiences[0]|gRPCk9dLm2|is the id of an application that a row names in Clients, and ID tokens have it in aud; want the API's own identifier"},
 		{"algorithm twice", func(c *auth0grpc.Config) { c.Algorithms = []string{"ES256", "ES256"} }, "Algorithms[1]|ES256|is listed twice"},
-		{"algorithm in lower case", func(c *auth0grpc.Config) { c.Algorithms = []string{"hs256"} }, "Algorithms[0]|hs256|is symmetric: whoever verifies could sign; let the API sign with RS256"},
+		{"algorithm in lower case", func(c *auth0grpc.Config) { c.Algorithms = []string{"hs256"} }, "Algorithms[0]|hs256|is symmetric: any verifier could sign; let the API sign with RS256"},
 		{"skew too large", func(c *auth0grpc.Config) { c.ClockSkew = 5*time.Minute + 1 }, "ClockSkew|5m0.000000001s|want 0 to 5m0s"},
 		{"unknown report-only mode", func(c *auth0grpc.Config) { c.ReportOnly = 3 }, "ReportOnly|3|want ReportOnlyOff, ReportOnlyTable or ReportOnlyEverything"},
 	}
@@ -253,7 +253,7 @@ func TestMethodKeyFaults(t *testing.T) {
 	}
 }
 
-// New copies its Config: what becomes of it afterwards changes no verdict.
+// New copies its Config: later changes of the original change no verdict.
 func TestConfigIsCopied(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)

@@ -28,7 +28,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// A recorder is a hook that keeps what it is told.
+// A recorder is a hook that keeps its arguments.
 type recorder struct {
 	mu   sync.Mutex
 	told []auth0grpc.Decision
@@ -40,7 +40,7 @@ func (r *recorder) OnDecision(_ context.Context, d auth0grpc.Decision) {
 	r.told = append(r.told, d)
 }
 
-// take returns what was told since the last take.
+// take returns the decisions since the last take.
 func (r *recorder) take() []auth0grpc.Decision {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -49,8 +49,8 @@ func (r *recorder) take() []auth0grpc.Decision {
 	return told
 }
 
-// wait returns what was told as soon as it is n decisions: a client may see the
-// end of a call before the server's side has told of it.
+// wait returns the decisions as soon as there are n: a client may see the end of a call
+// before the server's side has reported it.
 func (r *recorder) wait(t *testing.T, n int) []auth0grpc.Decision {
 	t.Helper()
 	for {
@@ -67,8 +67,7 @@ func (r *recorder) wait(t *testing.T, n int) []auth0grpc.Decision {
 	}
 }
 
-// checkTold compares all but KeyID and Duration, which are to be there and not
-// to be known.
+// checkTold compares all fields but KeyID and Duration, which must be set to any value.
 func checkTold(t *testing.T, got []auth0grpc.Decision, want ...auth0grpc.Decision) {
 	t.Helper()
 	ignore := cmpopts.IgnoreFields(auth0grpc.Decision{}, "Duration", "KeyID")
@@ -105,8 +104,8 @@ func rowOf(fullMethod string) string {
 	return allMethods
 }
 
-// One value for each decision, whatever the transport, the shape and the outcome;
-// one more for the end of a stream that was opened with a token.
+// One value for each decision, for every transport, shape and outcome; one more for the
+// end of a stream that was opened with a token.
 func TestDecisions(t *testing.T) {
 	var r recorder
 	f := newFixture(t, recorded(&r))
@@ -204,7 +203,7 @@ func TestDecisionsOfAuthFunc(t *testing.T) {
 	}
 }
 
-// A method that no row covers is told of by a Row that a client cannot choose.
+// A method without a row is reported with a Row that a client cannot choose.
 func TestDecisionOfUnlistedMethod(t *testing.T) {
 	var r recorder
 	tenant, now := newTenant(t)
@@ -220,7 +219,7 @@ func TestDecisionOfUnlistedMethod(t *testing.T) {
 	}
 }
 
-// A public method needs nobody, so nobody is told of.
+// A public method needs no identity, so none is reported.
 func TestDecisionOfPublicMethod(t *testing.T) {
 	var r recorder
 	tenant, now := newTenant(t)
@@ -249,8 +248,8 @@ func TestDecisionOfCallerThatLeft(t *testing.T) {
 	checkTold(t, r.take(), want, want, want)
 }
 
-// What the tap refuses the interceptor never sees, and what it lets through it
-// does not tell of: one value either way.
+// The interceptor never sees calls that the tap refuses, and the tap does not report
+// calls that it lets through: one value either way.
 func TestDecisionsWithTap(t *testing.T) {
 	var r recorder
 	tenant, now := newTenant(t)
@@ -295,7 +294,7 @@ func TestDecisionOfEndedStream(t *testing.T) {
 	}
 	checkTold(t, r.wait(t, 1), want)
 	for f.guard.Stats().OpenStreams != 1 {
-		runtime.Gosched() // the decision is told before the stream is served
+		runtime.Gosched() // the decision is reported before the stream is served
 	}
 	if err := f.guard.Revoke(t.Context(), auth0grpc.Revocation{Subject: auth0grpctest.Subject, IssuedBefore: today.Add(time.Second)}); err != nil {
 		t.Fatal(err)
@@ -310,8 +309,8 @@ func TestDecisionOfEndedStream(t *testing.T) {
 	}
 }
 
-// The hook is told before the handler runs, and may call everything of ours: it
-// is called outside of all locks.
+// The hook is called before the handler runs, outside of all locks, so it may call
+// every function of the package.
 func TestHookMayUseTheInterceptor(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
@@ -353,7 +352,7 @@ func TestHookMayUseTheInterceptor(t *testing.T) {
 	}
 }
 
-// What watches decisions must not make them.
+// A hook that observes decisions must not change them.
 func TestPanicOfHookIsContained(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
@@ -423,7 +422,7 @@ func TestKeyRefreshReportsUnusedKeys(t *testing.T) {
 	}
 }
 
-// A panic of the hook is not that of the fetch, and the log hears of it.
+// A panic of the hook does not affect the fetch, and is logged.
 func TestPanicOfKeyRefreshHookIsContained(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
@@ -488,8 +487,8 @@ func TestNoCache(t *testing.T) {
 	}
 }
 
-// BenchmarkDecisionHook shows what the hook costs on top of a warm call: nothing
-// where it is unset, and no allocation where it is set.
+// BenchmarkDecisionHook shows the extra cost of the hook for a warm call: nothing if it
+// is unset, and no allocation if it is set.
 func BenchmarkDecisionHook(b *testing.B) {
 	tenant, now := newTenant(b)
 	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders"}))
@@ -536,14 +535,14 @@ func TestDecisionHookAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A deafTransport takes what a call answers, and forgets it.
+// A deafTransport drops the responses of a call.
 type deafTransport struct{ grpc.ServerTransportStream }
 
 func (deafTransport) SetHeader(metadata.MD) error  { return nil }
 func (deafTransport) SetTrailer(metadata.MD) error { return nil }
 
-// BenchmarkRefused is what calls cost that strangers can make as often as they
-// like, beside a call that passes.
+// BenchmarkRefused measures calls that strangers can make at any rate, beside a call
+// that passes.
 func BenchmarkRefused(b *testing.B) {
 	tenant, now := newTenant(b)
 	filler := claims{"scope": "read:orders", "filler": strings.Repeat("x", 400)}

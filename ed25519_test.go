@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// Ed25519 is the name that RFC 9864, section 2.2, gives to EdDSA with such a key.
-// A key serves both names, whichever of them it carries; the configuration lists
-// each name that tokens may use.
+// Ed25519 is the name that RFC 9864, section 2.2, gives to EdDSA with such a key. A key
+// serves both names, regardless of its alg; the configuration lists each name that
+// tokens may use.
 func TestEd25519(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

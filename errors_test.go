@@ -39,8 +39,8 @@ func TestReasonFromError(t *testing.T) {
 	}
 }
 
-// What every refusal has in common: its texts are fixed, name the package and
-// fit into a quoted-string of a challenge (RFC 6750, section 3).
+// The common properties of refusals: their texts are fixed, name the package and fit
+// into a quoted-string of a challenge (RFC 6750, section 3).
 func TestRefusals(t *testing.T) {
 	description := regexp.MustCompile(`^Bearer( error="(invalid_request|invalid_token)", error_description="[ !#-\[\]-~]+")?$`)
 	reasons := map[Reason]bool{}

@@ -21,7 +21,7 @@ import (
 
 const unary = "/grpc.testing.TestService/UnaryCall"
 
-// embedded starts a tenant, and a server of it whose methods want what rule says.
+// embedded starts a tenant and a server of it whose methods require rule.
 func embedded(change func(*auth0grpc.Config)) (*auth0grpctest.Tenant, *auth0grpc.Interceptor, func(token string) string, func()) {
 	tenant, err := auth0grpctest.StartTenant()
 	if err != nil {
@@ -98,8 +98,8 @@ func ExampleInterceptor_Ready() {
 	// OK, error <nil> 1
 }
 
-// A readiness probe asks for the keys of one issuer, whichever it is. It does not
-// ask a tenant again that failed within the last 30 seconds.
+// A readiness probe requires the keys of any one issuer. It does not contact a tenant
+// again that failed within the last 30 seconds.
 func ExampleInterceptor_ReadyAny() {
 	now := time.Now()
 	tenant, guard, call, stop := embedded(func(config *auth0grpc.Config) {
@@ -130,7 +130,7 @@ func ExampleInterceptor_ReadyAny() {
 	// OK, error <nil>
 }
 
-// Tokens of a user are refused from now on; whoever logs in again is let in.
+// Tokens of a user are refused from now on; a user who logs in again gets a good one.
 func ExampleInterceptor_Revoke() {
 	tenant, guard, call, stop := embedded(nil)
 	defer stop()
@@ -145,7 +145,7 @@ func ExampleInterceptor_Revoke() {
 	// TOKEN_REVOKED
 }
 
-// Interceptors that share a feed hear of each other's revocations.
+// Interceptors that share a feed receive each other's revocations.
 func ExampleNewRevocationFeed() {
 	feed := auth0grpc.NewRevocationFeed(24 * time.Hour)
 	tenant, one, _, stop := embedded(func(config *auth0grpc.Config) { config.RevocationFeed = feed })
@@ -208,8 +208,8 @@ func ExampleInterceptor_SetMethods() {
 	// auth0grpc: Config.Methods is required: a method without a row is refused, so an empty table refuses every call
 }
 
-// A row that is watched and not enforced yet, with a hook that counts what it
-// would have refused.
+// A row in report-only mode, with a hook that counts the calls that it would have
+// refused.
 func ExampleRule_ReportOnly() {
 	_, _, call, stop := embedded(func(config *auth0grpc.Config) {
 		config.Methods = map[string]auth0grpc.Rule{unary: auth0grpc.Scopes("greet").ReportOnly()}
@@ -224,7 +224,7 @@ func ExampleRule_ReportOnly() {
 	// true
 }
 
-// What becomes of open streams, and how tokens must be bound, stands in the row.
+// The row also sets the policy for open streams and the required binding of tokens.
 func ExampleRule_Streams() {
 	for _, rule := range []auth0grpc.Rule{
 		auth0grpc.Scopes("read:orders").Streams(auth0grpc.IgnoreExpiry()),

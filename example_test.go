@@ -21,7 +21,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// greeter is a service whose handler asks who calls.
+// greeter is a service whose handler identifies the caller.
 type greeter struct {
 	testgrpc.UnimplementedTestServiceServer
 }
@@ -111,7 +111,7 @@ func ExampleNew_wrong() {
 	})
 	fmt.Println(err)
 	// Output:
-	// auth0grpc: Config.Algorithms[0]: "HS256": is symmetric: whoever verifies could sign; let the API sign with RS256
+	// auth0grpc: Config.Algorithms[0]: "HS256": is symmetric: any verifier could sign; let the API sign with RS256
 	// auth0grpc: Config.Audiences is required: the API's identifier in Auth0; there is no opt-out
 	// auth0grpc: Config.Issuers[0]: "https://example.eu.auth0.com": Auth0's issuers end in one slash; did you mean "https://example.eu.auth0.com/"?
 	// auth0grpc: Config.Methods["/orders.v1.Orders/Create"]: "read:orders write:orders": "read:orders write:orders" has characters that no scope can have; give each name as an argument of its own
@@ -194,8 +194,9 @@ func ExampleCheckMethods() {
 	// auth0grpc: /orders.v1.Orders/Get is registered but has no row, so every call is refused; did you mean /orders.v1.Orders/get?
 }
 
-// Scopes say what the client may do, not whose records these are: that check is
-// the handler's, and missing it has been a vulnerability (CVE-2024-27916).
+// Scopes limit the client's requests; they do not say whose records these are. The
+// handler must check that, and a missing check has been a vulnerability
+// (CVE-2024-27916).
 func ExampleTokenFromContext() {
 	deleteOrder := func(ctx context.Context, owner string) error {
 		token, ok := auth0grpc.TokenFromContext(ctx)
@@ -221,8 +222,7 @@ func ExampleTokenFromContext() {
 	// Token("auth0|alice") <nil> gold
 }
 
-// What a client does about a refusal depends on the reason, which is the same
-// for every language.
+// A client reacts to a refusal by its reason, which is the same for every language.
 func ExampleReasonFromError() {
 	server := grpc.NewServer(orders().ServerOptions()...)
 	testgrpc.RegisterTestServiceServer(server, greeter{})
@@ -279,7 +279,7 @@ func ExampleInterceptor_AuthFunc() {
 	// Unauthenticated
 }
 
-// A logging interceptor behind ours tells who called.
+// A logging interceptor behind ours identifies the caller.
 func ExampleLogFields() {
 	logger := logging.LoggerFunc(func(_ context.Context, _ logging.Level, msg string, fields ...any) {
 		for i := logging.Fields(fields).Iterator(); i.Next(); {

@@ -424,9 +424,9 @@ func (f *faulty) addKeyLikeTheFirst(key *rsa.PrivateKey) func(*http.Request) (*h
 	})
 }
 
-// TestFaults makes a tenant misbehave in every way of the list, once before it
-// was ever reached and once when its keys are there, and writes down what good
-// and bad tokens get and what it costs the tenant. The table is docs/faults.md.
+// TestFaults makes a tenant misbehave in every way of the list, once before it was ever
+// reached and once with loaded keys. It records the results of good and bad tokens and
+// the fetches from the tenant. The table is docs/faults.md.
 func TestFaults(t *testing.T) {
 	var page strings.Builder
 	page.WriteString(faultsHead)
@@ -534,10 +534,10 @@ func withKeys(t *testing.T, f *faulty, a ailment) []string {
 	return append(row, f.provider.take())
 }
 
-// events are what happens to keys, tenants and clocks in the course of time.
+// events are changes of keys, tenants and clocks over time.
 //
-// Where fetches run in the background of many calls, atMost bounds them: how many
-// there are depends on when each is over.
+// If fetches run in the background of many calls, atMost bounds them: their number
+// depends on when each ends.
 var events = []struct {
 	name   string
 	atMost int // 0: the count is exact
@@ -618,7 +618,7 @@ const faultsHead = "# Faults of the identity provider\n\n" +
 const eventsHead = "\nChanges of keys, tenant or clock, with loaded keys:\n\n" +
 	"| event | | | fetches |\n|---|---|---|---|\n"
 
-// compareWithPage fails unless the page in docs/ is what the test has found.
+// compareWithPage fails unless the page in docs/ equals the test's result.
 func compareWithPage(t *testing.T, path, content string) {
 	t.Helper()
 	if *update {

@@ -108,8 +108,8 @@ func TestContextIsBehindTheGate(t *testing.T) {
 	}
 }
 
-// A countedTransport counts calls other than those of the library, which set the
-// challenge and the time to live.
+// A countedTransport counts calls except the library's own, which set the challenge and
+// the time to live.
 type countedTransport struct {
 	transportStream
 	fromHandler atomic.Int64
@@ -125,8 +125,8 @@ func (c *countedTransport) SetHeader(md metadata.MD) error  { c.count(md); retur
 func (c *countedTransport) SendHeader(md metadata.MD) error { c.count(md); return nil }
 func (c *countedTransport) SetTrailer(md metadata.MD) error { c.count(md); return nil }
 
-// A stream that has ended is counted until its handler returns, whatever keeps
-// the handler.
+// A stream that has ended is counted until its handler returns, for every kind of
+// delay.
 func TestLingeringStreams(t *testing.T) {
 	big := &testgrpc.StreamingOutputCallResponse{Payload: &testgrpc.Payload{Body: make([]byte, 1<<20)}}
 	tests := []struct {

@@ -69,7 +69,7 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
-// What a well-behaved client refuses to send can still arrive.
+// A server can receive metadata that a well-behaved client refuses to send.
 func TestAuthorizationOffTheWire(t *testing.T) {
 	f := newFixture(t, nil)
 	good := f.token(nil)
@@ -247,7 +247,7 @@ func TestOptionalAndPublic(t *testing.T) {
 	}
 }
 
-// Who has no genuine token does not learn which methods are listed.
+// A caller without a valid token does not learn which methods are listed.
 func TestUnlistedMethod(t *testing.T) {
 	f := newFixture(t, func(_ *fixture, config *auth0grpc.Config) {
 		config.Methods = map[string]auth0grpc.Rule{testgrpc.TestService_EmptyCall_FullMethodName: auth0grpc.Public()}
@@ -258,8 +258,8 @@ func TestUnlistedMethod(t *testing.T) {
 	t.Run("garbage", func(t *testing.T) { f.everywhere(t, malformed, bearer("leak-garbage")...) })
 }
 
-// Names that no canonical row covers are refused whatever the table says of
-// their canonical form (CVE-2026-33186).
+// Names that no canonical row covers are refused, even if the table has their canonical
+// form (CVE-2026-33186).
 func TestMalformedFullMethod(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
@@ -277,8 +277,8 @@ func TestMalformedFullMethod(t *testing.T) {
 	}
 }
 
-// The table is walked from what the server says it serves, so that a method
-// added to the service is in the test as well.
+// The test reads the registered methods from the server, so it covers a method that is
+// added to the service.
 func TestEveryRegisteredMethod(t *testing.T) {
 	f := newFixture(t, nil)
 	methods := f.server.GetServiceInfo()["grpc.testing.TestService"].Methods
@@ -383,7 +383,7 @@ func TestCallerLeaves(t *testing.T) {
 	}
 }
 
-// Whatever breaks in verification is a refusal and never a crash (CVE-2024-28122).
+// Every panic in verification becomes a refusal and never a crash (CVE-2024-28122).
 func TestPanicIsRefusal(t *testing.T) {
 	tenant, now := newTenant(t)
 	token := tenant.Token(nil)
@@ -414,7 +414,7 @@ func TestPanicIsRefusal(t *testing.T) {
 	}
 }
 
-// The zero Interceptor was not made by New, so nobody said who may pass
+// The zero Interceptor was not made by New, so it has no table and refuses every call
 // (CVE-2024-51744: there is one verdict, and nothing is no permission).
 func TestZeroInterceptor(t *testing.T) {
 	var guard auth0grpc.Interceptor
@@ -524,7 +524,7 @@ func methodsOfTests(t *testing.T) map[string]bool {
 	return methods
 }
 
-// A handler sees no token but one that the nearest Interceptor verified: what an
+// A handler sees only a token that the nearest Interceptor verified: a token that an
 // outer one put into the context does not pass Optional, Public and report-only.
 func TestNoTokenOfAnotherInterceptor(t *testing.T) {
 	anyone := auth0grpc.Authenticated()
@@ -678,8 +678,7 @@ func TestAuthFuncOutsideOfCall(t *testing.T) {
 	}
 }
 
-// The logging interceptor behind ours prints who called, and no token
-// (GO-2024-2978).
+// The logging interceptor behind ours prints the caller, and no token (GO-2024-2978).
 func TestLogFields(t *testing.T) {
 	tenant, now := newTenant(t)
 	guard := mustNew(t, configFor(tenant, now))

@@ -234,7 +234,7 @@ func TestLogoutByIssuer(t *testing.T) {
 	decideOnce(t, guard, unaryCall, revoked, ofB)
 }
 
-// What is out of reach is worth another try.
+// If keys or feed are unavailable, the sender should retry.
 func TestLogoutTriesAgain(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)

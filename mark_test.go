@@ -49,7 +49,7 @@ func relays(tb testing.TB) map[string]struct{ err, want error } {
 	foreign := &errdetails.ErrorInfo{Domain: "other", Reason: "TOKEN_REVOKED", Metadata: map[string]string{"beforeHandler": "true"}}
 	marked := statusWith(tb, codes.Unauthenticated, errorInfo("TOKEN_REVOKED", true)).Err()
 	unmarked := statusWith(tb, codes.Unauthenticated, errorInfo("TOKEN_REVOKED", false)).Err()
-	// Clients find an ErrorInfo by the last part of the type URL, whatever is before.
+	// Clients find an ErrorInfo by the last part of the type URL, after any prefix.
 	otherURL := statusWith(tb, codes.Unauthenticated, errorInfo("TOKEN_REVOKED", true)).Proto()
 	otherURL.Details[0].TypeUrl = "types.example.com/google.rpc.ErrorInfo"
 	// One that Go cannot decode may be read by another client.
@@ -59,7 +59,7 @@ func relays(tb testing.TB) map[string]struct{ err, want error } {
 	unknown.Details = append(unknown.Details, &anypb.Any{TypeUrl: "type.googleapis.com/no.such.Message", Value: []byte{1, 2, 3}})
 	wantUnknown := status.Convert(unmarked).Proto()
 	wantUnknown.Details = append(wantUnknown.Details, unknown.Details[1])
-	// gRPC sends the text of what wraps a status.
+	// gRPC sends the text of an error that wraps a status.
 	wrapped := func(text string) error {
 		p := status.Convert(unmarked).Proto()
 		p.Message = text

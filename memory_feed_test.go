@@ -10,8 +10,8 @@ import (
 	"github.com/auth0grpc/auth0grpc"
 )
 
-// The feed of a process remembers one revocation for each set of fields, and
-// forgets those that expired, in whatever order.
+// The feed of a process remembers one revocation for each set of fields, and forgets
+// expired ones, in any order.
 func TestRevocationFeedForgets(t *testing.T) {
 	feed := auth0grpc.NewRevocationFeed(time.Hour)
 	publish := func(r auth0grpc.Revocation) {
@@ -51,8 +51,8 @@ func TestRevocationFeedForgets(t *testing.T) {
 	}
 }
 
-// Followers that are slow, or stand on an entry that is removed, hear of all that
-// is still remembered.
+// Followers that are slow, or stand at a removed entry, receive all revocations that
+// are still remembered.
 func TestFollowWhileEntriesAreRemoved(t *testing.T) {
 	feed := auth0grpc.NewRevocationFeed(time.Hour)
 	publish := func(id string, second int) {

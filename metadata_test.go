@@ -63,8 +63,8 @@ func TestIsToken68(t *testing.T) {
 	}
 }
 
-// A value passes if and only if it is the only one, starts with the scheme and
-// has a token of bounded size, which is what comes out.
+// A value passes if and only if it is the only one, starts with the scheme and has a
+// token of bounded size; the result is that token.
 func FuzzAuthorization(f *testing.F) {
 	for _, value := range []string{
 		"", "Bearer", "Bearer ", "Bearer a", "bearer a.b.c", "BEARER  a", "Bearer\ta", "Basic YQ", "Bearer a\n", "ſearer a",
@@ -91,8 +91,8 @@ func FuzzAuthorization(f *testing.F) {
 	})
 }
 
-// With DPoP taken as well, the scheme is that of the text before the first space
-// and the rest is the token; where it is not taken nothing else changes.
+// If DPoP is accepted as well, the text before the first space is the scheme and the
+// rest is the token; if not, nothing else changes.
 func FuzzCredential(f *testing.F) {
 	for _, value := range []string{
 		"DPoP", "DPoP ", "DPoP a", "dpop a.b.c", "DPOP  a", "DPoP\ta", "DPoPa", "Bearer a", "bearer DPoP a", "DPoP Bearer a", "DPo\u212a a", "\u0440 a",
@@ -124,7 +124,7 @@ func FuzzCredential(f *testing.F) {
 	})
 }
 
-// asciiLower is strings.ToLower for what a scheme is made of.
+// asciiLower is strings.ToLower for the characters of a scheme.
 func asciiLower(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'A' && r <= 'Z' {

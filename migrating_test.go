@@ -17,7 +17,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// The code of docs/migrating.md: what is written by hand.
+// The code of docs/migrating.md: the hand-written interceptor.
 func handWritten(verifier *oidc.IDTokenVerifier, scopes map[string]string) auth.AuthFunc {
 	return func(ctx context.Context) (context.Context, error) {
 		raw, err := auth.AuthFromMD(ctx, "bearer")
@@ -59,8 +59,8 @@ func migrated(issuer string, methods map[string]auth0grpc.Rule) (*grpc.Server, e
 	return server, nil
 }
 
-// What the page says of the code that is written by hand is so: a method that is
-// not in its map is open, and here it is not.
+// The page's statements about the hand-written code are true: a method that is not in
+// its map is open, and refused here.
 func TestMigratingClosesWhatWasOpen(t *testing.T) {
 	tenant := auth0grpctest.NewTenant(t)
 	token := tenant.Token(nil) // genuine, without any scope

@@ -33,7 +33,7 @@ func (s *sink) Write(p []byte) (int, error) {
 	return s.lines.Write(p)
 }
 
-// take returns what was written since the last take.
+// take returns the text written since the last take.
 func (s *sink) take() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,12 +43,12 @@ func (s *sink) take() string {
 
 func (s *sink) logger() *slog.Logger { return slog.New(slog.NewTextHandler(s, nil)) }
 
-// anybody is the outcome of a call that is let through, and not as somebody.
+// anybody is the outcome of a call that passes without an identity.
 var anybody = outcome{subject: "nobody"}
 
-// What report-only lets through, and as whom. Who forges a token gains nothing by
-// it over who sends none, and yet is refused unless the second switch is on:
-// during a roll-out nobody wants to get used to such tokens.
+// The calls that report-only mode lets pass, and their identity. A forged token gives
+// no more access than no token, and yet is refused unless the second switch is on:
+// clients must not get used to such tokens during a roll-out.
 func TestReportOnly(t *testing.T) {
 	const (
 		neither = iota
@@ -126,8 +126,7 @@ func forge(token string) string {
 	return token[:len(token)-10] + string(other) + token[len(token)-9:]
 }
 
-// Keys that cannot be had are no verdict on a token: who rolls out is not to have
-// an outage for it.
+// Unavailable keys are no verdict on a token: a roll-out must not cause an outage.
 func TestReportOnlyWithoutKeys(t *testing.T) {
 	var r recorder
 	f := newFixture(t, func(f *fixture, c *auth0grpc.Config) {
@@ -204,7 +203,7 @@ func TestReportOnlyCallerLeft(t *testing.T) {
 	}
 }
 
-// The tap must not refuse what the interceptor would let through.
+// The tap must not refuse calls that the interceptor would let through.
 func TestReportOnlyWithTap(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
@@ -216,7 +215,7 @@ func TestReportOnlyWithTap(t *testing.T) {
 	}
 }
 
-// An insecure switch that nobody hears of stays on (GO-2026-4703).
+// An insecure switch without a warning stays on (GO-2026-4703).
 func TestReportOnlyIsLoud(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -281,7 +280,7 @@ func TestReportOnlyIsLoudAtTheEpoch(t *testing.T) {
 	}
 }
 
-// What enforces everything has nothing to say.
+// An Interceptor that enforces everything logs nothing.
 func TestEnforcedIsQuiet(t *testing.T) {
 	var log sink
 	tenant, now := newTenant(t)
@@ -322,7 +321,7 @@ func TestReportOnlyIsPrinted(t *testing.T) {
 	}
 }
 
-// Faults leave the old table, and are told all at once.
+// If the new table has faults, the old one stays, and all faults are returned.
 func TestSetMethodsOfFaults(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)

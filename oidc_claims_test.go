@@ -33,8 +33,8 @@ func TestCompactForm(t *testing.T) {
 	}
 }
 
-// oidcClaimNames are the fields of what go-oidc decodes: a new one there has to be
-// added here.
+// oidcClaimNames lists the fields that go-oidc decodes: a new field there must be added
+// here.
 func TestCompactFormHasWhatGoOIDCReads(t *testing.T) {
 	const everything = `"nbf":1,"nonce":"n","at_hash":"h","_claim_names":{"a":"s"},"_claim_sources":{"s":{"endpoint":"e"}}`
 	var o oidcClaims
@@ -51,15 +51,15 @@ func TestCompactFormHasWhatGoOIDCReads(t *testing.T) {
 	}
 }
 
-// oidcVerdict is what go-oidc says of one form of a token whose signature is good.
+// oidcVerdict returns go-oidc's verdict on one form of a token with a good signature.
 func oidcVerdict(a *attempt, presented string, payload []byte) (*oidc.IDToken, error) {
 	one := *a
 	one.by, one.presented, one.payload = new(keyset.Key), presented, payload
 	return one.through.Verify(context.WithValue(context.Background(), attemptKey{}, &one), presented)
 }
 
-// For every token that passes our own checks, go-oidc says of the compact form
-// what it says of the token.
+// For every token that passes our own checks, go-oidc gives the same verdict on the
+// compact form and on the token.
 func FuzzCompactForm(f *testing.F) {
 	v := newTestVerifier(&Config{
 		Algorithms: []string{"RS256", "ES256"}, Issuers: []string{"https://a.example.com/"}, Audiences: []string{"api", "other"}, CacheSize: NoCache,

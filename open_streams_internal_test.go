@@ -190,7 +190,7 @@ func TestExpiryInBatches(t *testing.T) {
 	}
 }
 
-// The timer runs exactly while a deadline is ahead, whatever opens and ends at the
+// The timer runs exactly while a deadline is ahead, also if streams open and end at the
 // same time.
 func TestTimerFollowsTheDeadlines(t *testing.T) {
 	r := newIndexRig(time.Now)

@@ -13,9 +13,9 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// 64 goroutines call while keys are rotated and revoked and the tenant goes down
-// and comes back: a good token is never told that it is bad, at worst that the
-// keys cannot be had, and a forged one never passes.
+// 64 goroutines call while keys are rotated and revoked and the tenant goes down and
+// comes back: a good token never gets a verdict of bad, at worst unavailable keys, and
+// a forged one never passes.
 func TestNoWrongDecisionUnderChange(t *testing.T) {
 	f := newFaulty(t)
 	f.good["exp"] = today.Add(300 * 24 * time.Hour).Unix()
@@ -27,8 +27,8 @@ func TestNoWrongDecisionUnderChange(t *testing.T) {
 	}
 	forged := []string{f.unknownKey(), f.badSignature(), f.tenant.Sign(map[string]any{"alg": "none"}, f.claimsOf("none"))}
 
-	// The key of a token is published until it was rotated out twice, or once and
-	// then revoked; ends counts what can end one.
+	// The key of a token is published until it was rotated out twice, or once and then
+	// revoked; ends counts the events that can end one.
 	var ends, ok atomic.Int64
 	pace := make(chan struct{}, 1)
 	var calls, changes sync.WaitGroup

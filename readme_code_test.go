@@ -25,7 +25,7 @@ func dialOrders(target, id, secret string, tls credentials.TransportCredentials)
 	return grpc.NewClient(target, append(creds.DialOptions(), grpc.WithTransportCredentials(tls))...)
 }
 
-// A reader who leaves the placeholder in is told so before any call.
+// A reader who leaves the placeholder in gets an error before any call.
 func TestReadmeClient(t *testing.T) {
 	_, err := dialOrders("dns:///orders.example.com:443", "client", "secret", credentials.NewTLS(nil))
 	if err == nil || !strings.Contains(err.Error(), "TENANT") {

@@ -62,7 +62,7 @@ func sources(t *testing.T) []source {
 	return all
 }
 
-// Every exported name says what it is for.
+// Every exported name has a doc comment.
 func TestExportsAreDocumented(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.isTest() || s.isGenerated() || s.file.Name.Name == "main" || strings.Contains("/"+s.path, "/internal/") {
@@ -111,15 +111,15 @@ func exportedReceiver(expr ast.Expr) bool {
 	return ok && name.IsExported()
 }
 
-// Every exported function that a user's program calls is called in an example of
-// its package. What fmt, log/slog, errors, gRPC and we call is left out.
+// Every exported function that a user's program calls is called in an example of its
+// package. Functions that fmt, log/slog, errors, gRPC and this package call are exempt.
 func TestEveryFunctionHasAnExample(t *testing.T) {
 	calledByOthers := []string{
 		"Error", "Unwrap", "Format", "LogValue", "String", "MarshalJSON", "MarshalText", "GRPCStatus",
 		"GetRequestMetadata", "RequireTransportSecurity", // by gRPC, of credentials
 		"Publish", "PublishNow", "Follow", "Use", "MaxTokenLifetime", "ClockSkew", // by an Interceptor, of its feed and its store
 	}
-	const elsewhere = "benchmarks/ integration/ examples/" // nobody imports these
+	const elsewhere = "benchmarks/ integration/ examples/" // users do not import these
 	called := map[string][]string{}                        // by folder
 	for _, s := range sources(t) {
 		if !s.isTest() {
@@ -179,8 +179,8 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// The library brings no test kit and no telemetry into a user's binary, and what
-// knows no gRPC stays so.
+// The library adds no test kit and no telemetry to a user's binary, and packages
+// without gRPC stay so.
 func TestImports(t *testing.T) {
 	const module = "github.com/auth0grpc/auth0grpc"
 	root := []string{"testing", module + "/auth0grpctest", module + "/policy", module + "/auth0grpcotel", "go.opentelemetry.io/"}
@@ -236,8 +236,8 @@ func TestTestsAreHonest(t *testing.T) {
 	}
 }
 
-// What happened to others in this field has a test or an example here that says
-// so, one for each kind of fault.
+// Incidents of other projects have a test or an example here that names them, one for
+// each kind of fault.
 func TestIncidentsAreGuarded(t *testing.T) {
 	incidents := strings.Fields(`
 		CVE-2026-33186 GO-2026-6061 GO-2023-2153 GO-2024-2978 CVE-2022-39340 CVE-2024-27916 CVE-2026-33190 CVE-2026-40946

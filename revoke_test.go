@@ -233,7 +233,7 @@ func TestRevokeRaces(t *testing.T) {
 	decideOnce(t, guard, unaryCall, passes, tenant.Token(claims{"scope": "read:orders"}))
 }
 
-// Replicas hear of each other's revocations, also of those before they followed.
+// Replicas receive each other's revocations, also earlier ones.
 func TestFollowRevocations(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
@@ -264,7 +264,7 @@ func TestFollowRevocations(t *testing.T) {
 		t.Errorf("%d revocations after hearing of one's own", n)
 	}
 	decideOnce(t, late, unaryCall, passes, token)
-	_ = late.FollowRevocations(ctx) // what was published is applied, although ctx is over
+	_ = late.FollowRevocations(ctx) // published revocations are applied, although ctx is over
 	decideOnce(t, late, unaryCall, revoked, token)
 
 	config.RevocationFeed = nil
@@ -273,8 +273,8 @@ func TestFollowRevocations(t *testing.T) {
 	}
 }
 
-// The feed of a process gives each follower everything once, in order, and
-// forgets what cannot match any more.
+// The feed of a process gives each follower everything once, in order, and forgets
+// revocations that cannot match any more.
 func TestRevocationFeed(t *testing.T) {
 	feed := auth0grpc.NewRevocationFeed(time.Hour)
 	publish := func(id string, at time.Time) {
@@ -410,8 +410,8 @@ func TestRevokeAheadOfTheClock(t *testing.T) {
 	}
 }
 
-// A revocation covers the whole second in which it is made, whatever the
-// fraction of that second, and no token of the next one.
+// A revocation covers the whole second in which it is made, for every fraction of that
+// second, and no token of the next one.
 func TestRevokeWithinASecond(t *testing.T) {
 	for _, fraction := range []time.Duration{0, 1, 300 * time.Millisecond, time.Second - 1} {
 		t.Run(fraction.String(), func(t *testing.T) {
@@ -539,8 +539,8 @@ func TestRevokeRefusesIssuer(t *testing.T) {
 	}
 }
 
-// A follower applies what concerns its issuers, and limits times that are ahead
-// of its clock.
+// A follower applies the revocations of its issuers, and limits times that are ahead of
+// its clock.
 func TestFollowedRevocations(t *testing.T) {
 	const subject = auth0grpctest.Subject
 	for _, test := range []struct {

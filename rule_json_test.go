@@ -48,7 +48,7 @@ func TestRuleMarshalJSON(t *testing.T) {
 	}
 }
 
-// What New would refuse has no form that policy could read.
+// A rule that New would refuse has no JSON form.
 func TestRuleMarshalJSONOfFaults(t *testing.T) {
 	for name, rule := range map[string]auth0grpc.Rule{
 		"zero":            {},

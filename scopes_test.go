@@ -144,7 +144,7 @@ func TestRuleValidate(t *testing.T) {
 	}
 }
 
-// A rule is a value: what it was made from can change.
+// A rule is a value: its arguments can be changed afterwards.
 func TestRuleIsCopied(t *testing.T) {
 	names, rules := []string{"a"}, []Rule{Scopes("b")}
 	scopes, all := Scopes(names...), AllOf(rules...)

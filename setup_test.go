@@ -33,10 +33,10 @@ const (
 	unaryCall  = testgrpc.TestService_UnaryCall_FullMethodName
 )
 
-// today is what the clocks of tenant and server say until a test sets them.
+// today is the time of tenant and server until a test sets their clocks.
 var today = time.Date(2031, time.March, 14, 15, 9, 26, 0, time.UTC)
 
-// A clock stands still until it is told to go on.
+// A clock stands still until a test moves it.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -139,8 +139,8 @@ func (f *fixture) dialTCP(tb testing.TB) *grpc.ClientConn {
 	return dial(tb, listener.Addr().String(), insecure.NewCredentials())
 }
 
-// complaints fails the test when net/http logs what a caller could make it log
-// again and again.
+// complaints fails the test if net/http logs a text that a caller could cause again and
+// again.
 type complaints struct{ testing.TB }
 
 func (c complaints) Write(line []byte) (int, error) {
@@ -197,7 +197,7 @@ func (f *fixture) token(more claims) string {
 	return f.tenant.Token(with(claims{"scope": "read:orders"}, more))
 }
 
-// claims are those of a good token, for tenant.Sign and SignRaw.
+// claims are the claims of a good token, for tenant.Sign and SignRaw.
 func (f *fixture) claims(more claims) claims {
 	now := f.clock.Now().Unix()
 	all := with(claims{
@@ -280,8 +280,8 @@ var shapes = []method{
 	{testgrpc.TestService_FullDuplexCall_FullMethodName, grpc.StreamDesc{ClientStreams: true, ServerStreams: true}},
 }
 
-// A result is all that the client sees of a call, and outer what the
-// interceptor outside ours saw.
+// A result is the client's view of a call, and outer the view of the interceptor
+// outside ours.
 type result struct {
 	header, trailer metadata.MD
 	err             error
@@ -328,7 +328,7 @@ func exchange(ctx context.Context, conn *grpc.ClientConn, m method) (r result) {
 	return r
 }
 
-// An outcome is what a call is to end with.
+// An outcome is the expected end of a call.
 type outcome struct {
 	code      codes.Code
 	reason    auth0grpc.Reason
@@ -346,8 +346,8 @@ var sentinels = []error{
 	auth0grpc.ErrUnlistedMethod, auth0grpc.ErrKeysUnavailable, auth0grpc.ErrOverloaded,
 }
 
-// check asserts that the call ended with the outcome, for the client and for an
-// outer interceptor, and that nothing of what was sent came back.
+// check asserts that the call ended with the outcome, for the client and for an outer
+// interceptor, and that the response repeats nothing of the request.
 func (want outcome) check(t *testing.T, got result, sent ...string) {
 	t.Helper()
 	if want.kind == nil {

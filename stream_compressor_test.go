@@ -83,7 +83,7 @@ func TestCompressorDuringTheEnd(t *testing.T) {
 	}
 }
 
-// What gRPC's functions do with the context of a handler, they do with ours.
+// gRPC's functions work with the context of a handler as without this package.
 func TestHandlerContextWorksWithGRPC(t *testing.T) {
 	for _, transport := range []string{"bufconn", "tcp"} {
 		s := newScripted(t, nil, func(stream grpc.ServerStream) error {

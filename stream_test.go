@@ -33,7 +33,7 @@ import (
 
 var revoked = invalid("TOKEN_REVOKED", "the access token has been revoked")
 
-// Timers are those of the streams, on a clock that a test moves.
+// Timers are the timers of the streams, on a clock that a test moves.
 type timers struct {
 	*clock
 	mu  sync.Mutex
@@ -64,13 +64,13 @@ func (ts *timers) start(d time.Duration, f func()) interface{ Stop() bool } {
 	return t
 }
 
-// Advance moves the clock and fires what is due.
+// Advance moves the clock and fires the timers that are due.
 func (ts *timers) Advance(d time.Duration) {
 	ts.clock.Advance(d)
 	ts.fireIf(func(t *timer) bool { return !ts.Now().Before(t.due) })
 }
 
-// fireAll fires whatever the clock says.
+// fireAll fires every timer at any time.
 func (ts *timers) fireAll() { ts.fireIf(func(*timer) bool { return true }) }
 
 func (ts *timers) fireIf(due func(*timer) bool) {
@@ -115,8 +115,8 @@ type scripted struct {
 	decisions []auth0grpc.Decision
 }
 
-// newScripted serves handler over every transport. change may be nil; options
-// come before those of the interceptor.
+// newScripted serves handler over every transport. change may be nil; options precede
+// the options of the interceptor.
 func newScripted(tb testing.TB, change func(*auth0grpc.Config), handler func(grpc.ServerStream) error, options ...grpc.ServerOption) *scripted {
 	tb.Helper()
 	s := &scripted{fixture: &fixture{conns: map[string]*grpc.ClientConn{}}, handler: handler}
@@ -283,8 +283,8 @@ var doings = []struct {
 	}},
 }
 
-// CVE-2022-39340 and others let a stream live on what was checked once; theirs
-// outlived their tokens by hours.
+// CVE-2022-39340 and others checked a stream only once; their streams outlived their
+// tokens by hours.
 func TestStreamEndsWithItsToken(t *testing.T) {
 	for _, doing := range doings {
 		for _, transport := range []string{"bufconn", "tcp", "ServeHTTP"} {
@@ -338,7 +338,7 @@ func TestStreamEndsWithItsToken(t *testing.T) {
 					if late {
 						left()
 					}
-					stop() // the client knows already; interceptors hear of it when the handler returns
+					stop() // the client knows already; interceptors learn it when the handler returns
 					eventually(t, "the outer interceptor is told", func() bool {
 						s.fixture.mu.Lock()
 						defer s.fixture.mu.Unlock()
@@ -479,8 +479,8 @@ func TestStreamPolicies(t *testing.T) {
 	}
 }
 
-// Streams with deadlines of their own share a timer, and end each at its time, in
-// whatever order they were opened and whichever of them has gone.
+// Streams with their own deadlines share a timer, and each ends at its time, for every
+// order of opening and after others have left.
 func TestStreamsEndInTurn(t *testing.T) {
 	s := newScripted(t, func(c *auth0grpc.Config) {
 		c.Methods[streamShapes[1].name] = auth0grpc.Scopes("read:orders").Streams(auth0grpc.IgnoreExpiry())
@@ -566,9 +566,9 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// Whatever ends a stream, nothing of ours is left of it, and while it is open
-// there is no goroutine but gRPC's own, however many messages it carries, and one
-// timer for all streams.
+// After the end of a stream, for any cause, this package keeps no resources for it.
+// While it is open there is no goroutine except gRPC's own, for any number of messages,
+// and one timer for all streams.
 func TestNothingOutlivesAStream(t *testing.T) {
 	s := newScripted(t, nil, func(stream grpc.ServerStream) error {
 		for {
@@ -646,7 +646,7 @@ func TestNothingOutlivesAStream(t *testing.T) {
 	}
 }
 
-// What has no token to expire runs on gRPC's own goroutine and stream.
+// A stream without an expiring token runs on gRPC's own goroutine and stream.
 func TestUnguardedCallsPayNothing(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
@@ -743,7 +743,7 @@ func (s *scripted) onAnotherTransport(tb testing.TB, handler func(grpc.ServerStr
 	})
 }
 
-// A handler may return what another interceptor made of a panic.
+// A handler may return the error that another interceptor made of a panic.
 func TestReturnedStreamPanicIsAnError(t *testing.T) {
 	s := newScripted(t, nil, func(grpc.ServerStream) error { return &auth0grpc.StreamPanic{Value: "boom"} })
 	got := finish(s.open(t, "tcp", streamShapes[2], bearer(s.token(nil))...), "tcp")
@@ -824,8 +824,8 @@ func TestGoexitInHandler(t *testing.T) {
 	eventually(t, "the streams are forgotten", func() bool { return s.guard.Stats().OpenStreams == 0 })
 }
 
-// A counting wraps streams as interceptors outside of ours do, without a lock for
-// what it counts: a handler that is gone does not send.
+// A counting wraps streams as outer interceptors do, with unlocked counters: a handler
+// that has returned does not send.
 type counting struct {
 	grpc.ServerStream
 	sent int
@@ -890,8 +890,8 @@ func TestHandlerThatIgnoresTheEnd(t *testing.T) {
 				life := time.Duration(i+1) * time.Hour
 				stream := s.open(t, transport, streamShapes[2], bearer(s.token(claims{"iat": today, "exp": today.Add(life)}))...)
 				go func() {
-					// A client that goes on sending to a stream that was reset makes net/http
-					// drop the connection now and then, whatever the server does.
+					// A client that continues to send to a reset stream makes net/http
+					// drop the connection now and then, regardless of the server.
 					for n := 0; (n < 10 || transport != "ServeHTTP") && stream.SendMsg(&testgrpc.StreamingOutputCallRequest{}) == nil; n++ {
 					}
 				}()
@@ -967,7 +967,7 @@ func TestEndedStreamIsDeaf(t *testing.T) {
 	}
 }
 
-// A recordedStream is one that counts what is done with it.
+// A recordedStream counts the calls of its methods.
 type recordedStream struct {
 	serverStream
 	calls   atomic.Int64
@@ -989,7 +989,7 @@ func (r *recordedStream) SendMsg(any) error {
 	return nil
 }
 
-// A finalStream is what gRPC's own can do besides: a status unblocks what blocks.
+// A finalStream is like gRPC's own stream: a status unblocks blocked calls.
 type finalStream struct {
 	transportStream
 	got     *status.Status
@@ -1054,8 +1054,8 @@ func TestGRPCStreamsTakeAStatus(t *testing.T) {
 	}
 }
 
-// The handler's own end, the expiry and a revocation meet; one of them counts, for
-// everybody.
+// The handler's own end, the expiry and a revocation meet; one of them counts, for all
+// parties.
 func TestEndsThatMeet(t *testing.T) {
 	started := make(chan chan struct{}, 1)
 	s := newScripted(t, nil, func(stream grpc.ServerStream) error {

@@ -41,7 +41,7 @@ func TestTableLookup(t *testing.T) {
 		{"a.B", ""},
 		{"/", ""},
 		{"", ""},
-		// What a handler for unknown services may be asked for is no method of a row.
+		// A handler for unknown services may receive names that match no row.
 		{"/a.B/", ""},
 		{"/a.B/*", ""},
 		{"/a.B/G et", ""},
@@ -75,7 +75,7 @@ func TestTableLookupWithoutWildcards(t *testing.T) {
 	}
 }
 
-// The presets cover exactly what gRPC itself registers.
+// The presets cover exactly the services that gRPC itself registers.
 func TestPresets(t *testing.T) {
 	server := grpc.NewServer()
 	healthgrpc.RegisterHealthServer(server, health.NewServer())

@@ -82,8 +82,7 @@ func (p *tapped) newHalf(tb testing.TB, change func(*auth0grpc.Config), withTap 
 	return h
 }
 
-// told returns what the hook was told since the last time, once it has been told
-// all of it.
+// told returns the decisions since the last time, once all of them have arrived.
 func (h *half) told(tb testing.TB) (all []auth0grpc.Decision) {
 	tb.Helper()
 	eventually(tb, "streams are closed", func() bool { return h.guard.Stats().OpenStreams == 0 })
@@ -169,7 +168,7 @@ func TestTapRefusesAsTheInterceptorDoes(t *testing.T) {
 	}
 }
 
-// Only who has a token that still holds learns that a method is not listed.
+// Only callers with a valid token learn that a method is not listed.
 func TestTapAndUnlistedMethods(t *testing.T) {
 	p := newTapped(t, func(c *auth0grpc.Config) {
 		c.Methods = map[string]auth0grpc.Rule{testgrpc.TestService_EmptyCall_FullMethodName: auth0grpc.Authenticated()}
@@ -327,7 +326,7 @@ func TestTapAndFarDeadlines(t *testing.T) {
 	}
 }
 
-// What the zero Interceptor, or a caller of another kind, may bring along.
+// Inputs of the zero Interceptor, and of callers of another kind.
 func TestTapOnOddInput(t *testing.T) {
 	tenant, now := newTenant(t)
 	guard := mustNew(t, configFor(tenant, now))
@@ -345,7 +344,7 @@ func TestTapOnOddInput(t *testing.T) {
 	}
 }
 
-// Whatever a stranger sends, the tap refuses only what the interceptor refuses,
+// For any input of a stranger, the tap refuses only calls that the interceptor refuses,
 // and for the same reason.
 func FuzzTapAgrees(f *testing.F) {
 	fixture := &fixture{}
@@ -371,7 +370,7 @@ func FuzzTapAgrees(f *testing.F) {
 	})
 }
 
-// A countingListener counts what its connections read.
+// A countingListener counts the bytes that its connections read.
 type countingListener struct {
 	net.Listener
 	read atomic.Int64
@@ -393,8 +392,8 @@ func (c countingConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Four megabytes from a stranger stay with the stranger, but for what the client
-// may send before it hears the answer: the window of a stream.
+// Four megabytes from a stranger stay with the stranger, except the window of a stream,
+// which the client may send before it receives the response.
 func TestTapDoesNotReadTheBody(t *testing.T) {
 	tenant, now := newTenant(t)
 	guard := mustNew(t, configFor(tenant, now))

@@ -198,7 +198,7 @@ func (c *Config) algorithmFaults() []*ConfigError {
 		var reason string
 		switch {
 		case strings.HasPrefix(strings.ToUpper(alg), "HS"):
-			reason = "is symmetric: whoever verifies could sign; let the API sign with RS256"
+			reason = "is symmetric: any verifier could sign; let the API sign with RS256"
 		case !slices.Contains(jws.Algorithms(), alg):
 			reason = "want one of " + strings.Join(jws.Algorithms(), ", ")
 		case slices.Contains(c.Algorithms[:i], alg):

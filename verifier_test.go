@@ -20,7 +20,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// A tokenRow is a token and what it is to end with.
+// A tokenRow is a token and its expected outcome.
 type tokenRow struct {
 	name  string
 	token string
@@ -35,8 +35,8 @@ func (f *fixture) runTokens(t *testing.T, rows []tokenRow) {
 	}
 }
 
-// headerRows are about what the first part says. Nothing in it is trusted but
-// what it must be compared with.
+// headerRows test the first part of a token. Nothing in it is trusted; it is only
+// compared with required values.
 func headerRows(f *fixture) []tokenRow {
 	sign := func(header claims) string { return f.tenant.Sign(header, f.claims(nil)) }
 	key := claims{"kty": "RSA", "n": base64.RawURLEncoding.EncodeToString(make([]byte, 256)), "e": "AQAB"}
@@ -91,7 +91,7 @@ func TestTokenHeader(t *testing.T) {
 	f.runTokens(t, headerRows(f))
 }
 
-// claimRows are about who a token says it is from, for and of what kind.
+// claimRows test a token's issuer, audience and kind.
 func claimRows(f *fixture) []tokenRow {
 	array := func(audiences ...any) claims { return claims{"aud": audiences} }
 	rows := []tokenRow{
@@ -142,7 +142,7 @@ func TestTokenClaims(t *testing.T) {
 	f.runTokens(t, claimRows(f))
 }
 
-// shapeRows are about payloads that are not what they should be.
+// shapeRows test malformed payloads.
 func shapeRows(f *fixture) []tokenRow {
 	var rows []tokenRow
 	ill := map[string][]string{
@@ -291,9 +291,9 @@ func TestTokenExpiresBetweenCalls(t *testing.T) {
 	f.everywhere(t, expired, bearer(token)...)
 }
 
-// What can be refused for free is refused before the network: a garbage token
-// must cost no fetch, and an issuer that is not on the list gets no request
-// (CVE-2025-52477, CVE-2026-41413).
+// Cheap checks refuse a token before any network access: a garbage token must cost no
+// fetch, and an issuer that is not on the list gets no request (CVE-2025-52477,
+// CVE-2026-41413).
 func TestGarbageCostsNoFetch(t *testing.T) {
 	tenant, now := newTenant(t)
 	other := auth0grpctest.NewTenant(t)
@@ -322,8 +322,8 @@ func TestGarbageCostsNoFetch(t *testing.T) {
 	}
 }
 
-// The tap gives the verdict of the interceptor, only earlier: before the message,
-// and for nobody's key or network.
+// The tap gives the verdict of the interceptor, only earlier: before the message, and
+// without a key or network.
 func TestTapAgrees(t *testing.T) {
 	f := newFixture(t, nil)
 	tapped := grpc.NewServer(append(f.guard.ServerOptions(), grpc.InTapHandle(f.guard.TapHandle()))...)
@@ -482,8 +482,8 @@ func TestConcurrentCallers(t *testing.T) {
 	}
 }
 
-// Whatever text comes, only what the tenant signed passes: base64url and
-// PKCS #1 v1.5 leave no second spelling of a token.
+// For any text, only tokens that the tenant signed pass: base64url and PKCS #1 v1.5
+// leave no second spelling of a token.
 func FuzzToken(f *testing.F) {
 	tenant, now := newTenant(f)
 	config := configFor(tenant, now)
