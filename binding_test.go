@@ -164,7 +164,7 @@ var (
 	otherCertificate  = fault("invalid_token", "WRONG_CERTIFICATE", "the access token is bound to another certificate")
 	replayUnavailable = challenged{outcome: outcome{
 		code: codes.Unavailable, reason: "REPLAY_STORE_UNAVAILABLE", kind: auth0grpc.ErrReplayStoreUnavailable,
-		message: "the memory of used DPoP proofs is unavailable",
+		message: "the memory of used DPoP proofs is unavailable", retry: true,
 	}}
 )
 

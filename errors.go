@@ -2,6 +2,7 @@ package auth0grpc
 
 import (
 	"errors"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/status"
@@ -96,6 +97,20 @@ func RefusedBeforeHandler(err error) bool {
 		}
 	}
 	return false
+}
+
+// ScopesFromError returns the scopes that the rule of the method names, in the order
+// of the rule. err must be, or wrap, the status error of a call that was refused with
+// [ReasonInsufficientScope] or another reason of PermissionDenied; for others it
+// returns nil. The client must request the scopes from Auth0. If one of several
+// suffices, all are named. A server names at most 2 KiB of scopes.
+func ScopesFromError(err error) []string {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == ErrorDomain {
+			return strings.Fields(info.GetMetadata()["scope"])
+		}
+	}
+	return nil
 }
 
 // ReasonFromError returns the [Reason] of a refused call, and reports whether there is

@@ -241,6 +241,13 @@ func ExampleReasonFromError() {
 	// Output: MISSING_TOKEN - get a new token and try again
 }
 
+// A client learns which scopes to request.
+func ExampleScopesFromError() {
+	err := status.Error(codes.PermissionDenied, "of a server without this package")
+	fmt.Println(auth0grpc.ScopesFromError(err))
+	// Output: []
+}
+
 // A client may repeat a call if the answer proves that no handler ran.
 func ExampleRefusedBeforeHandler() {
 	server := grpc.NewServer(orders().ServerOptions()...)

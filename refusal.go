@@ -3,6 +3,7 @@ package auth0grpc
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ type refusal struct {
 	reason     Reason
 	status     *status.Status
 	challenge  metadata.MD // nil if the outcome has none
+	pushback   metadata.MD // nil unless the call may be retried
 	parameters *string     // of the challenge, for schemes other than Bearer; nil if there is none
 	cause      error       // nil if the reason is enough
 }
@@ -66,7 +68,13 @@ func (r *refusal) underHandler() *refusal {
 // only a header: RFC 9110, section 6.5.1, allows no such trailer, and net/http would
 // log each one. Errors of SetHeader and SetTrailer mean that the call has ended or that
 // ctx belongs to no call; then the client gets only the status.
+//
+// A refusal to be retried has a trailer for the retries of gRPC itself, which do not
+// read RetryInfo (gRFC A6). It has no header: any header switches those off.
 func (r *refusal) send(ctx context.Context, challenge metadata.MD) {
+	if r.pushback != nil {
+		_ = grpc.SetTrailer(ctx, r.pushback)
+	}
 	if challenge == nil {
 		return
 	}
@@ -75,6 +83,9 @@ func (r *refusal) send(ctx context.Context, challenge metadata.MD) {
 		_ = grpc.SetTrailer(ctx, challenge)
 	}
 }
+
+// pushbackTrailer holds the milliseconds after which a client may retry.
+const pushbackTrailer = "grpc-retry-pushback-ms"
 
 // tokenRefusal returns an Unauthenticated refusal with the challenge of RFC 6750,
 // section 3: code is "" (no token: no error code), invalid_request or invalid_token.
@@ -145,7 +156,7 @@ var (
 	refusedReplay             = tokenRefusal(ErrInvalidToken, "invalid_dpop_proof", ReasonDPoPProofReplayed, "the DPoP proof was used before")
 	refusedNonce              = tokenRefusal(ErrInvalidToken, "use_dpop_nonce", ReasonUseDPoPNonce, "the DPoP proof lacks a nonce that the server issued")
 	refusedCertificate        = invalidToken(ReasonWrongCertificate, "the access token is bound to another certificate")
-	refusedReplayStore        = newRefusal(ErrReplayStoreUnavailable, codes.Unavailable, infoOf(ReasonReplayStoreUnavailable), "the memory of used DPoP proofs is unavailable", nil)
+	refusedReplayStore        = newRefusal(ErrReplayStoreUnavailable, codes.Unavailable, infoOf(ReasonReplayStoreUnavailable), "the memory of used DPoP proofs is unavailable", nil).retryAfter(time.Second)
 	refusedUnlisted           = newRefusal(ErrUnlistedMethod, codes.PermissionDenied, infoOf(ReasonMethodNotListed), "the method is not listed", nil)
 	refusedOverload           = newRefusal(ErrOverloaded, codes.Unavailable, infoOf(ReasonOverloaded), "too many signature checks at once", nil).retryAfter(time.Second)
 	refusedKeysUnavailable    = newRefusal(ErrKeysUnavailable, codes.Unavailable, infoOf(ReasonKeysUnavailable), "the signing keys of the issuer are unavailable", nil)
@@ -159,10 +170,13 @@ func keysUnavailable(after time.Duration, cause error) *refusal {
 	return refusedKeysUnavailable.because(cause).retryAfter(after)
 }
 
-// retryAfter returns r with a RetryInfo of at least a second.
+// retryAfter returns r with a RetryInfo, and a pushback for gRPC's own retries, of at
+// least a second and at most a day.
 func (r *refusal) retryAfter(delay time.Duration) *refusal {
+	delay = min(max(delay, time.Second), 24*time.Hour) // the pushback has 32 bits
 	delayed := *r
-	delayed.status = mustDetail(r.status, &errdetails.RetryInfo{RetryDelay: durationpb.New(max(delay, time.Second))})
+	delayed.status = mustDetail(r.status, &errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
+	delayed.pushback = metadata.Pairs(pushbackTrailer, strconv.FormatInt(delay.Milliseconds(), 10))
 	return &delayed
 }
 

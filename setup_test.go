@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -362,6 +363,7 @@ func (want outcome) check(t *testing.T, got result, sent ...string) {
 		t.Errorf("status = %v %q, want %v %q", s.Code(), s.Message(), want.code, "auth0grpc: "+want.message)
 	}
 	want.checkDetails(t, s)
+	want.checkPushback(t, got)
 	var challenge []string
 	if want.challenge != "" {
 		challenge = []string{want.challenge}
@@ -408,6 +410,24 @@ func (want outcome) checkPassed(t *testing.T, got result) {
 	}
 	if challenge := got.header.Get("www-authenticate"); challenge != nil {
 		t.Errorf("www-authenticate = %q on a call that passed", challenge)
+	}
+}
+
+// checkPushback asserts that a refusal to be retried has one pushback of gRFC A6, as a
+// trailer, and no others have one.
+func (want outcome) checkPushback(t *testing.T, got result) {
+	t.Helper()
+	const key = "grpc-retry-pushback-ms"
+	values := got.trailer.Get(key)
+	if want.retry {
+		if ms, err := strconv.Atoi(strings.Join(values, ",")); err != nil || ms < 1000 || ms > 300_000 {
+			t.Errorf("%s = %q, want one of 1000 to 300000", key, values)
+		}
+	} else if values != nil {
+		t.Errorf("%s = %q, want none", key, values)
+	}
+	if header := got.header.Get(key); header != nil {
+		t.Errorf("%s in the header, which switches retries off: %q", key, header)
 	}
 }
 

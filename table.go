@@ -199,9 +199,10 @@ type refusalKey struct {
 
 // fill sets the refusals of a row in advance, so that a refused call costs no more than
 // one that passes. They name the scopes of the rule (RFC 6750, section 3), which the
-// client must request from Auth0. If one of several suffices, they name all.
+// client must request from Auth0. If one of several suffices, they name all, within
+// maxScopeBytes.
 func (cache refusalCache) fill(r *row) {
-	scope := strings.Join(r.rule.scopes(), " ")
+	scope := boundedScope(r.rule.scopes())
 	r.rule.walk(func(rule *Rule) {
 		kind := &ruleKinds[rule.kind]
 		if kind.claim == 0 || r.refusals[rule.kind] != nil {
@@ -213,6 +214,21 @@ func (cache refusalCache) fill(r *row) {
 		}
 		r.refusals[rule.kind] = cache[key]
 	})
+}
+
+// maxScopeBytes bounds the scopes in a refusal, which has them in the challenge and,
+// in base64, in the status. Clients of other languages reject 8 KiB of metadata.
+const maxScopeBytes = 2 << 10
+
+// boundedScope joins scopes, whole ones, up to maxScopeBytes.
+func boundedScope(scopes []string) string {
+	size := 0
+	for i, scope := range scopes {
+		if size += len(scope) + 1; size > maxScopeBytes+1 {
+			return strings.Join(scopes[:i], " ")
+		}
+	}
+	return strings.Join(scopes, " ")
 }
 
 func newRuleRefusal(kind ruleKind, scope string) *refusal {
