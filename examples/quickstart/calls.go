@@ -37,8 +37,9 @@ type sender func(context.Context) (metadata.MD, error)
 // demonstrate makes all calls, prints the outcome of each, and returns an error
 // if any ended otherwise than announced.
 func demonstrate(ctx context.Context, tenant *auth0grpctest.Tenant, conn *grpc.ClientConn, out io.Writer) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "CALL\tTOKEN\tSTATUS\tREASON\tCHALLENGE")
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 1, ' ', 0)
+	fmt.Fprintln(table, "CALL\tTOKEN\tSTATUS\tREASON\tERROR")
 	calls := callsOf(tenant, conn)
 	before := tenant.Token(scope("read:orders"))
 	wrong := makeCalls(ctx, table, calls)
@@ -46,15 +47,20 @@ func demonstrate(ctx context.Context, tenant *auth0grpctest.Tenant, conn *grpc.C
 	tenant.RotateKeys()
 	get := getOrder(conn, "1")
 	rotated := []call{
-		{"GetOrder", "rotated key, new", tenant.Token(scope("read:orders")), get, codes.OK, ""},
-		{"GetOrder", "rotated key, old", before, get, codes.OK, ""},
+		{"GetOrder", "new key", tenant.Token(scope("read:orders")), get, codes.OK, ""},
+		{"GetOrder", "old key", before, get, codes.OK, ""},
 	}
 	wrong += makeCalls(ctx, table, rotated)
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	fmt.Fprint(out, paint(text.String(), hasColor(out)))
+	full, _ := deleteOrder(conn)(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+before))
 	total := len(calls) + len(rotated)
-	fmt.Fprintf(out, "\nListOrders, ImportOrders, WatchOrders and Reflection are streams. Key fetches by the server: %d.\n", tenant.KeyFetches())
+	fmt.Fprintf(out, "\nThe whole challenge of DeleteOrder, under the key www-authenticate:\n  %s\n",
+		strings.ReplaceAll(challenge(full), `, error_description`, ",\n  error_description"))
+	fmt.Fprintln(out, "\nListOrders, ImportOrders, WatchOrders and Reflection are streams.")
+	fmt.Fprintf(out, "Key fetches by the server: %d.\n", tenant.KeyFetches())
 	fmt.Fprintf(out, "%d of %d calls ended as announced.\n", total-wrong, total)
 	if wrong > 0 {
 		return fmt.Errorf("%d of %d calls ended otherwise than announced", wrong, total)
@@ -73,14 +79,14 @@ func callsOf(tenant *auth0grpctest.Tenant, conn *grpc.ClientConn) []call {
 		{"GetOrder", "read:orders", read, get, codes.OK, ""},
 		{"GetOrder", "none", "", get, codes.Unauthenticated, auth0grpc.ReasonMissingToken},
 		{"GetOrder", "expired", expired, get, codes.Unauthenticated, auth0grpc.ReasonTokenExpired},
-		{"GetOrder", "for another API", otherAPI, get, codes.Unauthenticated, auth0grpc.ReasonWrongAudience},
+		{"GetOrder", "other API", otherAPI, get, codes.Unauthenticated, auth0grpc.ReasonWrongAudience},
 		{"GetOrder", "an ID token", tenant.IDToken(nil), get, codes.Unauthenticated, auth0grpc.ReasonWrongTokenType},
 		{"GetOrder", "forged", forged(tenant), get, codes.Unauthenticated, auth0grpc.ReasonBadSignature},
-		{"GetOrder 2", "not the owner's", read, getOrder(conn, "2"), codes.NotFound, ""}, // scopes are not ownership
+		{"GetOrder 2", "read:orders", read, getOrder(conn, "2"), codes.NotFound, ""}, // scopes are not ownership
 		{"DeleteOrder", "read:orders", read, deleteOrder(conn), codes.PermissionDenied, auth0grpc.ReasonInsufficientScope},
 		{"ListOrders", "read:orders", read, listOrders(conn), codes.OK, ""},
-		{"ImportOrders", "with permission", importing, importOrders(conn), codes.OK, ""},
-		{"WatchOrders", "without scope", tenant.Token(nil), watchOrders(conn), codes.OK, ""},
+		{"ImportOrders", "permission", importing, importOrders(conn), codes.OK, ""},
+		{"WatchOrders", "no scope", tenant.Token(nil), watchOrders(conn), codes.OK, ""},
 		{"ListProducts", "none", "", listProducts(conn), codes.OK, ""},
 		{"GetPrice", "none", "", getPrice(conn), codes.OK, ""},
 		{"GetPrice", "expired", expired, getPrice(conn), codes.Unauthenticated, auth0grpc.ReasonTokenExpired},
@@ -107,7 +113,7 @@ func makeCalls(ctx context.Context, table io.Writer, calls []call) (wrong int) {
 		}
 		md, err := c.send(callContext)
 		code, reason := outcome(err)
-		fmt.Fprintf(table, "%s\t%s\t%v\t%s\t%s\n", c.method, c.what, code, describe(code, reason), challenge(md))
+		fmt.Fprintf(table, "%s\t%s\t%v\t%s\t%s\n", c.method, c.what, code, describe(code, reason), errorWord(challenge(md)))
 		if code != c.code || reason != c.reason {
 			fmt.Fprintf(table, "^\tannounced:\t%v\t%s\t\n", c.code, describe(c.code, c.reason))
 			wrong++
@@ -133,15 +139,27 @@ func describe(code codes.Code, reason auth0grpc.Reason) string {
 	return "(by the handler)"
 }
 
-// challenge returns the www-authenticate value without its description, which
-// repeats the status message.
+// challenge returns the www-authenticate value, or "".
 func challenge(md metadata.MD) string {
 	values := md.Get("www-authenticate")
 	if len(values) == 0 {
-		return "-"
+		return ""
 	}
-	short, _, _ := strings.Cut(values[0], ", error_description=")
-	return short
+	return values[0]
+}
+
+// errorWord returns the error code of RFC 6750, section 3.1, in a challenge. A challenge
+// without a code is "none", and no challenge is "-".
+func errorWord(challenge string) string {
+	_, rest, found := strings.Cut(challenge, `error="`)
+	switch {
+	case challenge == "":
+		return "-"
+	case !found:
+		return "none"
+	}
+	word, _, _ := strings.Cut(rest, `"`)
+	return word
 }
 
 // unary makes a sender of a method with one request and one response.

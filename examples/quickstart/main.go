@@ -13,6 +13,7 @@ import (
 	"log"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -106,6 +107,24 @@ func newServer(guard *auth0grpc.Interceptor, out io.Writer) (*grpc.Server, error
 	if err == nil {
 		return nil, fmt.Errorf("CheckServices did not report a service that has no row")
 	}
-	fmt.Fprintf(out, "CheckServices, with reflection registered and its row forgotten, where a server should stop:\n  %v\n\n", err)
+	fmt.Fprintln(out, "CheckServices with reflection registered, and its row forgotten:")
+	for line := range strings.SplitSeq(wrap(err.Error(), 78), "\n") {
+		fmt.Fprintf(out, "  %s\n", line)
+	}
+	fmt.Fprintln(out, "A server should stop here.")
+	fmt.Fprintln(out)
 	return server, nil
+}
+
+// wrap breaks text at spaces into lines of at most width bytes, if its words allow.
+func wrap(text string, width int) string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
+	}
+	return strings.Join(append(lines, line), "\n")
 }
