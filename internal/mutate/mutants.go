@@ -241,7 +241,7 @@ func (f *file) findConstants() {
 	})
 }
 
-// mutated returns the text with the edits of all switched mutants, or with those
+// mutated returns the text with the edits of all switched mutants, or with the edits
 // of one constant.
 func (f *file) mutated(constant *mutant) string {
 	var edits []edit
