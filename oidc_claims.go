@@ -3,6 +3,9 @@ package auth0grpc
 import (
 	"encoding/base64"
 	"slices"
+	"strings"
+
+	"github.com/auth0grpc/auth0grpc/internal/jws"
 )
 
 // oidcClaimNames are the claims that go-oidc v3.21 checks or returns.
@@ -19,17 +22,13 @@ func (o *oidcClaims) keep(name, value string) {
 	}
 }
 
-// compact returns the form of a token that go-oidc gets, and its payload. The form has
-// the header as the client sent it, a payload of the kept claims and no other, and a
-// placeholder for the signature: go-oidc does not check it, and the real one does not
-// cover this payload. go-jose takes several times as long for the whole token, because
-// it searches it for white space character by character.
-func (o *oidcClaims) compact(header string) (raw string, payload []byte) {
+// payload returns a JSON object of the kept claims and no other.
+func (o *oidcClaims) payload() []byte {
 	size := len("{}")
 	for i, name := range oidcClaimNames {
 		size += len(name) + len(o[i]) + len(`"":,`)
 	}
-	payload = append(make([]byte, 0, size), '{')
+	payload := append(make([]byte, 0, size), '{')
 	for i, name := range oidcClaimNames {
 		if o[i] == "" {
 			continue
@@ -42,10 +41,22 @@ func (o *oidcClaims) compact(header string) (raw string, payload []byte) {
 		payload = append(payload, '"', ':')
 		payload = append(payload, o[i]...)
 	}
-	payload = append(payload, '}')
-	const signature = ".AA"
-	text := make([]byte, 0, len(header)+1+base64.RawURLEncoding.EncodedLen(len(payload))+len(signature))
-	text = append(append(text, header...), '.')
-	text = append(base64.RawURLEncoding.AppendEncode(text, payload), signature...)
-	return string(text), payload
+	return append(payload, '}')
+}
+
+// compactForm returns the form of a token that go-oidc gets. It has a header, an empty
+// payload, because go-oidc takes the claims from its key set (see [vouchedFor]),
+// and a stand-in for the signature, which go-oidc does not check. go-jose takes a
+// multiple of the time for the whole token: it looks at each character for white
+// space, and decodes each member of the header twice.
+//
+// The header has alg alone if the token's header has no members beside alg, kid and
+// typ. Otherwise it is the header as the client sent it: go-jose refuses some other
+// members.
+func compactForm(raw string, header *jws.Header) string {
+	encoded, _, _ := strings.Cut(raw, ".")
+	if !header.HasOthers { // alg is one of Config.Algorithms, so it needs no escapes
+		encoded = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"` + header.Algorithm + `"}`))
+	}
+	return encoded + "..AA"
 }

@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/auth0grpc/auth0grpc/internal/jws"
 	"github.com/auth0grpc/auth0grpc/internal/keyset"
 )
 
@@ -23,13 +23,32 @@ func TestCompactForm(t *testing.T) {
 	if _, refused := readClaims(payload, &o); refused != nil {
 		t.Fatal(refused)
 	}
-	raw, compact := o.compact("header")
 	const want = `{"iss":"https:\/\/a.example.com/","sub":"s","aud":[ "a" ,"\u0062"],"exp":2e3,"iat":1000.50,"_claim_names":{ }}`
-	if diff := cmp.Diff(want, string(compact)); diff != "" {
+	if diff := cmp.Diff(want, string(o.payload())); diff != "" {
 		t.Errorf("payload (-want +got):\n%s", diff)
 	}
-	if want := "header." + base64.RawURLEncoding.EncodeToString(compact) + ".AA"; raw != want {
-		t.Errorf("%s, want %s", raw, want)
+}
+
+// go-oidc gets alg and no other member of an ordinary header, and any other header
+// as it was sent.
+func TestCompactHeader(t *testing.T) {
+	for header, want := range map[string]string{
+		`{"alg":"RS256"}`: `{"alg":"RS256"}`,
+		` {"typ":"JWT" , "alg":"\u0052S256","kid":"\ud800"} `: `{"alg":"RS256"}`,
+		`{"alg":"RS256","kid":"k","typ":"JWT","x5t":"x"}`:     `{"alg":"RS256","kid":"k","typ":"JWT","x5t":"x"}`,
+		`{"alg":"RS256","jwk":{"kty":"oct"}}`:                 `{"alg":"RS256","jwk":{"kty":"oct"}}`,
+		`{"alg":"RS256","ALG":"none"}`:                        `{"alg":"RS256","ALG":"none"}`,
+		`{"alg":"RS256","cty":5}`:                             `{"alg":"RS256","cty":5}`,
+	} {
+		encode := base64.RawURLEncoding.EncodeToString
+		raw := encode([]byte(header)) + ".e30.AA"
+		parsed, err := jws.Parse(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(encode([]byte(want))+"..AA", compactForm(raw, &parsed.Header)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", header, diff)
+		}
 	}
 }
 
@@ -41,9 +60,8 @@ func TestCompactFormHasWhatGoOIDCReads(t *testing.T) {
 	if _, refused := readClaims(`{`+required+`,`+everything+`}`, &o); refused != nil {
 		t.Fatal(refused)
 	}
-	_, compact := o.compact("h")
 	var got map[string]json.RawMessage
-	if err := json.Unmarshal(compact, &got); err != nil {
+	if err := json.Unmarshal(o.payload(), &got); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(slices.Sorted(slices.Values(oidcClaimNames[:])), slices.Sorted(maps.Keys(got))); diff != "" {
@@ -83,7 +101,8 @@ func FuzzCompactForm(f *testing.F) {
 	for _, header := range []string{
 		`{"alg":"ES256","kid":"k"}`, `{"alg":"RS256","kid":"k","jwk":{}}`, `{"alg":"RS256","kid":"k","jwk":{"kty":"oct","k":"AA"}}`, `{"alg":"RS256","kid":"k","jwk":5}`,
 		`{"alg":"RS256","kid":"k","x5c":["AA"]}`, `{"alg":"RS256","kid":"k","nonce":5}`, `{"alg":"RS256","kid":"k","ALG":"none"}`, `{"alg":"RS256","kid":"k","KID":5}`,
-		` {"alg":"RS256","kid":"k","x":[[]]} `, `{"alg":"RS256","kid":"k","iss":1}`,
+		` {"alg":"RS256","kid":"k","x":[[]]} `, `{"kid":"\ud800","typ":"application\/JWT","alg":"R\u00532\u00356"}`, `{"alg":"RS256","kid":"k","cty":5}`, `{"alg":"RS256","kid":"k","b64":true}`,
+		`{"alg":"RS256","kid":"k","jwk":{"kty":"RSA","n":"AQ","e":"AQAB","d":"AQ"}}`, `{"alg":"RS256","kid":"k","x5c":5}`, `{"alg":"RS256","kid":"k","x5t#S256":"x"}`, `{"alg":"RS256","kid":"k","iss":1}`,
 	} {
 		f.Add(header, `{`+required+`}`)
 	}
@@ -94,9 +113,7 @@ func FuzzCompactForm(f *testing.F) {
 		if refused != nil {
 			return
 		}
-		encodedHeader, _, _ := strings.Cut(raw, ".")
-		compact, compactPayload := a.forOIDC.compact(encodedHeader)
-		got, gotErr := oidcVerdict(a, compact, compactPayload)
+		got, gotErr := oidcVerdict(a, compactForm(raw, &a.parsed.Header), a.forOIDC.payload())
 		want, wantErr := oidcVerdict(a, raw, []byte(payload))
 		if (gotErr == nil) != (wantErr == nil) {
 			t.Fatalf("%s %s: %v of the compact form, %v of the token", header, payload, gotErr, wantErr)

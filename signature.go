@@ -3,7 +3,6 @@ package auth0grpc
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 
@@ -12,16 +11,15 @@ import (
 )
 
 // checkSignature verifies the signature. go-oidc then checks algorithm, issuer and
-// audience once more, on a form of the token that has only the claims that it reads
-// (see [oidcClaims]). The signature comes first, and not from within go-oidc, so that a
-// wrong one costs a public-key operation and no more parsing.
+// audience once more, on the claims that it reads and no others (see [oidcClaims]
+// and [compactForm]). The signature comes first, and not from within
+// go-oidc, so that a wrong one costs a public-key operation and no more parsing.
 func (v *verifier) checkSignature(ctx context.Context, a *attempt, keys []*keyset.Key) (refused *refusal) {
 	defer contain(&refused) // other callers may wait for the result
 	if a.by, refused = v.signer(ctx, a.parsed, keys); refused != nil {
 		return refused
 	}
-	header, _, _ := strings.Cut(a.raw, ".")
-	a.presented, a.payload = a.forOIDC.compact(header)
+	a.presented, a.payload = compactForm(a.raw, &a.parsed.Header), a.forOIDC.payload()
 	token, err := a.through.Verify(context.WithValue(ctx, attemptKey{}, a), a.presented)
 	if err != nil || !a.claims.agree(token) {
 		return refusedClaims // go-oidc's text quotes claims, so it stays here
@@ -63,7 +61,7 @@ type attempt struct {
 	through   *oidc.IDTokenVerifier // for its issuer and audience
 	by        *keyset.Key           // the key that signed it; nil until it is verified
 	presented string                // the form of the token that go-oidc gets
-	payload   []byte                // of that form
+	payload   []byte                // the claims that go-oidc gets
 }
 
 type attemptKey struct{}

@@ -31,6 +31,7 @@ type Header struct {
 	KeyID     string // kid, or empty
 	Type      string // typ, or empty
 	JWK       string // jwk, unparsed JSON; only DPoP proofs use it
+	HasOthers bool   // has members beside alg, kid and typ
 }
 
 // A Token is a compact JWS taken apart. Nothing in it is verified.
@@ -95,8 +96,11 @@ func ParseHeader(encoded string) (Header, error) {
 			ok = ok && h.Type != "" // so that "" stands for a header without one
 		case "jwk":
 			h.JWK = value
+			h.HasOthers = true
 		case "crit", "b64":
 			return ErrExtension
+		default:
+			h.HasOthers = true
 		}
 		if !ok {
 			return ErrMalformed

@@ -75,13 +75,26 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// HasOthers tells whether a header has members beside alg, kid and typ.
+func TestHeaderHasOthers(t *testing.T) {
+	for header, want := range map[string]bool{
+		`{"alg":"RS256"}`: false, `{"typ":"JWT","alg":"RS256","kid":"k"}`: false, `{"\u0061lg":"RS256"}`: false,
+		`{"alg":"RS256","jwk":{}}`: true, `{"alg":"RS256","x5t":"x"}`: true, `{"alg":"RS256","ALG":"x"}`: true, `{"alg":"RS256","":0}`: true,
+	} {
+		got, err := jws.ParseHeader(b64(header))
+		if err != nil || got.HasOthers != want {
+			t.Errorf("%s: %t, %v; want %t", header, got.HasOthers, err, want)
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	header := b64(`{"typ":"at+jwt","alg":"ES256","kid":"k\u0031","jwk":{"kty":"EC"},"x5u":"https://evil.example"}`)
 	token, err := jws.Parse(header + "." + b64(`{"sub":"x"}`) + ".AAE")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := jws.Header{Algorithm: "ES256", KeyID: "k1", Type: "at+jwt", JWK: `{"kty":"EC"}`}
+	want := jws.Header{Algorithm: "ES256", KeyID: "k1", Type: "at+jwt", JWK: `{"kty":"EC"}`, HasOthers: true}
 	if diff := cmp.Diff(want, token.Header); diff != "" {
 		t.Errorf("header (-want +got):\n%s", diff)
 	}
