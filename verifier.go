@@ -77,21 +77,22 @@ func newVerifier(config *Config, refuseBound func(*confirmation) *refusal, obser
 // verify returns the claims of a valid token: from the cache, or by verifying it.
 func (v *verifier) verify(ctx context.Context, now time.Time, raw string) (c *claims, hit bool, refused *refusal) {
 	defer contain(&refused)
+	key := tokencache.KeyOf(raw)
 	if v.cache != nil {
-		if known, ok := v.cache.Find(raw); ok {
+		if known, ok := v.cache.Find(key); ok {
 			again, refused := v.recheck(ctx, now, known)
 			if again && refused == nil {
 				return known, true, nil
 			}
 			if !again {
-				v.cache.Remove(raw)
+				v.cache.Remove(key)
 			}
 			if refused != nil {
 				return nil, false, refused
 			}
 		}
 	}
-	c, refused = v.verifyNew(ctx, now, raw)
+	c, refused = v.verifyNew(ctx, now, raw, key)
 	if refused == nil {
 		refused = v.checkRevoked(c, now)
 	}
@@ -133,7 +134,7 @@ func (v *verifier) recheck(ctx context.Context, now time.Time, known *claims) (s
 // verifyNew verifies a token that is not in the cache: cheap checks first, so that
 // garbage reaches neither the network nor the public key, and then the signature. Data
 // that is read before the signature check can only refuse the token.
-func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string) (*claims, *refusal) {
+func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string, key *tokencache.Key) (*claims, *refusal) {
 	a, refused := v.precheck(raw, now)
 	if refused != nil {
 		return nil, refused
@@ -147,12 +148,12 @@ func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string) (*c
 	if v.cache == nil {
 		return a.claims, v.checkSignature(ctx, a, keys)
 	}
-	return v.verifyOnce(ctx, a, keys)
+	return v.verifyOnce(ctx, a, key, keys)
 }
 
 // verifyOnce shares one public-key operation among concurrent first uses of a token.
-func (v *verifier) verifyOnce(ctx context.Context, a *attempt, keys []*keyset.Key) (*claims, *refusal) {
-	verified, err := v.cache.Verify(ctx, a.raw, func() (*claims, error) {
+func (v *verifier) verifyOnce(ctx context.Context, a *attempt, key *tokencache.Key, keys []*keyset.Key) (*claims, *refusal) {
+	verified, err := v.cache.Verify(ctx, key, func() (*claims, error) {
 		if refused := v.checkSignature(ctx, a, keys); refused != nil {
 			return nil, refused
 		}

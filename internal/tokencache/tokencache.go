@@ -83,12 +83,30 @@ func New[V any](size int, weigh func(V) int) *Cache[V] {
 	return c
 }
 
+// A Key names a token in a [Cache]. It hashes the token once, when that is needed.
+// It is made by [KeyOf] and is not safe for concurrent use.
+type Key struct {
+	raw    string
+	hashed bool
+	sum    digest
+}
+
+// KeyOf returns the Key of a token.
+func KeyOf(raw string) *Key { return &Key{raw: raw} }
+
+func (k *Key) digest() digest {
+	if !k.hashed {
+		k.sum, k.hashed = digestOf(k.raw), true
+	}
+	return k.sum
+}
+
 // Find returns the value cached for a token.
-func (c *Cache[V]) Find(raw string) (value V, ok bool) {
-	if !c.mayHave(raw) {
+func (c *Cache[V]) Find(token *Key) (value V, ok bool) {
+	if !c.mayHave(token.raw) {
 		return value, false
 	}
-	return c.entries.GetIfPresent(digestOf(raw))
+	return c.entries.GetIfPresent(token.digest())
 }
 
 // Probe is like [Cache.Find] for a caller that must not wait: it does not count as a
@@ -102,7 +120,7 @@ func (c *Cache[V]) Probe(raw string) (value V, ok bool) {
 }
 
 // Remove forgets a token.
-func (c *Cache[V]) Remove(raw string) { c.entries.Invalidate(digestOf(raw)) }
+func (c *Cache[V]) Remove(token *Key) { c.entries.Invalidate(token.digest()) }
 
 // Len returns how many tokens are known.
 func (c *Cache[V]) Len() int { return c.entries.EstimatedSize() }
@@ -114,12 +132,12 @@ func (c *Cache[V]) Len() int { return c.entries.EstimatedSize() }
 // A caller whose ctx ends stops waiting, with the error of ctx. A verification that
 // ended by the context of its caller counts for that caller only; another caller
 // then starts again. A panic in verify passes on to its caller only, too.
-func (c *Cache[V]) Verify(ctx context.Context, raw string, verify func() (V, error)) (V, error) {
-	key := digestOf(raw)
+func (c *Cache[V]) Verify(ctx context.Context, token *Key, verify func() (V, error)) (V, error) {
+	key := token.digest()
 	for {
 		v, first := c.join(key)
 		if first {
-			return c.run(v, key, raw, verify)
+			return c.run(v, key, token.raw, verify)
 		}
 		select {
 		case <-ctx.Done():

@@ -36,10 +36,10 @@ func TestWeight(t *testing.T) {
 	one := New(1, func(bytes int) int { return bytes })
 	for _, weight := range []int{0, 100, 100 * Weight, 1 << 40} {
 		add(one, token(weight), weight)
-		if _, ok := one.Find(token(weight)); !ok || one.Len() != 1 {
+		if _, ok := one.Find(KeyOf(token(weight))); !ok || one.Len() != 1 {
 			t.Errorf("a value of %d bytes: found %t among %d", weight, ok, one.Len())
 		}
-		one.Remove(token(weight))
+		one.Remove(KeyOf(token(weight)))
 	}
 }
 
@@ -50,7 +50,7 @@ func TestProbe(t *testing.T) {
 		t.Error("an empty cache has a value")
 	}
 	add(c, token(1), 5)
-	for name, get := range map[string]func(string) (int, bool){"Find": c.Find, "Probe": c.Probe} {
+	for name, get := range map[string]func(string) (int, bool){"Find": func(raw string) (int, bool) { return c.Find(KeyOf(raw)) }, "Probe": c.Probe} {
 		if got, ok := get(token(1)); !ok || got != 5 {
 			t.Errorf("%s = %d, %t; want 5", name, got, ok)
 		}
@@ -64,7 +64,7 @@ func TestProbe(t *testing.T) {
 	if c.Len() != 1 {
 		t.Errorf("Len = %d, want 1", c.Len())
 	}
-	c.Remove(token(1))
+	c.Remove(KeyOf(token(1)))
 	if _, ok := c.Probe(token(1)); ok || c.Len() != 0 {
 		t.Error("a removed value is still there")
 	}
@@ -82,7 +82,7 @@ func TestBound(t *testing.T) {
 	}
 	for i := range 50 * size {
 		for range 2 { // entries in use are used more than once
-			if _, ok := c.Find(inUse[i%len(inUse)]); !ok {
+			if _, ok := c.Find(KeyOf(inUse[i%len(inUse)])); !ok {
 				t.Fatalf("after %d one-off tokens, one in use was pushed out", i)
 			}
 		}
@@ -103,7 +103,7 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("%d headers known: mayHave = %t for another", i, c.mayHave(raw))
 		}
 		add(c, raw, 1)
-		if _, ok := c.Find(raw); !ok {
+		if _, ok := c.Find(KeyOf(raw)); !ok {
 			t.Errorf("header %d: not found after it was added", i)
 		}
 		if _, ok := c.Probe(raw); !ok {
@@ -113,8 +113,8 @@ func TestHeaders(t *testing.T) {
 	if n := len(*c.headers.Load()); n != maxHeaders {
 		t.Errorf("%d headers kept, want %d", n, maxHeaders)
 	}
-	c.Remove("header0.payload.signature")
-	if _, ok := c.Find("header0.payload.signature"); ok {
+	c.Remove(KeyOf("header0.payload.signature"))
+	if _, ok := c.Find(KeyOf("header0.payload.signature")); ok {
 		t.Error("found after it was removed")
 	}
 }
@@ -130,7 +130,7 @@ func TestVerifyOnce(t *testing.T) {
 			var calls sync.WaitGroup
 			for range 64 {
 				calls.Go(func() {
-					got, err := c.Verify(t.Context(), token(1), func() (int, error) {
+					got, err := c.Verify(t.Context(), KeyOf(token(1)), func() (int, error) {
 						verifications.Add(1)
 						<-begin
 						return 7, refusal
@@ -146,7 +146,7 @@ func TestVerifyOnce(t *testing.T) {
 			if n := verifications.Load(); n != 1 {
 				t.Errorf("%d verifications, want 1", n)
 			}
-			if _, ok := c.Find(token(1)); ok != (refusal == nil) {
+			if _, ok := c.Find(KeyOf(token(1))); ok != (refusal == nil) {
 				t.Errorf("cached = %t for %v", ok, refusal)
 			}
 		})
@@ -168,7 +168,7 @@ func TestVerifyWithoutItsFirstCaller(t *testing.T) {
 			var calls sync.WaitGroup
 			calls.Go(func() {
 				defer func() { _ = recover() }()
-				_, err := c.Verify(t.Context(), token(1), func() (int, error) {
+				_, err := c.Verify(t.Context(), KeyOf(token(1)), func() (int, error) {
 					<-leave
 					return 0, end()
 				})
@@ -180,7 +180,7 @@ func TestVerifyWithoutItsFirstCaller(t *testing.T) {
 			var verifications atomic.Int64
 			for range 8 {
 				calls.Go(func() {
-					got, err := c.Verify(t.Context(), token(1), func() (int, error) { verifications.Add(1); return 2, nil })
+					got, err := c.Verify(t.Context(), KeyOf(token(1)), func() (int, error) { verifications.Add(1); return 2, nil })
 					if err != nil || got != 2 {
 						t.Errorf("%s: a caller that stayed gets %v, %v", name, got, err)
 					}
@@ -188,7 +188,7 @@ func TestVerifyWithoutItsFirstCaller(t *testing.T) {
 			}
 			gone, cancel := context.WithCancel(t.Context())
 			calls.Go(func() {
-				if _, err := c.Verify(gone, token(1), nil); err != context.Canceled {
+				if _, err := c.Verify(gone, KeyOf(token(1)), nil); err != context.Canceled {
 					t.Errorf("%s: a caller that stopped waiting gets %v", name, err)
 				}
 			})
@@ -213,7 +213,7 @@ func TestHeadersLearnedAtOnce(t *testing.T) {
 	}
 	calls.Wait()
 	for i := range maxHeaders / 2 {
-		if got, ok := c.Find(fmt.Sprintf("header%d.payload.signature", i)); !ok || got != i {
+		if got, ok := c.Find(KeyOf(fmt.Sprintf("header%d.payload.signature", i))); !ok || got != i {
 			t.Errorf("header %d: %d, %t", i, got, ok)
 		}
 	}
