@@ -1,6 +1,9 @@
 package strictjson
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"sync"
+)
 
 // fewNames is the number of names up to which a new one is compared with each
 // name before it. The names of larger objects go into a hash table.
@@ -10,14 +13,39 @@ const fewNames = 16
 // around it. It finds a duplicate when it is added, at a cost that does not depend
 // on the number of names. The zero value is ready to use.
 type nameStack struct {
-	count int
-	first [fewNames]string // most documents need no more, and no allocation
-	rest  []string         // those after first
+	count      int
+	first      [fewNames]string // most documents need no more, and no allocation
+	*nameTable                  // nil until there are more
+}
+
+// A nameTable holds the names after the first few, and finds each name by its hash.
+type nameTable struct {
+	rest []string
 	// table uses open addressing. A slot holds 1 + the number of a name, or 0. Slots
 	// of names that were removed stay, so a hit is compared with the name.
 	table []uint32
 	used  int
 	seed  maphash.Seed
+}
+
+// maxKeptNames bounds the names of a nameTable that is kept for another document. A
+// token of 16 KiB has fewer.
+const maxKeptNames = 4096
+
+// nameTables has nameTables to use again: an attacker sends many documents with
+// many names, and a new table for each would cost several times its document.
+var nameTables = sync.Pool{New: func() any { return &nameTable{seed: maphash.MakeSeed()} }}
+
+// release gives the table back. It keeps nothing of the document.
+func (n *nameStack) release() {
+	t := n.nameTable
+	n.nameTable = nil
+	if t == nil || cap(t.rest) > maxKeptNames || cap(t.table) > 4*maxKeptNames {
+		return
+	}
+	clear(t.rest[:cap(t.rest)])
+	t.rest, t.table, t.used = t.rest[:0], t.table[:0], 0
+	nameTables.Put(t)
 }
 
 func (n *nameStack) name(i int) string {
@@ -31,6 +59,9 @@ func (n *nameStack) push(name string) {
 	if n.count < fewNames {
 		n.first[n.count] = name
 	} else {
+		if n.nameTable == nil {
+			n.nameTable = nameTables.Get().(*nameTable)
+		}
 		n.rest = append(n.rest[:n.count-fewNames], name)
 	}
 	n.count++
@@ -49,7 +80,10 @@ func (n *nameStack) add(start int, name string, expected int) bool {
 		n.push(name)
 		return true
 	}
-	if n.rest == nil {
+	if n.nameTable == nil {
+		n.nameTable = nameTables.Get().(*nameTable)
+	}
+	if cap(n.rest) == 0 {
 		n.rest = make([]string, 0, max(expected-fewNames, fewNames))
 	}
 	if 2*(n.used+fewNames+1) > len(n.table) {
@@ -92,14 +126,17 @@ func (n *nameStack) put(slot, index int) {
 // rebuild makes a table for a number of names and puts the names that count into
 // it, so that slots of removed names do not fill it up.
 func (n *nameStack) rebuild(names int) {
-	if n.table == nil {
-		n.seed = maphash.MakeSeed()
-	}
 	size := 8 * fewNames
 	for size < 2*names {
 		size *= 2
 	}
-	n.table, n.used = make([]uint32, size), 0
+	if size > cap(n.table) {
+		n.table = make([]uint32, size)
+	} else {
+		n.table = n.table[:size]
+		clear(n.table)
+	}
+	n.used = 0
 	for i := range n.count {
 		slot, _ := n.find(i, n.name(i))
 		n.put(slot, i)

@@ -58,6 +58,7 @@ func scan(s scanner, visit func(name, value string) error) error {
 	if s.peek() != '{' || !utf8.ValidString(s.doc) {
 		return ErrSyntax
 	}
+	defer s.names.release()
 	if err := s.object(visit); err != nil {
 		return err
 	}
