@@ -26,21 +26,25 @@ func (r MemoryResult) PerToken() float64 { return float64(r.Full) / float64(r.En
 // RSA signatures would take minutes to make; they are as long as the others, so
 // with their shorter signatures they have a payload 190 bytes longer, and it is
 // the payload that the cache keeps.
-func (s *Suite) Memory(entries int) (MemoryResult, error) {
+func (s *Suite) Memory(entries int) (MemoryResult, error) { return s.MemoryOf(entries, Small) }
+
+// MemoryOf is [Suite.Memory] with tokens of another size. Tokens above 2 KiB count as
+// several in the cache, so it has fewer of them.
+func (s *Suite) MemoryOf(entries, size int) (MemoryResult, error) {
 	p, err := s.newOurs(auth0grpc.Config{CacheSize: entries}, "ES256", s.newIssuerClient("ES256"))
 	if err != nil {
 		return MemoryResult{}, err
 	}
-	if err := s.verifyFresh(p, 1); err != nil { // brings the keys
+	if err := s.verifyFresh(p, 1, size); err != nil { // brings the keys
 		return MemoryResult{}, err
 	}
 	result := MemoryResult{Entries: entries}
 	before := liveHeap()
-	if err := s.verifyFresh(p, entries); err != nil {
+	if err := s.verifyFresh(p, entries, size); err != nil {
 		return MemoryResult{}, err
 	}
 	result.Full = liveHeap() - before
-	if err := s.verifyFresh(p, entries/2); err != nil {
+	if err := s.verifyFresh(p, entries/2, size); err != nil {
 		return MemoryResult{}, err
 	}
 	result.Overfull = liveHeap() - before
@@ -49,7 +53,7 @@ func (s *Suite) Memory(entries int) (MemoryResult, error) {
 }
 
 // verifyFresh lets p verify as many different tokens, and keeps none of them.
-func (s *Suite) verifyFresh(p *peer, count int) error {
+func (s *Suite) verifyFresh(p *peer, count, size int) error {
 	workers := runtime.GOMAXPROCS(0)
 	failures := make([]error, workers)
 	var done atomic.Int64
@@ -57,7 +61,7 @@ func (s *Suite) verifyFresh(p *peer, count int) error {
 	for w := range workers {
 		group.Go(func() {
 			for done.Add(1) <= int64(count) && failures[w] == nil {
-				failures[w] = p.intercept(incoming(s.mint("ES256", Small, rand.Text())))
+				failures[w] = p.intercept(incoming(s.mint("ES256", size, rand.Text())))
 			}
 		})
 	}
