@@ -9,6 +9,8 @@ import (
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
 	"google.golang.org/grpc"
+
+	"github.com/auth0grpc/auth0grpc/internal/configerror"
 )
 
 // An Interceptor decides on every call of a gRPC server. One Interceptor serves unary
@@ -36,7 +38,7 @@ func New(config Config) (*Interceptor, error) {
 	methods, faults := newTable(config.Methods)
 	faults = slices.Concat(faults, config.faults(), methods.bindingFaults(config.DPoP.Mode, config.MTLS.Mode))
 	if len(faults) > 0 {
-		return nil, joinFaults(faults)
+		return nil, configerror.Join(faults)
 	}
 	i := &Interceptor{clock: clock{config.Now, isWall}, feed: config.RevocationFeed}
 	i.table.Store(methods)
@@ -147,7 +149,7 @@ func (i *Interceptor) SetMethods(methods map[string]Rule) error {
 	next, faults := newTable(methods)
 	faults = append(faults, next.bindingFaults(i.binder.modes())...)
 	if len(faults) > 0 {
-		return joinFaults(faults)
+		return configerror.Join(faults)
 	}
 	i.table.Store(next)
 	i.observer.warnNewTable(next.reportOnlyRows())

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/auth0grpc/auth0grpc/internal/configerror"
 )
 
 func TestRuleString(t *testing.T) {
@@ -266,7 +268,7 @@ func TestRulesAreLinear(t *testing.T) {
 			}
 			return func() {
 				_, faults := newTable(map[string]Rule{"/a.B/C": Scopes(names...)})
-				_ = joinFaults(faults).Error()
+				_ = configerror.Join(faults).Error()
 			}
 		},
 		"hints": func(size int) func() {

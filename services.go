@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
+
+	"github.com/auth0grpc/auth0grpc/internal/configerror"
 )
 
 // A CheckOption changes the report of [Interceptor.CheckServices] and [CheckMethods].
@@ -62,7 +64,7 @@ func (i *Interceptor) CheckServices(services map[string]grpc.ServiceInfo, option
 func CheckMethods(methods map[string]Rule, services map[string]grpc.ServiceInfo, options ...CheckOption) error {
 	compiled, faults := newTable(methods)
 	if len(faults) > 0 {
-		return joinFaults(faults)
+		return configerror.Join(faults)
 	}
 	return errors.Join(compiled.compare(services, options)...)
 }

@@ -2,7 +2,6 @@ package auth0grpcclient
 
 import (
 	"crypto"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/auth0grpc/auth0grpc/internal/configerror"
 	"github.com/auth0grpc/auth0grpc/internal/loopback"
 )
 
@@ -102,10 +102,7 @@ type ConfigError struct {
 
 // Error names the field, the value, the fault and the remedy.
 func (e *ConfigError) Error() string {
-	if e.Value == "" {
-		return fmt.Sprintf("auth0grpcclient: Config.%s %s", e.Field, e.Reason)
-	}
-	return fmt.Sprintf("auth0grpcclient: Config.%s: %q: %s", e.Field, e.Value, e.Reason)
+	return configerror.Text("auth0grpcclient", e.Field, e.Value, e.Reason)
 }
 
 // Format prints the application and the API for every verb, so a [Config] in a log
@@ -268,15 +265,6 @@ func (c *Config) urlFault(text string) string {
 		return "want scheme, host and path alone"
 	}
 	return ""
-}
-
-func joinFaults(faults []*ConfigError) error {
-	slices.SortFunc(faults, func(a, b *ConfigError) int { return strings.Compare(a.Error(), b.Error()) })
-	all := make([]error, len(faults))
-	for i, fault := range faults {
-		all[i] = fault
-	}
-	return errors.Join(all...)
 }
 
 // httpClient returns the client of token requests: no redirects, and a proof on

@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/auth0grpc/auth0grpc/internal/configerror"
 )
 
 // Credentials put an access token on every call of a connection. They are made
@@ -61,7 +63,7 @@ func New(config Config) (*Credentials, error) {
 // from.
 func newCredentials(config Config) (*Credentials, *endpoint, error) {
 	if faults := config.faults(); len(faults) > 0 {
-		return nil, nil, joinFaults(faults)
+		return nil, nil, configerror.Join(faults)
 	}
 	c := &Credentials{config: config.withDefaults(), misuse: codes.Unauthenticated}
 	if config.DPoP {
