@@ -119,22 +119,36 @@ func ruleOf(rule auth0grpc.Rule) (*sweepRule, error) {
 	return r, decoder.Decode(r)
 }
 
+// A sweepList is the list of a rule that names something.
+type sweepList struct {
+	claim string
+	names []string
+	all   bool // whether a token needs all names, or one of them
+}
+
+// list returns the list of the rule, and reports whether the rule has one.
+func (r *sweepRule) list() (sweepList, bool) {
+	for _, l := range []sweepList{
+		{scopeClaim, r.Scopes, true}, {scopeClaim, r.AnyScope, false},
+		{permissionsClaim, r.Permissions, true}, {permissionsClaim, r.AnyPermission, false},
+		{organizationClaim, r.Organizations, false}, {clientClaim, r.Clients, false},
+	} {
+		if l.names != nil {
+			return l, true
+		}
+	}
+	return sweepList{}, false
+}
+
 // satisfyingGrants returns the smallest grants that meet the rule, at most maxWays.
 func (r *sweepRule) satisfyingGrants() []grants {
 	var ways []grants
+	l, ok := r.list()
 	switch {
-	case r.Scopes != nil:
-		ways = []grants{allNames(scopeClaim, r.Scopes)}
-	case r.AnyScope != nil:
-		ways = eachName(scopeClaim, r.AnyScope)
-	case r.Permissions != nil:
-		ways = []grants{allNames(permissionsClaim, r.Permissions)}
-	case r.AnyPermission != nil:
-		ways = eachName(permissionsClaim, r.AnyPermission)
-	case r.Organizations != nil:
-		ways = eachName(organizationClaim, r.Organizations)
-	case r.Clients != nil:
-		ways = eachName(clientClaim, r.Clients)
+	case ok && l.all:
+		ways = []grants{allNames(l.claim, l.names)}
+	case ok:
+		ways = eachName(l.claim, l.names)
 	case r.AnyOf != nil:
 		for i := range r.AnyOf {
 			ways = append(ways, r.AnyOf[i].satisfyingGrants()...)
@@ -152,10 +166,8 @@ func (r *sweepRule) satisfyingGrants() []grants {
 
 // grants returns each grant that the rule names, sorted.
 func (r *sweepRule) grants() grants {
-	found := slices.Concat(
-		allNames(scopeClaim, r.Scopes), allNames(scopeClaim, r.AnyScope),
-		allNames(permissionsClaim, r.Permissions), allNames(permissionsClaim, r.AnyPermission),
-		allNames(organizationClaim, r.Organizations), allNames(clientClaim, r.Clients))
+	l, _ := r.list()
+	found := allNames(l.claim, l.names)
 	for _, rules := range [][]sweepRule{r.AllOf, r.AnyOf} {
 		for i := range rules {
 			found = append(found, rules[i].grants()...)
@@ -249,23 +261,14 @@ func product(ways, others []grants) []grants {
 
 // met reports whether a token with the grants meets the rule.
 func (r *sweepRule) met(g grants) bool {
-	has := func(claim string) func(string) bool {
-		return func(name string) bool { return slices.Contains(g, grant{claim, name}) }
-	}
 	met := func(part sweepRule) bool { return part.met(g) }
+	l, ok := r.list()
+	has := func(name string) bool { return slices.Contains(g, grant{l.claim, name}) }
 	switch {
-	case r.Scopes != nil:
-		return all(r.Scopes, has(scopeClaim))
-	case r.AnyScope != nil:
-		return slices.ContainsFunc(r.AnyScope, has(scopeClaim))
-	case r.Permissions != nil:
-		return all(r.Permissions, has(permissionsClaim))
-	case r.AnyPermission != nil:
-		return slices.ContainsFunc(r.AnyPermission, has(permissionsClaim))
-	case r.Organizations != nil:
-		return slices.ContainsFunc(r.Organizations, has(organizationClaim))
-	case r.Clients != nil:
-		return slices.ContainsFunc(r.Clients, has(clientClaim))
+	case ok && l.all:
+		return all(l.names, has)
+	case ok:
+		return slices.ContainsFunc(l.names, has)
 	case r.AnyOf != nil:
 		return slices.ContainsFunc(r.AnyOf, met)
 	case r.AllOf != nil:

@@ -53,7 +53,7 @@ func (m *Memory) Live() (n int) {
 
 // ShardOf returns which of the shards holds id.
 func (m *Memory) ShardOf(id string) int {
-	_, s := m.locate(id)
+	_, s := m.shardFor(id)
 	for i := range m.shards {
 		if s == &m.shards[i] {
 			return i

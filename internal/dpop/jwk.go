@@ -112,11 +112,11 @@ func Thumbprint(public crypto.PublicKey) (string, error) {
 		if err != nil || !jwk.IsSupported(key.Curve) {
 			return "", errors.New("dpop: thumbprint of a key that is not on a known curve")
 		}
-		half := 1 + len(point)/2 // after the 4 of an uncompressed point
+		split := 1 + len(point)/2 // after the 4 of an uncompressed point
 		doc = append(doc, `{"crv":"`+key.Params().Name+`","kty":"EC","x":"`...)
-		doc = base64url.AppendEncode(doc, point[1:half])
+		doc = base64url.AppendEncode(doc, point[1:split])
 		doc = append(doc, `","y":"`...)
-		doc = base64url.AppendEncode(doc, point[half:])
+		doc = base64url.AppendEncode(doc, point[split:])
 	case *rsa.PublicKey:
 		doc = append(doc, `{"e":"`...)
 		doc = base64url.AppendEncode(doc, big.NewInt(int64(key.E)).Bytes())

@@ -20,7 +20,7 @@ const (
 	// forger has one try in 2^128 per request, and nothing to search offline.
 	macSize   = 16
 	nonceSize = 8 + macSize
-	minKey    = 32
+	minKeyLen = 32
 	// replicaSkew is how far ahead the clock of another replica may be.
 	replicaSkew = 30 * time.Second
 )
@@ -50,8 +50,8 @@ func NewNonces(keys [][]byte, life time.Duration) (*Nonces, error) {
 	}
 	n := &Nonces{life: life}
 	for i, key := range keys {
-		if len(key) < minKey {
-			faults = append(faults, fmt.Errorf("dpop: nonce key %d has less than %d bytes", i, minKey))
+		if len(key) < minKeyLen {
+			faults = append(faults, fmt.Errorf("dpop: nonce key %d has less than %d bytes", i, minKeyLen))
 		}
 		n.keys = append(n.keys, slices.Clone(key))
 	}

@@ -21,9 +21,9 @@ const (
 	// maxProof bounds a proof before anything is decoded. A proof with an RSA
 	// key of 4096 bits, the longest key accepted, has about 2 KiB.
 	maxProof = 8 << 10
-	// maxText bounds jti and nonce, which callers store and compare. RFC 9449,
+	// maxClaimLen bounds jti and nonce, which callers store and compare. RFC 9449,
 	// section 11.1, tells servers to refuse a jti of unreasonable length.
-	maxText = 256
+	maxClaimLen = 256
 )
 
 // ErrProof is in every error of [Verifier.Precheck] and [Candidate.Verify], for
@@ -39,14 +39,14 @@ func (e proofError) Is(target error) bool { return target == ErrProof }
 
 const (
 	errSize       proofError = "longer than 8 KiB"
-	errForm       proofError = "not a compact JWS"
+	errNotJWS     proofError = "not a compact JWS"
 	errExtension  proofError = "crit and b64 are not supported"
 	errType       proofError = "typ is not dpop+jwt"
 	errAlgorithm  proofError = "alg is not accepted"
 	errKey        proofError = "jwk is not a public key for alg"
 	errPrivateKey proofError = "jwk holds private members"
 	errClaims     proofError = "claims are not a JSON object of the right types"
-	errID         proofError = "jti is missing or longer than 256 bytes"
+	errJTI        proofError = "jti is missing or longer than 256 bytes"
 	errMethod     proofError = "htm is not the request's method"
 	errURI        proofError = "htu is not the request's URI"
 	errTooOld     proofError = "iat is missing or too old"
@@ -184,7 +184,7 @@ func (v *Verifier) parse(proof string) (*jws.Token, error) {
 	case errors.Is(err, jws.ErrExtension):
 		return nil, errExtension
 	case err != nil:
-		return nil, errForm
+		return nil, errNotJWS
 	// Exactly so, though media types fold case (RFC 7515, section 4.1.9): RFC
 	// 9449, section 4.2, prints one value, Auth0's SDKs compare it byte for byte,
 	// and a token type has no use for a second spelling.
@@ -200,9 +200,9 @@ func (v *Verifier) parse(proof string) (*jws.Token, error) {
 // 8, 9, 11 and 12a.
 func (v *Verifier) check(c claims, now time.Time, method string, uris []string, accessToken string) error {
 	switch {
-	case c.jti == "" || len(c.jti) > maxText:
-		return errID
-	case len(c.nonce) > maxText:
+	case c.jti == "" || len(c.jti) > maxClaimLen:
+		return errJTI
+	case len(c.nonce) > maxClaimLen:
 		return errNonce
 	// Methods are case-sensitive (RFC 9110, section 9.1).
 	case c.htm != method:

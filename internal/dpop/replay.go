@@ -76,7 +76,7 @@ func NewMemory(capacity int, now func() time.Time) *Memory {
 // The error is nil, ErrFull or ErrKeyFull; first is false with an error. Use never
 // waits, so it does not look at the context.
 func (m *Memory) Use(_ context.Context, id string, until time.Time) (first bool, err error) {
-	k, s := m.locate(id)
+	k, s := m.shardFor(id)
 	r := record{key: k, until: until.UnixMicro(), owner: m.ownerOf(id)}
 	now := m.now().UnixMicro()
 	first, err = m.use(s, r, now)
@@ -105,9 +105,9 @@ func (m *Memory) Capacity() int { return int(m.capacity) }
 // advance and a second preimage under a secret that never leaves the process.
 type key [16]byte
 
-// locate hashes id to its key and shard. The secret keeps clients from choosing
+// shardFor hashes id to its key and shard. The secret keeps clients from choosing
 // jti values that crowd one shard. An id of Verify's bounds fits the buffer.
-func (m *Memory) locate(id string) (key, *shard) {
+func (m *Memory) shardFor(id string) (key, *shard) {
 	buffer := make([]byte, 0, 384)
 	sum := sha256.Sum256(append(append(buffer, m.secret[:]...), id...))
 	return key(sum[:16]), &m.shards[sum[16]]
@@ -141,7 +141,7 @@ func (m *Memory) use(s *shard, r record, now int64) (bool, error) {
 	// no later than a record already forgotten may have been that record: before
 	// the clock was set back, or in a race at the window's end. Both are refused,
 	// which costs a sound clock nothing.
-	if _, used := s.used[r.key]; used || r.until < now || r.until <= s.forgotten {
+	if _, used := s.used[r.key]; used || r.until < now || r.until <= s.latestForgotten {
 		return false, nil
 	}
 	if err := m.reserve(r.owner); err != nil {
@@ -190,9 +190,9 @@ func (m *Memory) release(o owner) {
 		delete(held.live, o)
 	}
 	if held.most > manyOwners && len(held.live) < held.most/4 { // as in forget
-		kept := make(map[owner]int64, len(held.live))
-		maps.Copy(kept, held.live)
-		held.live, held.most = kept, len(kept)
+		copied := make(map[owner]int64, len(held.live))
+		maps.Copy(copied, held.live)
+		held.live, held.most = copied, len(copied)
 	}
 }
 
@@ -213,7 +213,7 @@ func (m *Memory) forget(s *shard, now int64) {
 	}
 	for len(s.heap) > 0 && s.heap[0].until < now {
 		r := s.heap[0]
-		s.forgotten = max(s.forgotten, r.until)
+		s.latestForgotten = max(s.latestForgotten, r.until)
 		delete(s.used, r.key)
 		s.pop()
 		m.release(r.owner)
@@ -235,10 +235,10 @@ type record struct {
 // follow: by key to find them, and as a binary heap with the first to end on
 // top, because the ends do not come in order.
 type shard struct {
-	mu        sync.Mutex
-	used      map[key]struct{}
-	heap      []record
-	forgotten int64 // the latest end of a record that is gone
+	mu              sync.Mutex
+	used            map[key]struct{}
+	heap            []record
+	latestForgotten int64 // the latest end of a record that is gone
 }
 
 // push is container/heap's, without an allocation for the interface.

@@ -23,8 +23,8 @@ func matchURI(htu string, uris []string) bool {
 	if slices.Contains(uris, htu) {
 		return true
 	}
-	normal, err := NormalizeURI(htu)
-	return err == nil && slices.Contains(uris, normal)
+	normalized, err := NormalizeURI(htu)
+	return err == nil && slices.Contains(uris, normalized)
 }
 
 // NormalizeURI returns the one spelling of an absolute http or https URI that RFC 9449,
@@ -79,7 +79,7 @@ func splitAuthority(authority string) (host, port string, ok bool) {
 		host, port = "["+addr.String()+"]", strings.TrimPrefix(rest, ":")
 	} else {
 		host, port, _ = strings.Cut(authority, ":")
-		if host == "" || !all(host, isHostByte) {
+		if host == "" || !allBytes(host, isHostByte) {
 			return "", "", false
 		}
 		host = strings.ToLower(host)
@@ -126,25 +126,25 @@ func removeDotSegments(path string) string {
 	if !strings.Contains(path, "/.") {
 		return path
 	}
-	var kept []string
+	var output []string
 	segments := strings.Split(path[1:], "/")
 	for i, segment := range segments {
 		switch segment {
 		case ".":
 		case "..":
-			kept = kept[:max(len(kept)-1, 0)]
+			output = output[:max(len(output)-1, 0)]
 		default:
-			kept = append(kept, segment)
+			output = append(output, segment)
 			continue
 		}
 		if i == len(segments)-1 { // "/a/.." is the folder "/"
-			kept = append(kept, "")
+			output = append(output, "")
 		}
 	}
-	return "/" + strings.Join(kept, "/")
+	return "/" + strings.Join(output, "/")
 }
 
-func all(s string, is func(byte) bool) bool {
+func allBytes(s string, is func(byte) bool) bool {
 	for i := range len(s) {
 		if !is(s[i]) {
 			return false
