@@ -268,7 +268,11 @@ func randomRule(random *rand.Rand, depth int) auth0grpc.Rule {
 	part := func() auth0grpc.Rule { return randomRule(random, depth+1) }
 	switch kind := random.IntN(len(names) + 5); {
 	case kind < len(names):
-		return names[kind]([]string{"a", "b", "c"}[random.IntN(3):]...)
+		list := []string{"a", "b", "c"}
+		if kind == 4 { // ids of organizations begin so
+			list = []string{"org_a", "org_b", "org_c"}
+		}
+		return names[kind](list[random.IntN(3):]...)
 	case kind == len(names) || depth > 2:
 		return auth0grpc.Authenticated()
 	case kind < len(names)+3:
