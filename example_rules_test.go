@@ -1,0 +1,135 @@
+package auth0grpc_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpctest"
+)
+
+// allow replaces the rule of the server's methods.
+func allow(rule auth0grpc.Rule) func(*auth0grpc.Config) {
+	return func(config *auth0grpc.Config) {
+		config.Methods = map[string]auth0grpc.Rule{"/grpc.testing.TestService/*": rule}
+	}
+}
+
+// One of the scopes is enough.
+func ExampleAnyScope() {
+	tenant, _, call, stop := embedded(allow(auth0grpc.AnyScope("read:orders", "admin")))
+	defer stop()
+	fmt.Println(call(tenant.Token(map[string]any{"scope": "admin"})))
+	fmt.Println(call(tenant.Token(map[string]any{"scope": "write:orders"})))
+	// Output:
+	// OK, error <nil>
+	// INSUFFICIENT_SCOPE
+}
+
+// The client was granted the scope, and the user has the permission.
+func ExampleAllOf() {
+	rule := auth0grpc.AllOf(auth0grpc.Scopes("write:orders"), auth0grpc.Permissions("approve:orders"))
+	tenant, _, call, stop := embedded(allow(rule))
+	defer stop()
+	fmt.Println(call(tenant.Token(map[string]any{"scope": "write:orders", "permissions": []string{"approve:orders"}})))
+	fmt.Println(call(tenant.Token(map[string]any{"scope": "write:orders"})))
+	// Output:
+	// OK, error <nil>
+	// INSUFFICIENT_PERMISSIONS
+}
+
+// A call without a token passes. A call with a bad token does not.
+func ExampleOptional() {
+	tenant, _, call, stop := embedded(func(config *auth0grpc.Config) {
+		config.Methods = map[string]auth0grpc.Rule{"/grpc.testing.TestService/*": auth0grpc.Optional()}
+		config.OnDecision = func(_ context.Context, d auth0grpc.Decision) { fmt.Printf("%s %q\n", d.Outcome, d.Reason) }
+	})
+	defer stop()
+	call("")
+	call(tenant.Token(map[string]any{"exp": time.Now().Add(-time.Minute)}))
+	// Output:
+	// allowed ""
+	// refused "TOKEN_EXPIRED"
+}
+
+// Only members of one organization may call.
+func ExampleOrganizations() {
+	tenant, _, call, stop := embedded(allow(auth0grpc.Organizations("org_partner")))
+	defer stop()
+	fmt.Println(call(tenant.Token(map[string]any{"org_id": "org_partner"})))
+	fmt.Println(call(tenant.Token(map[string]any{"org_id": "org_other"})))
+	fmt.Println(call(tenant.Token(nil)))
+	// Output:
+	// OK, error <nil>
+	// WRONG_ORGANIZATION
+	// WRONG_ORGANIZATION
+}
+
+// A handler reads a claim that an Action of the tenant adds.
+func ExampleToken_Claims() {
+	ctx := auth0grpctest.ContextWithToken(context.Background(), map[string]any{"https://example.com/plan": "gold"})
+	token, _ := auth0grpc.TokenFromContext(ctx)
+	var claims struct {
+		Plan string `json:"https://example.com/plan"`
+	}
+	if err := token.Claims(&claims); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(claims.Plan)
+	// Output: gold
+}
+
+// Each call must prove that its sender owns the token.
+func ExampleBindingMode() {
+	tenant, _, call, stop := embedded(func(config *auth0grpc.Config) {
+		config.DPoP = auth0grpc.DPoPConfig{
+			Mode:        auth0grpc.BindingRequired,
+			Authorities: []string{"https://api.example.com"},
+		}
+	})
+	defer stop()
+	fmt.Println(call(tenant.Token(map[string]any{"scope": "greet"})))
+	// Output: DPOP_REQUIRED
+}
+
+// An employee leaves: all tokens of this user end at once.
+func ExampleRevocation() {
+	tenant, guard, call, stop := embedded(nil)
+	defer stop()
+	token := tenant.Token(map[string]any{"scope": "greet", "sub": "auth0|mallory"})
+	fmt.Println(call(token))
+	if err := guard.Revoke(context.Background(), auth0grpc.Revocation{Subject: "auth0|mallory"}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(call(token))
+	// Output:
+	// OK, error <nil>
+	// TOKEN_REVOKED
+}
+
+// Both interceptors, so that neither unary methods nor streams are forgotten.
+func ExampleInterceptor_ServerOptions() {
+	guard := orders()
+	server := grpc.NewServer(guard.ServerOptions()...)
+	defer server.Stop()
+	// Register the services, then compare them with the table.
+	fmt.Println(guard.CheckServices(server.GetServiceInfo(), auth0grpc.AllowIdleRows()))
+	// Output: <nil>
+}
+
+// A replica applies the revocations of the others until ctx ends.
+func ExampleInterceptor_FollowRevocations() {
+	feed := auth0grpc.NewRevocationFeed(24 * time.Hour)
+	_, guard, _, stop := embedded(func(config *auth0grpc.Config) { config.RevocationFeed = feed })
+	defer stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- guard.FollowRevocations(ctx) }()
+	cancel() // the program ends
+	fmt.Println(<-done)
+	// Output: context canceled
+}
