@@ -83,8 +83,8 @@ func (n *nameStack) add(start int, name string, expected int) bool {
 	if n.nameTable == nil {
 		n.nameTable = nameTables.Get().(*nameTable)
 	}
-	if cap(n.rest) == 0 {
-		n.rest = make([]string, 0, max(expected-fewNames, fewNames))
+	if n.count == fewNames && cap(n.rest) < expected-fewNames {
+		n.rest = make([]string, 0, expected-fewNames)
 	}
 	if 2*(n.used+fewNames+1) > len(n.table) {
 		n.rebuild(max(expected, 2*n.count))
