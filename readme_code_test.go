@@ -1,7 +1,11 @@
 package auth0grpc_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"log"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -15,14 +19,41 @@ import (
 )
 
 // dialOrders is the README's code for a client.
-func dialOrders(target, id, secret string, tls credentials.TransportCredentials) (*grpc.ClientConn, error) {
+func dialOrders(target, id, secret string, transport credentials.TransportCredentials) (*grpc.ClientConn, error) {
 	creds, err := auth0grpcclient.New(auth0grpcclient.Config{
 		Issuer: "https://TENANT.eu.auth0.com/", ClientID: id, ClientSecret: secret, Audience: "https://api.example.com",
 	})
 	if err != nil {
 		return nil, err
 	}
-	return grpc.NewClient(target, append(creds.DialOptions(), grpc.WithTransportCredentials(tls))...)
+	return grpc.NewClient(target, append(creds.DialOptions(), grpc.WithTransportCredentials(transport))...)
+}
+
+// trustDeskTenant is the code of docs/desk-tenant.md for a server in development.
+func trustDeskTenant(config *auth0grpc.Config) {
+	pem, err := os.ReadFile("tenant.pem")
+	if err != nil {
+		log.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	config.Issuers = []string{"https://127.0.0.1:8443/"}
+	config.HTTPClient = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+}
+
+// The desk tenant's certificate file is all that a configuration needs.
+func TestDeskTenantConfig(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("tenant.pem", tenant.CertificatePEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := auth0grpc.Config{Audiences: []string{auth0grpctest.Audience}, Methods: map[string]auth0grpc.Rule{allMethods: auth0grpc.Authenticated()}}
+	trustDeskTenant(&config)
+	config.Issuers = []string{tenant.Issuer()} // this test's port is another one
+	if err := mustNew(t, config).Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 // A reader who leaves the placeholder in gets an error before any call.
