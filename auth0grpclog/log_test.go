@@ -328,7 +328,7 @@ func TestSummaries(t *testing.T) {
 		summary("INFO", "call refused", otherRow, "MISSING_TOKEN", "Unauthenticated", 1))
 }
 
-// What the logger does not want is neither written nor counted.
+// A record below the logger's level is neither written nor counted.
 func TestLevelIsOff(t *testing.T) {
 	j := newJournal(slog.LevelWarn, auth0grpclog.Config{Initial: -1})
 	j.OnDecision(t.Context(), refused(auth0grpc.ReasonMissingToken))

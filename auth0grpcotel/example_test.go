@@ -116,8 +116,8 @@ func Example() {
 	// auth0grpc.decisions{auth0grpc.outcome=refused,error.type=MISSING_TOKEN,rpc.method=grpc.testing.TestService/UnaryCall} 1
 }
 
-// The span of a call tells who called. Who the user was is personal data, and is
-// on it because EndUserID asks for it.
+// The span of a call identifies the client. The user's identity is personal data, and
+// is on the span because EndUserID requests it.
 func ExampleTelemetry_OnDecision() {
 	telemetry, err := auth0grpcotel.New(auth0grpcotel.Config{EndUserID: true})
 	if err != nil {

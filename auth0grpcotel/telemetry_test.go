@@ -60,7 +60,7 @@ func mustNew(tb testing.TB, config auth0grpc.Config) *auth0grpc.Interceptor {
 	return guard
 }
 
-// A scene is a tenant, an interceptor that tells telemetry, and what reads it.
+// A scene is a tenant, an interceptor that reports to telemetry, and its reader.
 type scene struct {
 	tenant    *auth0grpctest.Tenant
 	guard     *auth0grpc.Interceptor
@@ -428,7 +428,7 @@ func TestEndUserID(t *testing.T) {
 	}
 }
 
-// What the provider refuses New returns.
+// New returns the error of the provider.
 func TestNewFails(t *testing.T) {
 	if _, err := auth0grpcotel.New(auth0grpcotel.Config{MeterProvider: broken{}}); !errors.Is(err, errBroken) || !strings.HasPrefix(err.Error(), "auth0grpcotel: ") {
 		t.Errorf("New = %v, want %v", err, errBroken)

@@ -18,9 +18,9 @@ func shifted(by time.Duration) func() time.Time {
 	return func() time.Time { return time.Now().Add(by) }
 }
 
-// Two replicas with clocks up to ten minutes apart, each off by at most the
-// ClockSkew of the store: a proof is accepted once, by whichever sees it first,
-// for as long as the other one could still accept it.
+// Two replicas with clocks up to ten minutes apart, each off by at most the ClockSkew
+// of the store: a proof is accepted once, by the first replica that sees it, for as
+// long as the other one could still accept it.
 func TestUseAcrossClocks(t *testing.T) {
 	client := startRedis(t).client(t)
 	const proofAge = 5 * time.Minute // as in auth0grpc.DPoPConfig.MaxProofAge

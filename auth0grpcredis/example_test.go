@@ -87,8 +87,8 @@ func ExampleNewReplayStore_failOpen() {
 	_ = auth0grpc.DPoPConfig{Mode: auth0grpc.BindingRequired, Authorities: []string{"https://api.example.com"}, ReplayStore: store}
 }
 
-// The state of a feed, for metrics and an alert: Follow goes on trying for as long
-// as Redis is unavailable, and the server goes on with what it knows.
+// The state of a feed, for metrics and an alert: while Redis is unavailable, Follow
+// retries, and the server uses the revocations that it knows.
 func ExampleRevocationFeed_Stats() {
 	client := redis.NewClient(&redis.Options{Addr: "redis:6379", ContextTimeoutEnabled: true})
 	defer client.Close()

@@ -330,7 +330,7 @@ func TestFollowAfterFlush(t *testing.T) {
 	followed.noGap(t)
 }
 
-// That an entry is gone which nobody needs any more is no gap.
+// The loss of an expired entry is not a gap.
 func TestFollowTrimmedStream(t *testing.T) {
 	client := startRedis(t).client(t)
 	feed := newFeed(t, client, FeedConfig{})
@@ -358,7 +358,7 @@ func TestFollowTrimmedStream(t *testing.T) {
 	}
 }
 
-// An entry that is no revocation is skipped and reported, and what follows it is
+// An entry that is not a revocation is skipped and reported, and later entries are
 // applied.
 func TestFollowMalformed(t *testing.T) {
 	client := startRedis(t).client(t)

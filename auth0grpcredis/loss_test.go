@@ -57,8 +57,8 @@ func subjects(tb testing.TB, client redis.Cmdable) []string {
 	return list
 }
 
-// Whatever takes entries out of the stream before their time is noticed, and the
-// entries are published again, once.
+// The feed notices every early removal of entries from the stream, and publishes them
+// again, once.
 func TestFollowPublishesAgain(t *testing.T) {
 	const n = 250 // more than two parts
 	for _, test := range []struct {
@@ -170,7 +170,7 @@ func TestFollowMissesWhatWasPublishedHere(t *testing.T) {
 	}
 }
 
-// What a process published is not kept if nothing reads it back.
+// A published entry is not kept if nothing reads it back.
 func TestPublishWithoutFollow(t *testing.T) {
 	feed := newFeed(t, startRedis(t).client(t), FeedConfig{})
 	publish(t, feed, bySubject("s"))
@@ -368,8 +368,8 @@ func TestFollowLargeEntries(t *testing.T) {
 	t.Logf("40 MB of entries were passed in %v", time.Since(began).Round(time.Millisecond))
 }
 
-// An entry with the last possible id: Publish says what is wrong, the follower
-// says what to do, and after DEL the stream is written again.
+// An entry with the last possible id: Publish reports the fault, the follower names the
+// remedy, and after DEL the stream is written again.
 func TestLastID(t *testing.T) {
 	client := startRedis(t).client(t)
 	feed := newFeed(t, client, FeedConfig{})
@@ -396,7 +396,7 @@ func TestLastID(t *testing.T) {
 	publish(t, feed, bySubject("after"))
 }
 
-// Publish refuses what is no text of a claim.
+// Publish refuses text that cannot be a claim.
 func TestPublishRefusesText(t *testing.T) {
 	client := startRedis(t).client(t)
 	feed := newFeed(t, client, FeedConfig{})

@@ -21,9 +21,9 @@ const (
 	republishBatch = 100 // entries that a follower publishes between two reads
 )
 
-// An entryLog is the entries of a stream in their order, without the revocation
-// if an entry has none. It is what a follower compares the stream with, and what
-// it publishes again if the stream is lost.
+// An entryLog holds the entries of a stream in their order, without the revocation if
+// an entry has none. A follower compares the stream with it, and publishes from it
+// again if the stream is lost.
 type entryLog []logEntry
 
 type logEntry struct {
@@ -91,9 +91,9 @@ func (w *follower) scheduleRepublish() {
 	w.republishAt = time.Now().Add(rand.N(republishDelay))
 }
 
-// republish publishes revocations that are gone from the stream. It does so in
-// small parts: between two of them the follower reads what others have published,
-// which need not be published again.
+// republish publishes revocations that are gone from the stream. It does so in small
+// parts: between two of them the follower reads the entries of others, which need not
+// be published again.
 func (w *follower) republish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, w.timeout)
 	defer cancel()
@@ -124,10 +124,9 @@ func (w *follower) republish(ctx context.Context) error {
 	return nil
 }
 
-// inspect looks for entries that were deleted before their time, by XDEL or by a
-// trim by number: the stream then begins later, or is shorter, than the log of
-// what was read. Entries that were added since the last read can hide that until
-// the next time.
+// inspect looks for entries that were deleted before their time, by XDEL or by a trim
+// by number: the stream then begins later, or is shorter, than the log of entries read.
+// Entries that were added since the last read can hide that until the next time.
 func (w *follower) inspect(ctx context.Context) error {
 	if len(w.log) == 0 {
 		return nil

@@ -35,7 +35,7 @@ func newFleet(tb testing.TB, redisOptions ...string) *fleet {
 	tb.Helper()
 	f := &fleet{tenant: auth0grpctest.NewTenant(tb), redis: startRedis(tb, redisOptions...)}
 	host := strings.Trim(strings.TrimPrefix(f.tenant.Issuer(), "https:"), "/")
-	conn, err := tls.Dial("tcp", host, &tls.Config{InsecureSkipVerify: true}) // to get the certificate that is to be trusted
+	conn, err := tls.Dial("tcp", host, &tls.Config{InsecureSkipVerify: true}) // to get the certificate to trust
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func (r *replica) do(tb testing.TB, o order) (a answer) {
 	return a
 }
 
-// revoke revokes what was issued to a subject up to now.
+// revoke revokes the tokens issued to a subject until now.
 func (r *replica) revoke(tb testing.TB, subject string) (failure string) {
 	tb.Helper()
 	return r.do(tb, order{Revoke: &auth0grpc.Revocation{Subject: subject, IssuedBefore: time.Now().Add(time.Second)}}).Error
@@ -191,8 +191,8 @@ func checkRevoked(tb testing.TB, err error) {
 	}
 }
 
-// A revocation that is made on one of three servers ends the streams on all of
-// them within a second, and refuses what comes after.
+// A revocation on one of three servers ends the streams on all of them within a second,
+// and refuses later calls.
 func TestRevocationReachesEveryProcess(t *testing.T) {
 	f := newFleet(t)
 	replicas := f.startAll(t, 3)
@@ -254,8 +254,8 @@ func TestLateProcessCatchesUp(t *testing.T) {
 	}
 }
 
-// Redis is killed and comes back with what it had. Meanwhile servers go on, and
-// revoke for themselves; afterwards they hear of one another again.
+// Redis is killed and comes back with its data. Meanwhile servers continue, and revoke
+// locally; afterwards they receive each other's revocations again.
 func TestProcessesGoOnWithoutRedis(t *testing.T) {
 	f := newFleet(t, "--appendonly", "yes", "--appendfsync", "always")
 	replicas := f.startAll(t, 2)
@@ -301,7 +301,7 @@ func TestProcessesGoOnWithoutRedis(t *testing.T) {
 		}
 	}
 
-	late := f.start(t) // and what was published before the outage is still there
+	late := f.start(t) // and entries from before the outage are still there
 	eventually(t, "a late server hears of all", func() bool { return refuses(late, before)() && refuses(late, after)() })
 }
 

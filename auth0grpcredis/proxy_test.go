@@ -10,9 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A proxy stands between a client and a server. It delays what passes, counts the
-// connections, and can fall silent on those that are open (half-open: neither
-// side is told).
+// A proxy stands between a client and a server. It delays the data, counts the
+// connections, and can fall silent on open ones (half-open: neither side notices).
 type proxy struct {
 	address   string
 	target    string
@@ -94,7 +93,7 @@ func (p *proxy) pass(from, to net.Conn, silence <-chan struct{}) {
 	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var free time.Time // when the line has sent what was before
+	var free time.Time // when the line has sent the earlier data
 	for c := range chunks {
 		if p.bytesPerSecond > 0 {
 			rate := time.Duration(len(c.bytes)) * time.Second / time.Duration(p.bytesPerSecond)

@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// patience is how long a test waits for what should happen at once.
+// patience is how long a test waits for an immediate effect.
 const patience = 20 * time.Second
 
 // A redisServer is a redis-server process of this test.
@@ -30,7 +30,7 @@ func startRedis(tb testing.TB, options ...string) *redisServer {
 		tb.Skip("redis-server is not installed; the script test in this directory installs it")
 	}
 	dir := tb.TempDir()
-	for range 5 { // whoever else wants the port may get it first
+	for range 5 { // another process may get the port first
 		address := freeAddress(tb)
 		_, port, _ := net.SplitHostPort(address)
 		s := &redisServer{address: address, options: append([]string{

@@ -87,7 +87,7 @@ func TestUse(t *testing.T) {
 	}
 }
 
-// What Redis gets to see is a hash, and it forgets that by itself.
+// Redis receives only a hash, and it forgets that by itself.
 func TestUseKeys(t *testing.T) {
 	client := startRedis(t).client(t)
 	store := newStore(t, client, ReplayConfig{Now: func() time.Time { return noon }})
@@ -240,7 +240,7 @@ func TestUseFailsClosedForTheCaller(t *testing.T) {
 	}
 }
 
-// Without OnFailOpen, the log is told once for each outage, and of no id.
+// Without OnFailOpen, the feed logs once for each outage, and logs no id.
 func TestUseFailOpenLog(t *testing.T) {
 	var log bytes.Buffer
 	before := slog.Default()

@@ -22,10 +22,10 @@ import (
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 )
 
-// This file is what runs in the server processes of processes_test.go: a real
-// gRPC server, which the test also gives orders to, by lines of JSON on its
-// standard input, each with one line of answer on its standard output. It ends
-// when its input does, and so with the test at the latest.
+// This file runs in the server processes of processes_test.go: a real gRPC server,
+// which the test also commands, by lines of JSON on its standard input, each with one
+// line of response on its standard output. It ends when its input does, and so with the
+// test at the latest.
 
 // replicaEnv has a replicaConfig as JSON.
 const replicaEnv = "AUTH0GRPCREDIS_TEST_REPLICA"
@@ -37,7 +37,7 @@ type replicaConfig struct {
 }
 
 type order struct {
-	Revoke *auth0grpc.Revocation // or only tell what there is to tell
+	Revoke *auth0grpc.Revocation // or only return the state
 }
 
 type answer struct {
@@ -46,7 +46,7 @@ type answer struct {
 	Error   string   // of Revoke
 }
 
-// authority is what clients call the servers by, as far as DPoP goes.
+// authority is the address that clients use for the servers, for DPoP.
 const authority = "https://api.example.com"
 
 func runReplica(text string) error {
@@ -108,7 +108,7 @@ func newGuard(config replicaConfig, feed auth0grpc.RevocationFeed, store auth0gr
 	})
 }
 
-// obey does what the test orders until there are no more orders.
+// obey executes the test's commands until there are no more.
 func obey(guard *auth0grpc.Interceptor, address string, witness *gapWitness) error {
 	orders, answers := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
 	for {

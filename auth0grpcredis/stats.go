@@ -110,7 +110,7 @@ func (f *RevocationFeed) takeUnconfirmed() map[entryID]auth0grpc.Revocation {
 	return taken
 }
 
-// putUnconfirmed gives back what takeUnconfirmed returned.
+// putUnconfirmed puts back the result of takeUnconfirmed.
 func (f *RevocationFeed) putUnconfirmed(taken map[entryID]auth0grpc.Revocation) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

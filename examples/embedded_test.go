@@ -124,8 +124,8 @@ func build(t *testing.T) string {
 	return dir
 }
 
-// environmentOf returns what a user would set, and trust in the tenant's
-// certificate, which Auth0's does not need.
+// environmentOf returns the environment that a user would set, and trust in the
+// tenant's certificate, which Auth0's does not need.
 func environmentOf(t *testing.T, tenant *auth0grpctest.Tenant) []string {
 	t.Helper()
 	issuer, err := url.Parse(tenant.Issuer())

@@ -63,8 +63,8 @@ func ExampleMarshal() {
 	// }
 }
 
-// The methods of one's own services say what they ask for in their .proto files;
-// Go code says it for the services of others.
+// Your own services state their rules in their .proto files; Go code states the rules
+// for the services of others.
 func ExampleMerge() {
 	server := grpc.NewServer() // with its services registered
 	declared, err := policy.FromServer(server)

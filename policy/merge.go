@@ -11,11 +11,10 @@ import (
 )
 
 // Merge returns one table with the rows of all. A method that two tables declare
-// differently is an error, and so is one that one table declares by name and
-// another, differently, by its service ("/pkg.Service/*"): which of the two was
-// meant is not for the order of the arguments to say. What is declared equally may
-// be declared often. Every conflict is reported at once, as [*Error] joined by
-// errors.Join; the table is then nil.
+// differently is an error. So is a method that one table declares by name and another,
+// differently, by its service ("/pkg.Service/*"): the order of the arguments must not
+// decide. Equal declarations may be repeated. All conflicts are reported together, as
+// [*Error] values joined by errors.Join; the table is then nil.
 func Merge(tables ...map[string]auth0grpc.Rule) (map[string]auth0grpc.Rule, error) {
 	merged := map[string]auth0grpc.Rule{}
 	var errs faults

@@ -15,8 +15,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/policy/internal/corpus"
 )
 
-// rulesEqual compares rules by all that they hold, which is more than what they
-// print.
+// rulesEqual compares all fields of rules, which is more than their printed form.
 var rulesEqual = cmp.Comparer(func(a, b auth0grpc.Rule) bool { return reflect.DeepEqual(a, b) })
 
 // places returns "line:column: path" of every fault in an error of Parse.
@@ -39,7 +38,7 @@ func places(t *testing.T, err error) []string {
 	return all
 }
 
-// What the parser does not know is a fault and never left out (GO-2026-6061).
+// An unknown member is a fault and never ignored (GO-2026-6061).
 func TestParse(t *testing.T) {
 	for _, document := range corpus.Documents() {
 		t.Run(document.Name, func(t *testing.T) {

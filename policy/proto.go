@@ -213,7 +213,7 @@ func encodeObject(message protoreflect.Message) object {
 			all = append(all, member{name: field.JSONName(), label: string(field.Name()), value: value})
 		}
 	}
-	// What a newer policy.proto may ask for must not be passed over.
+	// Requirements of a newer policy.proto must not be ignored.
 	for unknown := message.GetUnknown(); len(unknown) > 0; {
 		number, _, n := protowire.ConsumeField(unknown)
 		if n < 0 {

@@ -61,8 +61,8 @@ func filesOf(tb testing.TB, set *descriptorpb.FileDescriptorSet) *protoregistry.
 	return files
 }
 
-// servicesIn returns what a server would say that has all services of the files
-// whose name begins with a package.
+// servicesIn returns the registered services of a server that has all services of the
+// files whose name begins with a package.
 func servicesIn(files *protoregistry.Files, pkg protoreflect.FullName) map[string]grpc.ServiceInfo {
 	services := map[string]grpc.ServiceInfo{}
 	files.RangeFilesByPackage(pkg, func(file protoreflect.FileDescriptor) bool {

@@ -39,8 +39,8 @@ func newConsumer(t *testing.T, proxy string) *consumer {
 	c.env = append(os.Environ(),
 		"GOWORK=off",
 		"GOFLAGS=-mod=mod -modcacherw",
-		// A module cache of its own, so that the candidate's version does not stay in
-		// the machine's. Everything else comes from what the machine has, if it can.
+		// A separate module cache, so that the candidate's version does not stay in the
+		// machine's. Everything else comes from the machine's cache, if it can.
 		"GOMODCACHE="+t.TempDir(),
 		"GOPROXY=file://"+proxy+",file://"+filepath.Join(downloads, "cache", "download")+","+registries,
 		"GONOSUMDB="+rootPath+","+rootPath+"/*",
@@ -97,9 +97,8 @@ func (c *consumer) write(name, text string) error {
 	return os.WriteFile(name, []byte(text), 0o644)
 }
 
-// What the README promises works for a module that knows nothing of this
-// repository: go get of every module, the README's program, the command, and a
-// test against the test tenant.
+// The README's instructions work for a module outside this repository: go get of every
+// module, the README's program, the command, and a test against the test tenant.
 func TestConsumer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds every module and its dependencies again")

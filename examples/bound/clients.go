@@ -110,7 +110,7 @@ func forwarded(certificate *x509.Certificate) string {
 	return `Hash=not-looked-at;Cert="` + url.PathEscape(string(text)) + `"`
 }
 
-// A wiretap keeps what the last unary call brought: what a thief may find in a
+// A wiretap keeps the credentials of the last unary call: a thief may find them in a
 // log, or in a proxy.
 type wiretap struct {
 	mu   sync.Mutex

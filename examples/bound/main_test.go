@@ -72,7 +72,7 @@ func TestMakeCallsCountsDifferences(t *testing.T) {
 	}
 }
 
-// Who may write the header, and what it must be.
+// The permitted writers of the header, and its valid values.
 func TestCertificateBehind(t *testing.T) {
 	authority := auth0grpctest.NewCertificateAuthority()
 	proxy, other, client := authority.Client("envoy").Leaf, authority.Client("other").Leaf, authority.Client("client").Leaf

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// xfcc is the header in which Envoy tells whose TLS it ended, set up so that it
-// replaces what a client wrote there:
+// xfcc is the header in which Envoy passes on the certificate of its client, set up so
+// that it replaces the client's own header:
 //
 //	forward_client_cert_details: SANITIZE_SET
 //	set_current_client_cert_details: { cert: true }

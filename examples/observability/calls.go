@@ -23,8 +23,8 @@ func (s *shop) outage(ctx context.Context) error {
 	return s.guard.Ready(ctx)
 }
 
-// calls makes the calls of one round: most are good, as it should be. What they
-// end with is for the metrics to tell.
+// calls makes the calls of one round: most are good, as in production. The metrics show
+// their results.
 func (s *shop) calls(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

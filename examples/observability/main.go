@@ -106,8 +106,7 @@ func open(logTo io.Writer) (*shop, error) {
 	return s, nil
 }
 
-// protect makes the interceptor, and what it tells its decisions: this is the
-// part to copy.
+// protect makes the interceptor and the observers of its decisions: copy this part.
 func (s *shop) protect(logger *slog.Logger) error {
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(s.metrics))
 	if err != nil {

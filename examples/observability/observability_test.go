@@ -42,7 +42,7 @@ func (s series) add(name string, pairs []*dto.LabelPair) {
 	}
 }
 
-// emitted makes the calls of the program and returns what its exporter has then.
+// emitted makes the calls of the program and returns its exporter's metrics.
 func emitted(t *testing.T) series {
 	t.Helper()
 	shop, err := open(io.Discard)
@@ -90,7 +90,7 @@ func gather(t *testing.T, metrics prometheus.Gatherer) series {
 
 var promQL = parser.NewParser(parser.Options{})
 
-// check asserts that an expression asks for nothing but what is emitted.
+// check asserts that an expression uses only emitted metrics.
 func (s series) check(t *testing.T, where, expr string) {
 	t.Helper()
 	for _, fault := range s.faults(expr) {
@@ -98,8 +98,8 @@ func (s series) check(t *testing.T, where, expr string) {
 	}
 }
 
-// faults returns what an expression asks for and is not emitted: names, labels,
-// and values where it compares for equality.
+// faults returns the parts of an expression that are not emitted: names, labels, and
+// values compared for equality.
 func (s series) faults(expr string) []string {
 	parsed, err := promQL.ParseExpr(strings.NewReplacer("$__rate_interval", "5m", "$job", ".*").Replace(expr))
 	if err != nil {
@@ -215,7 +215,7 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// The check is one: what is wrong with an expression it finds.
+// The check works: it finds the faults of an expression.
 func TestCheckFindsFaults(t *testing.T) {
 	all := emitted(t)
 	for _, expr := range []string{
@@ -231,7 +231,7 @@ func TestCheckFindsFaults(t *testing.T) {
 	}
 }
 
-// The program serves what its test looks at, and stops on request.
+// The program serves the endpoints that its test reads, and stops on request.
 func TestRun(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -41,7 +41,7 @@ func write(t *testing.T, file, old, replacement string) {
 	}
 }
 
-// hangUp sends SIGHUP to this process, and returns what the server logs of it.
+// hangUp sends SIGHUP to this process, and returns the server's log of it.
 func hangUp(t *testing.T, lines *bufio.Scanner) string {
 	t.Helper()
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {

@@ -49,7 +49,7 @@ func main() {
 	}
 }
 
-// A runner holds what the command line says, and a folder for its builds.
+// A runner holds the command line's settings, and a folder for its builds.
 type runner struct {
 	tests              string
 	constants, verbose bool
@@ -171,7 +171,7 @@ func (r *runner) build(files []*file, constant *mutant) error {
 
 var failedTest = regexp.MustCompile(`(?m)^--- FAIL: (\S+)|^panic: (.*)`)
 
-// test runs the tests with one mutant, and returns what failed first, or "".
+// test runs the tests with one mutant, and returns the first failure, or "".
 func (r *runner) test(number int) (failed string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
 	defer cancel()

@@ -16,7 +16,7 @@ func TestRun(t *testing.T) {
 		runner    runner
 		lines     string
 		survivors int
-		want      string // what is printed, without the file
+		want      string // the printed line, without the file
 	}{
 		"all": {survivors: 3, want: `
 :9: false: limit > 100

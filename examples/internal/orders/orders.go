@@ -1,9 +1,9 @@
-// Package orders is the service that the examples protect: orders in memory,
-// each with an owner.
+// Package orders is the service that the examples protect: orders in memory, each with
+// an owner.
 //
-// The handlers show what is left to do behind the interceptor. It has settled
-// that the caller may use a method; whose orders those are, only the handler
-// knows. Scopes are not ownership.
+// The handlers show the remaining checks behind the interceptor. It has decided that
+// the caller may use a method; only the handler knows the owner of an order. Scopes are
+// not ownership.
 package orders
 
 import (
