@@ -176,12 +176,12 @@ func (f *fixture) present(t *testing.T, transport string, m method, p presented)
 
 // inEveryShape asserts the outcome over the transports in every shape; a proof
 // is good once and for one method.
-func (f *dpopFixture) inEveryShape(t *testing.T, want challenged, make func(fullMethod string) presented, transports ...string) {
+func (f *dpopFixture) inEveryShape(t *testing.T, want challenged, newPresented func(fullMethod string) presented, transports ...string) {
 	t.Helper()
 	for _, transport := range transports {
 		for _, m := range shapes {
 			t.Run(transport+m.name, func(t *testing.T) {
-				p := make(m.name)
+				p := newPresented(m.name)
 				want.check(t, f.present(t, transport, m, p), p)
 			})
 		}

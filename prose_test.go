@@ -21,12 +21,25 @@ var pendingProse = []string{
 	"benchmarks",
 }
 
-// unclearPhrases lists constructions that a reader has to translate, and the words to
-// use instead.
-var unclearPhrases = []struct {
+// A phrase is a construction, and the words to use instead.
+type phrase struct {
 	phrase  *regexp.Regexp
 	instead string
-}{
+}
+
+// nounClause matches a clause with what that stands for a noun.
+var nounClause = phrase{regexp.MustCompile(`(?i)\bwhat (is|it|its|the|they|a|an|has|was|were|comes|can|does|this|that|becomes|remains)\b`), "the noun itself"}
+
+// keepNounClauses lists the files that may have noun clauses: texts of headings that
+// readers link to, and the source of the generated policy schema with its copies.
+var keepNounClauses = []string{
+	"README.md", "examples/README.md", "examples/observability/README.md", "examples/observability/rules.yaml",
+	"proto/auth0grpc/v1/policy.proto", "examples/buf/third_party/auth0grpc/v1/policy.proto",
+}
+
+// unclearPhrases lists constructions that a reader has to translate, and the words to
+// use instead.
+var unclearPhrases = []phrase{
 	{regexp.MustCompile(`(?i)\b(nobody|somebody|everybody|whoever|whomever)\b`), "the party: caller, client, handler, issuer, attacker, operator"},
 	{regexp.MustCompile(`(?i)\b(whatever|whichever)\b`), "a noun, or any"},
 	{regexp.MustCompile(`(?i)\b(can(not)?|could( not)?) be had\b`), "available, unavailable"},
@@ -35,6 +48,8 @@ var unclearPhrases = []struct {
 	{regexp.MustCompile(`(?i)\b(that|those) of\b`), "the noun itself"},
 	{regexp.MustCompile(`(?i)\b(for )?(one|those) who\b`), "the party: caller, client, operator"},
 	{regexp.MustCompile(`(?i)\b(is|are) to \w`), "must, or a verb in the present tense"},
+	nounClause,
+	{regexp.MustCompile(`(?i)(?:[.:;(] |\b(?:and|or|of|to|is|by|from|with|only|tells?|says?|knows?|shows?) )who (is|has|was|can|does|may|are|calls?|called)\b`), "the party: caller, client, operator"},
 }
 
 // Comments, pages, error texts and flag help avoid the constructions of unclearPhrases.
@@ -77,7 +92,13 @@ func checkProse(t *testing.T, where, text string) {
 	t.Helper()
 	text = strings.Join(strings.Fields(strings.NewReplacer("\n//", " ", "\n#", " ").Replace(text)), " ")
 	for _, p := range unclearPhrases {
+		if file, _, _ := strings.Cut(where, ":"); p == nounClause && slices.Contains(keepNounClauses, file) {
+			continue
+		}
 		for _, match := range p.phrase.FindAllStringIndex(text, -1) {
+			if end := strings.IndexAny(text[match[1]:], ".?!"); end >= 0 && text[match[1]+end] == '?' {
+				continue // a question
+			}
 			near := text[max(0, match[0]-40):min(len(text), match[1]+40)]
 			t.Errorf("%s: %q in …%s…; write %s", where, text[match[0]:match[1]], near, p.instead)
 		}

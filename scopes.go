@@ -23,8 +23,8 @@ type Rule struct {
 	requireDPoP, requireMTLS bool
 }
 
-// Scopes requires a token with every one of the scopes. The scope claim lists what the
-// user or the tenant granted to the client, so it decides (RFC 6749, section 3.3).
+// Scopes requires a token with every one of the scopes. The scope claim lists
+// the scopes that were granted to the client, so it decides (RFC 6749, section 3.3).
 // Scopes compare whole and case-sensitively. At least one scope must be given.
 func Scopes(all ...string) Rule { return newNameRule(kindScopes, all) }
 

@@ -26,7 +26,7 @@ const (
 func EndAtExpiry() StreamPolicy { return StreamPolicy{kind: endAtExpiry} }
 
 // EndAfter ends the stream a while after its token has expired, so that a client
-// can finish what it is at and reopen. grace must be at least one millisecond.
+// can finish its work and reopen. grace must be at least one millisecond.
 func EndAfter(grace time.Duration) StreamPolicy { return StreamPolicy{kind: endAfter, grace: grace} }
 
 // IgnoreExpiry lets the stream continue until its handler returns. [Interceptor.Revoke]

@@ -27,7 +27,7 @@ func TestTableLookup(t *testing.T) {
 		{"/a.C/Get", "/a.C/Get"},
 		{"/a.C/Put", ""},
 		{"/Plain/Do", "/Plain/*"},
-		{"/a.B/_azAZ09", "/a.B/*"}, // each end of what a name may have
+		{"/a.B/_azAZ09", "/a.B/*"}, // each end of the letters of names
 		{"/a.b/Get", ""},
 		{"/a.BB/Get", ""},
 		{"/x.a.B/Get", ""},

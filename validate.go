@@ -88,7 +88,7 @@ func issuerFault(issuer string, loopbackHTTP bool) string {
 	return ""
 }
 
-// textFault returns what is wrong with the text of a value that is compared to the
+// textFault returns the fault of the text of a value that is compared to the
 // byte, or "". Values from files and environment variables bring such characters.
 func textFault(text string) string {
 	switch {

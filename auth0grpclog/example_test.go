@@ -22,7 +22,7 @@ func Example() {
 	decisions := auth0grpclog.New(auth0grpclog.Config{Logger: logger, Initial: 2})
 	config := auth0grpc.Config{OnDecision: decisions.OnDecision, OnKeyRefresh: decisions.OnKeyRefresh} // and all the rest
 
-	for range 3 { // what an Interceptor of that Config would do
+	for range 3 { // as an Interceptor of that Config would log
 		config.OnDecision(context.Background(), auth0grpc.Decision{
 			Row: "/orders.v1.Orders/Get", Outcome: auth0grpc.OutcomeRefused,
 			Reason: auth0grpc.ReasonMissingToken, Code: codes.Unauthenticated,

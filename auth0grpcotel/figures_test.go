@@ -60,9 +60,9 @@ func BenchmarkInterceptor(b *testing.B) {
 	}
 }
 
-// BenchmarkRatio reports what a call costs with each hook, as a multiple of one
-// without. The variants take turns, and of each the quickest turn counts, so that
-// what else the machine does falls on all of them or on none.
+// BenchmarkRatio reports the cost of a call with each hook, as a multiple of the cost
+// without. The variants take turns, and the quickest turn of each counts, so that other
+// load of the machine affects all of them or none.
 func BenchmarkRatio(b *testing.B) {
 	const calls = 1000
 	all := variants(b)

@@ -13,7 +13,7 @@ import (
 var (
 	errNilClient    = errors.New("auth0grpcredis: the client is nil")
 	errNoDeadlines  = errors.New("auth0grpcredis: the client ignores the deadlines of contexts; set ContextTimeoutEnabled in its options")
-	errRing         = errors.New("auth0grpcredis: a redis.Ring moves keys to another shard when one fails and forgets what was stored; use redis.Client or redis.ClusterClient")
+	errRing         = errors.New("auth0grpcredis: a redis.Ring moves keys to another shard when one fails and forgets the stored data; use redis.Client or redis.ClusterClient")
 	errReplicaReads = errors.New("auth0grpcredis: the client reads from replicas, which lag behind; unset ReadOnly, RouteByLatency and RouteRandomly")
 	errClientType   = errors.New("auth0grpcredis: FeedConfig.MinReplicas: want a *redis.Client or a *redis.ClusterClient, as WAIT speaks of its own connection only")
 )

@@ -25,7 +25,7 @@ func exampleLogin(tenant *auth0grpctest.Tenant) (context.Context, *oauth2.Config
 	}
 }
 
-// A user logs in on another device: the test does what they would do there.
+// A user logs in on another device: the test acts in the user's place.
 func ExampleTenant_ApproveDevice() {
 	tenant, err := auth0grpctest.StartTenant()
 	if err != nil {

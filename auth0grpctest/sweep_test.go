@@ -16,7 +16,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// A sweepRecorder is a test that keeps what is reported to it.
+// A sweepRecorder is a test that keeps the faults reported to it.
 type sweepRecorder struct {
 	testing.TB
 	errors, logs []string
@@ -215,9 +215,9 @@ func TestSweepOfBoundRows(t *testing.T) {
 	}
 }
 
-// TestSweepReportsUnaryMethodsOnStreams is that a sweep sees what a table and
-// CheckServices cannot: gRPC runs a method that is registered as a stream, and
-// streams in neither direction, without any interceptor.
+// TestSweepReportsUnaryMethodsOnStreams covers a fault that a table and CheckServices
+// cannot see: gRPC runs a method that is registered as a stream, and streams in neither
+// direction, without any interceptor.
 func TestSweepReportsUnaryMethodsOnStreams(t *testing.T) {
 	tenant := auth0grpctest.NewTenant(t)
 	guard := newSweepGuard(t, sweepConfig(tenant, map[string]auth0grpc.Rule{"/by.Hand/*": auth0grpc.Authenticated()}))

@@ -28,8 +28,8 @@ func largeTable(rows int, rule auth0grpc.Rule) (table map[string]auth0grpc.Rule,
 	return table, methods
 }
 
-// BenchmarkLookup measures what a call costs at a table of 5 rows and at one of
-// 5,000, side by side, so that what else the machine does hits both. "public" is
+// BenchmarkLookup measures the cost of a call at a table of 5 rows and at one of
+// 5,000, side by side, so that other load of the machine affects both. "public" is
 // little more than the look-up; "verified" is a call with a token that was verified
 // before. At both tables each method is called in turn, so the large one also has
 // to come into the processor's cache.

@@ -30,8 +30,8 @@ func TestExtensionNumbers(t *testing.T) {
 	}
 }
 
-// TestGeneratedCodeIsOfTheFile compares what is generated with what another
-// compiler makes of the .proto files.
+// TestGeneratedCodeIsOfTheFile compares the generated code with another compiler's
+// output for the .proto files.
 func TestGeneratedCodeIsOfTheFile(t *testing.T) {
 	protoc, err := exec.LookPath("protoc")
 	if err != nil {

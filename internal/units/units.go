@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TooShort returns what is wrong with a duration that is above zero and below
+// TooShort returns the fault of a duration that is above zero and below
 // least, or "". Such a value is mostly a plain number: a constant without a unit,
 // such as 60, counts nanoseconds.
 func TooShort(d, least time.Duration) string {

@@ -27,7 +27,7 @@ func schema(t *testing.T) *jsonschema.Schema {
 }
 
 // TestSchemaAndParserAgree is that both accept the same documents of the corpus,
-// but for what a schema cannot see, which each such document names.
+// except faults that a schema cannot see, which each such document names.
 func TestSchemaAndParserAgree(t *testing.T) {
 	compiled := schema(t)
 	for _, document := range corpus.Documents() {
