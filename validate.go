@@ -210,7 +210,7 @@ func (c *Config) algorithmFaults() []*ConfigError {
 	return faults
 }
 
-// timeFaults are the faults of all durations but those of bound tokens.
+// timeFaults are the faults of all durations except in DPoPConfig.
 func (c *Config) timeFaults() []*ConfigError {
 	var faults []*ConfigError
 	if c.ClockSkew < 0 || c.ClockSkew > maxClockSkew {
