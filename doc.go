@@ -31,8 +31,8 @@
 //	unlisted method      PermissionDenied  no challenge
 //	keys unavailable     Unavailable       no challenge; google.rpc.RetryInfo
 //
-// A challenge with an error also has an error_description. If scopes are missing, it
-// lists the scopes of the rule in scope="…".
+// invalid_request and invalid_token come with an error_description. insufficient_scope
+// lists the scopes of the rule in scope="…", if scopes are missing.
 //
 // Only callers with a valid token learn that a method is unlisted. The status, and the
 // error that outer interceptors see, contain no part of the token.
