@@ -124,7 +124,7 @@ func TestBadLogoutTokens(t *testing.T) {
 		"iat negative":        tenant.LogoutToken(claims{"iat": -1}),
 		"iat before all":      tenant.LogoutToken(claims{"iat": today.Add(-25 * time.Hour)}),
 		"iat just too far":    tenant.LogoutToken(claims{"iat": today.Add(5*time.Minute + time.Second), "exp": today.Add(time.Hour)}),
-		"iat in year 9999":    tenant.LogoutToken(claims{"iat": 253402300799, "exp": 253402300799}),
+		"iat in year 9999":    tenant.LogoutToken(claims{"iat": int64(253402300799), "exp": int64(253402300799)}),
 		"iat beyond years":    tenant.LogoutToken(claims{"iat": 1e18, "exp": 1e18}),
 		"exp at iat":          tenant.LogoutToken(claims{"iat": today.Add(time.Minute), "exp": today.Add(time.Minute)}),
 		"exp now":             tenant.LogoutToken(claims{"exp": today}),

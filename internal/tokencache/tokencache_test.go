@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"sync"
@@ -34,7 +35,7 @@ func TestWeight(t *testing.T) {
 		t.Errorf("%d entries of weight 7, want %d", n, size/7)
 	}
 	one := New(1, func(bytes int) int { return bytes })
-	for _, weight := range []int{0, 100, 100 * Weight, 1 << 40} {
+	for _, weight := range []int{0, 100, 100 * Weight, math.MaxInt} {
 		add(one, token(weight), weight)
 		if _, ok := one.Find(KeyOf(token(weight))); !ok || one.Len() != 1 {
 			t.Errorf("a value of %d bytes: found %t among %d", weight, ok, one.Len())
