@@ -21,12 +21,16 @@ import (
 // dialOrders is the README's code for a client.
 func dialOrders(target, id, secret string, transport credentials.TransportCredentials) (*grpc.ClientConn, error) {
 	creds, err := auth0grpcclient.New(auth0grpcclient.Config{
-		Issuer: "https://TENANT.eu.auth0.com/", ClientID: id, ClientSecret: secret, Audience: "https://api.example.com",
+		Issuer:       "https://TENANT.eu.auth0.com/",
+		ClientID:     id,
+		ClientSecret: secret,
+		Audience:     "https://api.example.com",
 	})
 	if err != nil {
 		return nil, err
 	}
-	return grpc.NewClient(target, append(creds.DialOptions(), grpc.WithTransportCredentials(transport))...)
+	options := append(creds.DialOptions(), grpc.WithTransportCredentials(transport))
+	return grpc.NewClient(target, options...)
 }
 
 // trustDeskTenant is the code of docs/desk-tenant.md for a server in development.

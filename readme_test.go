@@ -5,8 +5,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // Every Go block of the README and of docs/ stands, line by line, in a Go file
@@ -107,4 +109,50 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(content)
+}
+
+// Pages fit their readers' screens: code of the README a terminal of 80 columns and a
+// phone held across, code of other pages a window of 1,200 pixels, and the package
+// page's outcome block, which go doc indents by 4, a terminal as well.
+func TestPagesFit(t *testing.T) {
+	fits := func(page, line string, most int) {
+		t.Helper()
+		if n := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    ")); n > most {
+			t.Errorf("%s: a line of %d columns, want at most %d: %s", page, n, most, line)
+		}
+	}
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fence := regexp.MustCompile("(?s)```(?:go|sh|proto|hcl)\n(.*?)```")
+	for _, page := range append(pages, "README.md") {
+		most := 120
+		if page == "README.md" {
+			most = 80
+		}
+		text := read(t, page)
+		for _, match := range fence.FindAllStringSubmatch(text, -1) {
+			for line := range strings.Lines(match[1]) {
+				fits(page, strings.TrimRight(line, "\n"), most)
+			}
+		}
+		wide := strings.HasPrefix(text, "<!-- Generated") || page == "docs/faults.md" || page == "docs/redis.md" // short cells: verdicts and figures
+		for line := range strings.Lines(text) {
+			if n := strings.Count(line, "|") - 1; strings.HasPrefix(line, "|") && n > 4 && !wide {
+				t.Errorf("%s: a table of %d columns, want at most 4: %s", page, n, line)
+			}
+		}
+	}
+	for line := range strings.Lines(read(t, "doc.go")) {
+		if code, ok := strings.CutPrefix(line, "//\t"); ok {
+			fits("doc.go", "    "+strings.TrimRight(code, "\n"), 80)
+		}
+	}
+	// The chart's smallest text, where a phone of 400 pixels shows it at 400/504.
+	for _, match := range regexp.MustCompile(`font(?:-size)?: (\d+)px`).FindAllStringSubmatch(read(t, "benchmarks/summary.svg"), -1) {
+		if size, _ := strconv.Atoi(match[1]); size*400/504 < 11 {
+			t.Errorf("benchmarks/summary.svg: text of %d px, want 14 at least", size)
+		}
+	}
 }

@@ -47,15 +47,17 @@ func TestGatewayHandlerServerIsUnprotected(t *testing.T) {
 
 // inProcess returns a connection to a server in this process. Each call passes the
 // interceptors of guard. No other process can reach the server.
-func inProcess(guard *auth0grpc.Interceptor, register func(grpc.ServiceRegistrar)) (conn *grpc.ClientConn, stop func(), err error) {
+func inProcess(
+	guard *auth0grpc.Interceptor, register func(grpc.ServiceRegistrar),
+) (conn *grpc.ClientConn, stop func(), err error) {
 	server := grpc.NewServer(guard.ServerOptions()...)
 	register(server)
 	if err := guard.CheckServices(server.GetServiceInfo()); err != nil {
 		return nil, nil, err
 	}
 	listener := bufconn.Listen(1 << 20)
-	conn, err = grpc.NewClient("passthrough:///in-process",
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+	dial := func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }
+	conn, err = grpc.NewClient("passthrough:///in-process", grpc.WithContextDialer(dial),
 		grpc.WithTransportCredentials(insecure.NewCredentials())) // nothing leaves the process
 	if err != nil {
 		return nil, nil, err
