@@ -98,7 +98,7 @@ type ReplayStore interface {
 	// Use records id until the given time and reports whether this is its first
 	// use: of all the concurrent uses of one id exactly one is. An error refuses
 	// the call as Unavailable.
-	Use(ctx context.Context, id string, until time.Time) (first bool, err error)
+	Use(ctx context.Context, id string, expiry time.Time) (firstUse bool, err error)
 }
 
 // NewReplayStore returns a [ReplayStore] in this process for at most capacity live
@@ -110,7 +110,7 @@ type ReplayStore interface {
 // many places as are free: one key takes a third of the capacity, 1,100 calls a second,
 // and the other keys keep the rest. [Stats] has the fill level.
 func NewReplayStore(capacity int, now func() time.Time) ReplayStore {
-	return dpop.NewMemory(capacity, now)
+	return dpop.NewReplayMemory(capacity, now)
 }
 
 const (
@@ -118,9 +118,9 @@ const (
 	defaultNonceLife      = 5 * time.Minute
 )
 
-// normalAuthority returns a valid authority in the form that it has before the full
+// normalizeAuthority returns a valid authority in the form that it has before the full
 // method in a normalised htu.
-func normalAuthority(authority string) string {
-	normal, _ := dpop.NormalizeURI(authority)
-	return strings.TrimSuffix(normal, "/")
+func normalizeAuthority(authority string) string {
+	normalized, _ := dpop.NormalizeURI(authority)
+	return strings.TrimSuffix(normalized, "/")
 }

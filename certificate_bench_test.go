@@ -16,14 +16,14 @@ func BenchmarkCertificate(b *testing.B) {
 		certificate := &x509.Certificate{Raw: make([]byte, size)}
 		rand.Read(certificate.Raw)
 		sum := sha256.Sum256(certificate.Raw)
-		c := &claims{cnf: &confirmation{certificate: base64.RawURLEncoding.EncodeToString(sum[:])}}
-		bind := &binder{certificate: func(context.Context) (*x509.Certificate, error) { return certificate, nil }}
+		c := &claims{cnf: &confirmation{certThumbprint: base64.RawURLEncoding.EncodeToString(sum[:])}}
+		bind := &bindingChecker{clientCertificate: func(context.Context) (*x509.Certificate, error) { return certificate, nil }}
 		for _, hashed := range []bool{true, false} {
 			b.Run(name+map[bool]string{true: "/hashed", false: "/recognized"}[hashed], func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					if hashed {
-						c.heldBy.Store(nil)
+						c.lastCertificate.Store(nil)
 					}
 					if bind.checkCertificate(b.Context(), c) != nil {
 						b.Fatal("refused")

@@ -18,13 +18,13 @@ func (i *Interceptor) authorize(ctx context.Context, fullMethod string) (context
 	v := i.observer.judge(i.decide(ctx, fullMethod, start))
 	switch {
 	case v.refused == nil:
-		if nonce := i.binder.nonceMetadata(v.scheme, i.clock.now); nonce != nil {
-			_ = grpc.SetTrailer(ctx, nonce)
+		if nonceMetadata := i.binder.nonceMetadata(v.scheme, i.clock.now); nonceMetadata != nil {
+			_ = grpc.SetTrailer(ctx, nonceMetadata)
 		}
 	case v.reported:
 		i.observer.warnReportOnly(ctx)
 	default:
-		v.refused.send(ctx, i.binder.challengeMetadata(&v.caller, v.refused, i.clock.now))
+		v.refused.sendChallenge(ctx, i.binder.challengeMetadata(&v.caller, v.refused, i.clock.now))
 	}
 	i.observer.notifyDecision(ctx, fullMethod, &v, start)
 	if v.claims == nil {
@@ -50,8 +50,8 @@ func (i *Interceptor) decide(ctx context.Context, fullMethod string, start time.
 	if c.row != nil && c.row.rule.kind == kindPublic {
 		return c, nil
 	}
-	cred, refused := callCredential(ctx, i.binder.acceptsDPoP())
-	if refused == refusedMissing && c.row != nil && c.row.rule.kind == kindOptional {
+	cred, refused := credentialFromContext(ctx, i.binder.acceptsDPoP())
+	if refused == refusedMissingToken && c.row != nil && c.row.rule.kind == kindOptional {
 		return c, nil
 	}
 	c.scheme = cred.scheme

@@ -22,30 +22,30 @@ import (
 // claims hold the payload of a token and, once it is verified, its issuer and key.
 type claims struct {
 	Token
-	issuerKeys              *keyset.Set                                    // set when iss is found on the list
-	key                     *keyset.Key                                    // set when its signature is verified
-	revocationGeneration    atomic.Uint64                                  // the generation of the revocation list at which it was not revoked
-	scope                   string                                         // the scope claim, which splitScope splits
-	tokenID                 string                                         // jti, or empty
-	authorizedParty         string                                         // azp, of Auth0's own profile
-	rfc9068Client           string                                         // client_id, of the RFC 9068 profile
-	usableFrom, usableUntil time.Time                                      // nbf or iat, and exp, with the clock skew
-	notBefore               time.Time                                      // zero: no nbf
-	foreign                 bool                                           // has claims that an access token does not have
-	cnf                     *confirmation                                  // unbound if absent
-	heldBy                  atomic.Pointer[weak.Pointer[x509.Certificate]] // the last certificate that matched cnf
+	issuerKeys             *keyset.Set                                    // set when iss is found on the list
+	signingKey             *keyset.Key                                    // set when its signature is verified
+	revocationGeneration   atomic.Uint64                                  // the generation of the revocation list at which it was not revoked
+	scope                  string                                         // the scope claim, which splitScope splits
+	tokenID                string                                         // jti, or empty
+	authorizedParty        string                                         // azp, of Auth0's own profile
+	clientIDClaim          string                                         // client_id, of the RFC 9068 profile
+	validFrom, usableUntil time.Time                                      // nbf or iat, and exp, with the clock skew
+	notBefore              time.Time                                      // zero: no nbf
+	notAccessToken         bool                                           // has claims that an access token does not have
+	cnf                    *confirmation                                  // unbound if absent
+	lastCertificate        atomic.Pointer[weak.Pointer[x509.Certificate]] // the last certificate that matched cnf
 }
 
 var (
-	errMissingClaim  = errors.New("auth0grpc: a required claim is missing or empty")
-	errIllTyped      = errors.New("auth0grpc: a claim has the wrong type")
-	errAlmostClaim   = errors.New("auth0grpc: a claim differs from a registered one in case alone")
-	errTwoClients    = errors.New("auth0grpc: azp and client_id differ")
-	errPayloadSyntax = errors.New("auth0grpc: the payload is not a JSON object with distinct names")
+	errMissingClaim   = errors.New("auth0grpc: a required claim is missing or empty")
+	errClaimType      = errors.New("auth0grpc: a claim has the wrong type")
+	errMiscasedClaim  = errors.New("auth0grpc: a claim differs from a registered one in case alone")
+	errClientMismatch = errors.New("auth0grpc: azp and client_id differ")
+	errPayloadSyntax  = errors.New("auth0grpc: the payload is not a JSON object with distinct names")
 )
 
 // decided are the claims that matter here or in go-oidc.
-var decided = [...]string{
+var checkedClaims = [...]string{
 	"iss", "sub", "aud", "exp", "iat", "nbf", "azp", "client_id", "scope", "permissions", "org_id", "cnf", "jti",
 	"nonce", "at_hash", "c_hash", "events", "htm", "htu", "_claim_names", "_claim_sources",
 }
@@ -65,30 +65,30 @@ func parseClaims(payload string) (*claims, *refusal) {
 // readClaims is parseClaims without the list of scopes: only verified tokens need it,
 // and it would cost time for an attacker's tokens. It keeps the claims for go-oidc.
 func readClaims(payload string, forOIDC *oidcClaims) (*claims, *refusal) {
-	c := &claims{Token: Token{payload: payload}, cnf: unbound}
+	c := &claims{Token: Token{payload: payload}, cnf: noConfirmation}
 	err := strictjson.Object(payload, func(name, value string) error {
 		forOIDC.keep(name, value)
-		return c.set(name, value)
+		return c.setClaim(name, value)
 	})
 	if err != nil {
-		if errors.Is(err, errIllTyped) || errors.Is(err, errAlmostClaim) {
-			return nil, refusedClaims.because(err)
+		if errors.Is(err, errClaimType) || errors.Is(err, errMiscasedClaim) {
+			return nil, refusedClaims.withCause(err)
 		}
-		return nil, refusedMalformed.because(errPayloadSyntax)
+		return nil, refusedMalformed.withCause(errPayloadSyntax)
 	}
 	// An empty subject must not become a privileged identity (CVE-2026-23990).
 	if c.issuer == "" || c.subject == "" || len(c.audience) == 0 || c.expiry.IsZero() || c.issuedAt.IsZero() {
-		return nil, refusedClaims.because(errMissingClaim)
+		return nil, refusedClaims.withCause(errMissingClaim)
 	}
-	if c.authorizedParty != "" && c.rfc9068Client != "" && c.authorizedParty != c.rfc9068Client {
-		return nil, refusedClaims.because(errTwoClients)
+	if c.authorizedParty != "" && c.clientIDClaim != "" && c.authorizedParty != c.clientIDClaim {
+		return nil, refusedClaims.withCause(errClientMismatch)
 	}
-	c.clientID = cmp.Or(c.authorizedParty, c.rfc9068Client)
+	c.clientID = cmp.Or(c.authorizedParty, c.clientIDClaim)
 	return c, nil
 }
 
 // set stores one member of the payload.
-func (c *claims) set(name, value string) error {
+func (c *claims) setClaim(name, value string) error {
 	ok := true
 	switch name {
 	case "iss":
@@ -96,7 +96,7 @@ func (c *claims) set(name, value string) error {
 	case "sub":
 		c.subject, ok = strictjson.String(value)
 	case "aud":
-		c.audience, ok = stringOrStrings(value)
+		c.audience, ok = parseAudience(value)
 	case "exp":
 		c.expiry, ok = strictjson.Time(value)
 	case "iat":
@@ -106,7 +106,7 @@ func (c *claims) set(name, value string) error {
 	case "azp":
 		c.authorizedParty, ok = strictjson.String(value)
 	case "client_id":
-		c.rfc9068Client, ok = strictjson.String(value)
+		c.clientIDClaim, ok = strictjson.String(value)
 	case "org_id":
 		c.organizationID, ok = strictjson.String(value)
 	case "permissions":
@@ -118,25 +118,25 @@ func (c *claims) set(name, value string) error {
 	case "cnf":
 		c.cnf, ok = parseConfirmation(value)
 	case "nonce", "at_hash", "c_hash", "events", "htm", "htu":
-		c.foreign = true
+		c.notAccessToken = true
 	default:
-		return almostClaim(name)
+		return checkMiscased(name)
 	}
 	if !ok {
-		return errIllTyped
+		return errClaimType
 	}
 	return nil
 }
 
-// almostClaim refuses a name like "AUD": encoding/json, and with it go-oidc, would read
+// checkMiscased refuses a name like "AUD": encoding/json, and with it go-oidc, would read
 // it as aud, and the two parsers would see different tokens (hashicorp/cap#191). It
 // folds the name once instead of comparing it with each claim, because an attacker
 // sends thousands of names.
-func almostClaim(name string) error {
+func checkMiscased(name string) error {
 	var buffer [maxClaimName]byte
 	folded, ok := foldASCII(buffer[:0], name)
-	if ok && string(folded) != name && slices.Contains(decided[:], string(folded)) {
-		return errAlmostClaim
+	if ok && string(folded) != name && slices.Contains(checkedClaims[:], string(folded)) {
+		return errMiscasedClaim
 	}
 	return nil
 }
@@ -165,12 +165,12 @@ func foldASCII(buffer []byte, name string) ([]byte, bool) {
 	return buffer, true
 }
 
-// stringOrStrings parses aud: a string for one audience, and an array for several (RFC
+// parseAudience parses aud: a string for one audience, and an array for several (RFC
 // 7519, section 4.1.3). Any other type is no audience, never "any audience"
 // (CVE-2020-26160).
-func stringOrStrings(value string) ([]string, bool) {
-	if one, ok := strictjson.String(value); ok {
-		return []string{one}, true
+func parseAudience(value string) ([]string, bool) {
+	if audience, ok := strictjson.String(value); ok {
+		return []string{audience}, true
 	}
 	return strictjson.Strings(value)
 }
@@ -193,14 +193,14 @@ func splitScope(scope string) []string {
 	return scopes
 }
 
-// setTimes computes the validity period once. The token has expired at its exp, not
+// setValidity computes the validity period once. The token has expired at its exp, not
 // only after it (RFC 7519, section 4.1.4). An iat or nbf in the future shows that a
 // clock is wrong, so exp is meaningless too.
-func (c *claims) setTimes(skew time.Duration) {
+func (c *claims) setValidity(skew time.Duration) {
 	c.usableUntil = c.expiry.Add(skew)
-	c.usableFrom = c.issuedAt.Add(-skew)
+	c.validFrom = c.issuedAt.Add(-skew)
 	if c.notBefore.After(c.issuedAt) {
-		c.usableFrom = c.notBefore.Add(-skew)
+		c.validFrom = c.notBefore.Add(-skew)
 	}
 }
 
@@ -208,25 +208,25 @@ func (c *claims) checkTimes(now time.Time) *refusal {
 	if !now.Before(c.usableUntil) {
 		return refusedExpired
 	}
-	if now.Before(c.usableFrom) {
-		return refusedNotYet
+	if now.Before(c.validFrom) {
+		return refusedNotYetValid
 	}
 	return nil
 }
 
 // A confirmation is the cnf claim (RFC 7800), which binds the token to its sender.
 type confirmation struct {
-	key         string // jkt: the thumbprint of a DPoP key
-	certificate string // x5t#S256: the hash of a client certificate
-	understood  bool   // has one of the two
-	empty       bool   // has an empty one: bound, and no proof can match
+	jkt            string // jkt: the thumbprint of a DPoP key
+	certThumbprint string // x5t#S256: the hash of a client certificate
+	understood     bool   // has one of the two
+	empty          bool   // has an empty one: bound, and no proof can match
 }
 
 // unbound is the confirmation of a token without cnf.
-var unbound = &confirmation{}
+var noConfirmation = &confirmation{}
 
 // parseConfirmation ignores unknown members: RFC 7800, section 3.1.
-// [binder.refuseConfirmation] refuses a cnf that has only unknown ones.
+// [bindingChecker.refuseConfirmation] refuses a cnf that has only unknown ones.
 func parseConfirmation(value string) (*confirmation, bool) {
 	cnf := &confirmation{}
 	err := strictjson.Nested(value, func(name, value string) error {
@@ -235,15 +235,15 @@ func parseConfirmation(value string) (*confirmation, bool) {
 		switch name {
 		case "jkt":
 			text, ok = strictjson.String(value)
-			cnf.key = text
+			cnf.jkt = text
 		case "x5t#S256":
 			text, ok = strictjson.String(value)
-			cnf.certificate = text
+			cnf.certThumbprint = text
 		default:
 			return nil
 		}
 		if !ok {
-			return errIllTyped
+			return errClaimType
 		}
 		cnf.understood = true
 		cnf.empty = cnf.empty || text == ""
@@ -265,9 +265,9 @@ func (c *claims) memory() int {
 	return bytes
 }
 
-// clientAudience reports whether the only audience is the client itself, as in
+// audienceIsClient reports whether the only audience is the client itself, as in
 // an ID token that lost its nonce (OpenID Connect Core 1.0, section 2).
-func (c *claims) clientAudience() bool {
+func (c *claims) audienceIsClient() bool {
 	return len(c.audience) == 1 && c.audience[0] == c.clientID
 }
 

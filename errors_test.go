@@ -15,7 +15,7 @@ import (
 
 func TestReasonFromError(t *testing.T) {
 	foreign := mustDetail(status.New(codes.Unauthenticated, "x"), &errdetails.ErrorInfo{Reason: "MISSING_TOKEN", Domain: "googleapis.com"})
-	both := mustDetail(foreign, infoOf(ReasonWrongClient))
+	both := mustDetail(foreign, errorInfo(ReasonWrongClient))
 	retry := mustDetail(status.New(codes.Unavailable, "x"), &errdetails.RetryInfo{})
 	for name, test := range map[string]struct {
 		err  error
@@ -28,10 +28,10 @@ func TestReasonFromError(t *testing.T) {
 		"another domain":           {foreign.Err(), ""},
 		"another domain and ours":  {both.Err(), ReasonWrongClient},
 		"refusal":                  {refusedExpired, ReasonTokenExpired},
-		"refusal with a cause":     {refusedMalformed.because(errors.New("x")), ReasonMalformedToken},
+		"refusal with a cause":     {refusedMalformed.withCause(errors.New("x")), ReasonMalformedToken},
 		"wrapped refusal":          {fmt.Errorf("orders: %w", refusedExpired), ReasonTokenExpired},
 		"over the wire":            {refusedExpired.GRPCStatus().Err(), ReasonTokenExpired},
-		"context":                  {contextEnded(context.Canceled), ""},
+		"context":                  {contextRefusal(context.Canceled), ""},
 	} {
 		if got, ok := ReasonFromError(test.err); got != test.want || ok != (test.want != "") {
 			t.Errorf("%s: ReasonFromError = %q, %t, want %q", name, got, ok, test.want)
@@ -45,8 +45,8 @@ func TestRefusals(t *testing.T) {
 	description := regexp.MustCompile(`^Bearer( error="(invalid_request|invalid_token)", error_description="[ !#-\[\]-~]+")?$`)
 	reasons := map[Reason]bool{}
 	for _, r := range []*refusal{
-		refusedMissing, refusedAuthorization, refusedMalformed, refusedAlgorithm, refusedType, refusedClaims, refusedIssuer,
-		refusedAudience, refusedExpired, refusedNotYet, refusedBound, refusedKey, refusedSignature, refusedRevoked, refusedVerificationFailed,
+		refusedMissingToken, refusedAuthorization, refusedMalformed, refusedAlgorithm, refusedType, refusedClaims, refusedIssuer,
+		refusedAudience, refusedExpired, refusedNotYetValid, refusedBindingUnsupported, refusedUnknownKey, refusedSignature, refusedRevoked, refusedVerificationFailed,
 		refusedUnlisted, refusedKeysUnavailable,
 	} {
 		if reasons[r.reason] {
@@ -56,7 +56,7 @@ func TestRefusals(t *testing.T) {
 		if r.Error() != r.status.Message() || !regexp.MustCompile(`^auth0grpc: [a-z, -]+$`).MatchString(r.Error()) {
 			t.Errorf("Error = %q", r.Error())
 		}
-		if !errors.Is(r, r.kind) || errors.Is(r, context.Canceled) {
+		if !errors.Is(r, r.sentinel) || errors.Is(r, context.Canceled) {
 			t.Errorf("%s wraps the wrong kind", r.reason)
 		}
 		unauthenticated := r.status.Code() == codes.Unauthenticated
@@ -65,8 +65,8 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %v with challenge %q", r.reason, r.status.Code(), challenge)
 		}
 		cause := errors.New("why")
-		with := r.because(cause)
-		if !errors.Is(with, cause) || !errors.Is(with, r.kind) || r.cause != nil || with.Error() != r.Error()+": why" {
+		with := r.withCause(cause)
+		if !errors.Is(with, cause) || !errors.Is(with, r.sentinel) || r.cause != nil || with.Error() != r.Error()+": why" {
 			t.Errorf("because = %v, and the shared refusal %v", with, r)
 		}
 		if with.GRPCStatus().Message() != r.status.Message() {
@@ -79,7 +79,7 @@ func TestRetryInfo(t *testing.T) {
 	for after, want := range map[time.Duration]time.Duration{
 		0: time.Second, -time.Minute: time.Second, 30 * time.Second: 30 * time.Second,
 	} {
-		r := keysUnavailable(after, errors.New("why"))
+		r := newKeysUnavailable(after, errors.New("why"))
 		var got time.Duration
 		for _, detail := range r.GRPCStatus().Details() {
 			if info, ok := detail.(*errdetails.RetryInfo); ok {
@@ -105,7 +105,7 @@ func TestWithoutKey(t *testing.T) {
 		{fmt.Errorf("waiting: %w", context.DeadlineExceeded), codes.DeadlineExceeded},
 		{unforeseen, codes.Unauthenticated}, // fail closed
 	} {
-		r := withoutKey(test.err)
+		r := keyRefusal(test.err)
 		if r.GRPCStatus().Code() != test.want {
 			t.Errorf("withoutKey(%v) = %v, want %v", test.err, r, test.want)
 		}
@@ -119,5 +119,5 @@ func TestMustDetailPanics(t *testing.T) {
 			t.Error("no panic")
 		}
 	}()
-	mustDetail(status.New(codes.OK, ""), infoOf(ReasonMissingToken))
+	mustDetail(status.New(codes.OK, ""), errorInfo(ReasonMissingToken))
 }

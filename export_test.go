@@ -50,7 +50,7 @@ func (g *signatureGate) fill() (release func()) {
 func (i *Interceptor) SetProofGate(begin func(context.Context) error, end func(good bool)) {
 	i.binder.beginCheck = func(ctx context.Context) *refusal {
 		if err := begin(ctx); err != nil {
-			return contextEnded(err)
+			return contextRefusal(err)
 		}
 		return nil
 	}
@@ -59,6 +59,6 @@ func (i *Interceptor) SetProofGate(begin func(context.Context) error, end func(g
 
 // newTestVerifier returns a verifier that refuses bound tokens.
 func newTestVerifier(config *Config) *verifier {
-	var b *binder
+	var b *bindingChecker
 	return newVerifier(config, b.refuseConfirmation, nil)
 }

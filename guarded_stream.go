@@ -70,9 +70,9 @@ func (g *guardedStream) finish() *refusal {
 	return g.endReason
 }
 
-// close ends the stream for its handler, and reports whether it was open. The client
+// endHandler ends the stream for its handler, and reports whether it was open. The client
 // has no status yet. describe sets metadata that accompanies the status.
-func (g *guardedStream) close(reason *refusal, describe func()) bool {
+func (g *guardedStream) endHandler(reason *refusal, describe func()) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.handlerDone || g.endReason != nil {

@@ -44,7 +44,7 @@ func TestEndOfOneStream(t *testing.T) {
 				return newGuardedStream(grpc.NewContextWithServerTransportStream(context.Background(), transport), &caller{claims: new(claims)}, nil)
 			}
 			described := 0
-			closeFor := func(g *guardedStream, reason *refusal) bool { return g.close(reason, func() { described++ }) }
+			closeFor := func(g *guardedStream, reason *refusal) bool { return g.endHandler(reason, func() { described++ }) }
 			wantStatuses := func(want int) {
 				t.Helper()
 				if !writes {

@@ -17,14 +17,14 @@ import (
 // and streaming methods, and may serve several servers; it is safe for concurrent use.
 // [New] makes one; the zero Interceptor refuses every call.
 type Interceptor struct {
-	table    atomic.Pointer[table]
-	verifier *verifier // nil: the zero Interceptor
-	binder   *binder   // nil: bound tokens are refused
-	clock    clock
-	observer observer
-	streams  openStreams
-	feed     RevocationFeed                                // nil: revocations stay here
-	obtained struct{ unary, stream, authFunc atomic.Bool } // the interceptors that a program asked for
+	table          atomic.Pointer[table]
+	verifier       *verifier       // nil: the zero Interceptor
+	binder         *bindingChecker // nil: bound tokens are refused
+	clock          clock
+	observer       observer
+	streams        openStreams
+	revocationFeed RevocationFeed                                // nil: revocations stay here
+	obtained       struct{ unary, stream, authFunc atomic.Bool } // the interceptors that a program asked for
 }
 
 var errZeroInterceptor = errors.New("auth0grpc: the Interceptor was not created by New")
@@ -40,11 +40,11 @@ func New(config Config) (*Interceptor, error) {
 	if len(faults) > 0 {
 		return nil, configerror.Join(faults)
 	}
-	i := &Interceptor{clock: clock{config.Now, isWall}, feed: config.RevocationFeed}
+	i := &Interceptor{clock: clock{config.Now, isWall}, revocationFeed: config.RevocationFeed}
 	i.table.Store(methods)
 	i.observer.init(i.clock, config.Logger, config.ReportOnly, func() []string { return i.table.Load().reportOnlyRows() })
 	i.observer.onDecision, i.observer.onKeyRefresh = config.OnDecision, config.OnKeyRefresh
-	i.binder = newBinder(&config)
+	i.binder = newBindingChecker(&config)
 	i.verifier = newVerifier(&config, i.binder.refuseConfirmation, i.observer.notifyKeyRefresh)
 	i.streams.init(config.StreamPolicy, config.Now, i.endStream)
 	if config.ReportOnly != ReportOnlyOff || len(methods.reportOnlyRows()) > 0 {
@@ -85,9 +85,9 @@ func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
 		}
 		var reason *refusal
 		if i.observer.onDecision != nil {
-			opened := time.Now()
+			openedAt := time.Now()
 			defer func() { // also after a panic
-				i.observer.notifyStreamEnd(ctx, info.FullMethod, &v.caller, reason, time.Since(opened))
+				i.observer.notifyStreamEnd(ctx, info.FullMethod, &v.caller, reason, time.Since(openedAt))
 			}()
 		}
 		reason, err := i.serveStream(ctx, &v.caller, srv, stream, handler)
@@ -146,13 +146,13 @@ func (i *Interceptor) SetMethods(methods map[string]Rule) error {
 	if i.verifier == nil {
 		return errZeroInterceptor
 	}
-	next, faults := newTable(methods)
-	faults = append(faults, next.bindingFaults(i.binder.modes())...)
+	newTable, faults := newTable(methods)
+	faults = append(faults, newTable.bindingFaults(i.binder.modes())...)
 	if len(faults) > 0 {
 		return configerror.Join(faults)
 	}
-	i.table.Store(next)
-	i.observer.warnNewTable(next.reportOnlyRows())
+	i.table.Store(newTable)
+	i.observer.warnNewTable(newTable.reportOnlyRows())
 	return nil
 }
 

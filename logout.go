@@ -49,7 +49,7 @@ func (i *Interceptor) BackChannelLogout(clientIDs ...string) http.Handler {
 		raw := r.PostFormValue("logout_token")
 		token, refused := i.verifier.verifyLogout(r.Context(), i.clock.now(), raw, clientIDs)
 		switch {
-		case refused != nil && refused.kind == ErrInvalidToken:
+		case refused != nil && refused.sentinel == ErrInvalidToken:
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusBadRequest)
 			io.WriteString(w, `{"error":"invalid_request"}`)
@@ -59,10 +59,10 @@ func (i *Interceptor) BackChannelLogout(clientIDs ...string) http.Handler {
 			return
 		}
 		// The revocation includes the tokens of the second in which the user logged out.
-		until := token.issuedAt.Truncate(time.Second).Add(time.Second)
+		expiry := token.issuedAt.Truncate(time.Second).Add(time.Second)
 		// A copy, because a feed may keep it: the claim is a part of the whole payload.
 		subject := strings.Clone(token.subject)
-		err := i.Revoke(r.Context(), Revocation{Issuer: strings.Clone(token.issuer), Subject: subject, IssuedBefore: until})
+		err := i.Revoke(r.Context(), Revocation{Issuer: strings.Clone(token.issuer), Subject: subject, IssuedBefore: expiry})
 		if err != nil {
 			http.Error(w, "revoked on this replica alone", http.StatusServiceUnavailable)
 		}
@@ -72,7 +72,7 @@ func (i *Interceptor) BackChannelLogout(clientIDs ...string) http.Handler {
 // verifyLogout verifies a logout token. It first makes the checks that need no key, as
 // for an access token, and passes the token to go-oidc after the signature check.
 func (v *verifier) verifyLogout(ctx context.Context, now time.Time, raw string, clientIDs []string) (c *logoutClaims, refused *refusal) {
-	defer contain(&refused)
+	defer recoverAsRefusal(&refused)
 	if len(raw) > maxTokenBytes {
 		return nil, refusedMalformed
 	}
@@ -99,14 +99,14 @@ func (v *verifier) verifyLogout(ctx context.Context, now time.Time, raw string, 
 	}
 	keys, err := issuer.keys.Keys(ctx, parsed.Header.KeyID, parsed.Header.Algorithm)
 	if err != nil {
-		return nil, withoutKey(err)
+		return nil, keyRefusal(err)
 	}
-	a := &attempt{raw: raw, parsed: parsed, presented: raw, payload: []byte(parsed.Payload)}
-	if a.by, refused = v.signer(ctx, parsed, keys); refused != nil {
+	a := &unverifiedToken{raw: raw, parsed: parsed, presented: raw, payload: []byte(parsed.Payload)}
+	if a.signingKey, refused = v.findSigningKey(ctx, parsed, keys); refused != nil {
 		return nil, refused
 	}
-	idVerifier := oidc.NewVerifier(c.issuer, vouchedFor{}, &oidc.Config{ClientID: clientIDs[clientIndex], SupportedSigningAlgs: v.algorithms, Now: func() time.Time { return now }})
-	if _, err = idVerifier.VerifyLogout(context.WithValue(ctx, attemptKey{}, a), raw); err != nil {
+	idVerifier := oidc.NewVerifier(c.issuer, preverifiedKeySet{}, &oidc.Config{ClientID: clientIDs[clientIndex], SupportedSigningAlgs: v.algorithms, Now: func() time.Time { return now }})
+	if _, err = idVerifier.VerifyLogout(context.WithValue(ctx, unverifiedTokenKey{}, a), raw); err != nil {
 		return nil, refusedVerificationFailed
 	}
 	return c, nil
@@ -169,7 +169,7 @@ func (c *logoutClaims) setClaim(name, value string) error {
 	case "sub":
 		c.subject, ok = strictjson.String(value)
 	case "aud":
-		c.audience, ok = stringOrStrings(value)
+		c.audience, ok = parseAudience(value)
 	case "iat":
 		c.issuedAt, ok = strictjson.Time(value)
 	case "exp":
@@ -191,7 +191,7 @@ func (c *logoutClaims) setClaim(name, value string) error {
 		ok = !slices.ContainsFunc(logoutClaimNames[:], func(claim string) bool { return strings.EqualFold(claim, name) })
 	}
 	if !ok {
-		return errIllTyped
+		return errClaimType
 	}
 	return nil
 }
@@ -203,7 +203,7 @@ func (v *verifier) checkLogoutTimes(c *logoutClaims, now time.Time) *refusal {
 	case !now.Before(c.expiry) || !c.issuedAt.Before(c.expiry):
 		return refusedExpired
 	case c.issuedAt.After(now.Add(maxClockSkew)):
-		return refusedNotYet
+		return refusedNotYetValid
 	case v.revocations.Expired(c.issuedAt.Add(time.Second), now):
 		return refusedExpired
 	}

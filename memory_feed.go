@@ -61,13 +61,13 @@ func (f *memoryFeed) Publish(_ context.Context, r Revocation) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sweep()
-	known := f.latest[r.feedKey()]
-	if known != nil && !r.IssuedBefore.After(known.IssuedBefore) {
+	lastSeen := f.latest[r.feedKey()]
+	if lastSeen != nil && !r.IssuedBefore.After(lastSeen.IssuedBefore) {
 		return nil
 	}
 	f.append(r)
-	if known != nil {
-		f.remove(known) // after append: it has a next entry now
+	if lastSeen != nil {
+		f.remove(lastSeen) // after append: it has a next entry now
 	}
 	close(f.changed)
 	f.changed = make(chan struct{})
@@ -134,7 +134,7 @@ func (f *memoryFeed) Follow(ctx context.Context, apply func(Revocation), _ func(
 	batch := make([]Revocation, 0, feedBatch)
 	for {
 		var changed <-chan struct{}
-		batch, last, changed = f.after(last, batch[:0])
+		batch, last, changed = f.entriesAfter(last, batch[:0])
 		for _, r := range batch {
 			apply(r)
 		}
@@ -151,7 +151,7 @@ func (f *memoryFeed) Follow(ctx context.Context, apply func(Revocation), _ func(
 
 // after returns a batch of the entries after e, all from the first if e is nil,
 // the last one that it looked at, and a channel that is closed by the next Publish.
-func (f *memoryFeed) after(e *feedEntry, batch []Revocation) ([]Revocation, *feedEntry, <-chan struct{}) {
+func (f *memoryFeed) entriesAfter(e *feedEntry, batch []Revocation) ([]Revocation, *feedEntry, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	next := f.first

@@ -25,10 +25,10 @@ type credential struct {
 	token  string
 }
 
-// callCredential returns the credential in the call's metadata.
-func callCredential(ctx context.Context, takeDPoP bool) (credential, *refusal) {
+// credentialFromContext returns the credential in the call's metadata.
+func credentialFromContext(ctx context.Context, acceptDPoP bool) (credential, *refusal) {
 	// ValueFromIncomingContext copies one value; FromIncomingContext copies all metadata.
-	return parseCredential(metadata.ValueFromIncomingContext(ctx, "authorization"), takeDPoP)
+	return parseCredential(metadata.ValueFromIncomingContext(ctx, "authorization"), acceptDPoP)
 }
 
 // parseCredential requires exactly one authorization value: the scheme Bearer, or DPoP
@@ -37,9 +37,9 @@ func callCredential(ctx context.Context, takeDPoP bool) (credential, *refusal) {
 //
 // It refuses two values even if they are equal: this package cannot know which of them
 // a proxy in front of it checked.
-func parseCredential(values []string, takeDPoP bool) (credential, *refusal) {
+func parseCredential(values []string, acceptDPoP bool) (credential, *refusal) {
 	if len(values) == 0 {
-		return credential{}, refusedMissing
+		return credential{}, refusedMissingToken
 	}
 	if len(values) > 1 {
 		return credential{}, refusedAuthorization
@@ -47,7 +47,7 @@ func parseCredential(values []string, takeDPoP bool) (credential, *refusal) {
 	if token, ok := cutScheme(values[0], "Bearer "); ok {
 		return credential{schemeBearer, token}, nil
 	}
-	if token, ok := cutScheme(values[0], "DPoP "); ok && takeDPoP {
+	if token, ok := cutScheme(values[0], "DPoP "); ok && acceptDPoP {
 		return credential{schemeDPoP, token}, nil
 	}
 	return credential{}, refusedAuthorization
@@ -58,8 +58,8 @@ func cutScheme(value, scheme string) (token string, ok bool) {
 		return "", false
 	}
 	// Most clients use this spelling, and a comparison without case costs more.
-	sent := value[:len(scheme)]
-	if sent != scheme && !strings.EqualFold(sent, scheme) {
+	prefix := value[:len(scheme)]
+	if prefix != scheme && !strings.EqualFold(prefix, scheme) {
 		return "", false
 	}
 	return value[len(scheme):], true

@@ -30,13 +30,13 @@ func TestBearerToken(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			by, refused := callCredential(incoming(test.values...), false)
+			by, refused := credentialFromContext(incoming(test.values...), false)
 			if got := by.token; got != test.want || reasonOf(refused) != test.reason {
 				t.Errorf("callCredential = %q, %q, want %q, %q", got, reasonOf(refused), test.want, test.reason)
 			}
 		})
 	}
-	if _, refused := callCredential(context.Background(), false); refused != refusedMissing {
+	if _, refused := credentialFromContext(context.Background(), false); refused != refusedMissingToken {
 		t.Errorf("no metadata: %v", refused)
 	}
 }
@@ -78,7 +78,7 @@ func FuzzAuthorization(f *testing.F) {
 		if two {
 			values = append(values, second)
 		}
-		by, refused := callCredential(incoming(values...), false)
+		by, refused := credentialFromContext(incoming(values...), false)
 		got := by.token
 		scheme, token, found := strings.Cut(value, " ")
 		want := !two && found && strings.EqualFold(scheme, "bearer") && len(scheme) == 6 && token != "" && len(token) <= maxTokenBytes

@@ -45,7 +45,7 @@ func (o *oidcClaims) payload() []byte {
 }
 
 // compactForm returns the form of a token that go-oidc gets. It has a header, an empty
-// payload, because go-oidc takes the claims from its key set (see [vouchedFor]),
+// payload, because go-oidc takes the claims from its key set (see [preverifiedKeySet]),
 // and a stand-in for the signature, which go-oidc does not check. go-jose takes a
 // multiple of the time for the whole token: it looks at each character for white
 // space, and decodes each member of the header twice.

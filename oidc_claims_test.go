@@ -70,10 +70,10 @@ func TestCompactFormHasWhatGoOIDCReads(t *testing.T) {
 }
 
 // oidcVerdict returns go-oidc's verdict on one form of a token with a good signature.
-func oidcVerdict(a *attempt, presented string, payload []byte) (*oidc.IDToken, error) {
+func oidcVerdict(a *unverifiedToken, presented string, payload []byte) (*oidc.IDToken, error) {
 	one := *a
-	one.by, one.presented, one.payload = new(keyset.Key), presented, payload
-	return one.through.Verify(context.WithValue(context.Background(), attemptKey{}, &one), presented)
+	one.signingKey, one.presented, one.payload = new(keyset.Key), presented, payload
+	return one.idVerifier.Verify(context.WithValue(context.Background(), unverifiedTokenKey{}, &one), presented)
 }
 
 // For every token that passes our own checks, go-oidc gives the same verdict on the

@@ -21,7 +21,7 @@ type openStreams struct {
 	policy    StreamPolicy
 	now       func() time.Time
 	afterFunc func(time.Duration, func()) timer
-	end       func(*guardedStream, *refusal) // is called without a lock
+	endStream func(*guardedStream, *refusal) // is called without a lock
 
 	shards    [streamShards]streamShard
 	timed     atomic.Int64 // streams with a deadline to wait for
@@ -44,8 +44,8 @@ func realTimer(d time.Duration, f func()) timer { return time.AfterFunc(d, f) }
 func deadlineMicros(t time.Time) int64 { return t.Add(time.Microsecond - 1).UnixMicro() }
 
 // init prepares the index for use.
-func (s *openStreams) init(policy StreamPolicy, now func() time.Time, end func(*guardedStream, *refusal)) {
-	s.policy, s.now, s.end, s.afterFunc = policy, now, end, realTimer
+func (s *openStreams) init(policy StreamPolicy, now func() time.Time, endStream func(*guardedStream, *refusal)) {
+	s.policy, s.now, s.endStream, s.afterFunc = policy, now, endStream, realTimer
 	s.nextExpiry.Store(noDeadline)
 }
 
@@ -125,7 +125,7 @@ func (s *openStreams) endExpired() {
 			expired, deadline := s.shards[i].takeExpired(now.UnixMicro())
 			s.timed.Add(-int64(len(expired)))
 			for _, g := range expired {
-				s.end(g, endedExpired)
+				s.endStream(g, endedExpired)
 			}
 			if len(expired) < expiryBatch {
 				next = min(next, deadline)
@@ -145,7 +145,7 @@ func (s *openStreams) endRevoked(c revocation.Criteria, revoked func(*claims) bo
 	for i := range s.shards {
 		for _, g := range s.shards[i].matching(index, hash, c) {
 			if revoked(g.claims) && g.endRequested.CompareAndSwap(false, true) {
-				s.end(g, endedRevoked)
+				s.endStream(g, endedRevoked)
 			}
 		}
 	}
@@ -154,7 +154,7 @@ func (s *openStreams) endRevoked(c revocation.Criteria, revoked func(*claims) bo
 // endOne ends a stream, unless it has ended by itself. describe sets metadata that
 // goes with the status.
 func (s *openStreams) endOne(g *guardedStream, reason *refusal, describe func()) {
-	closed := g.close(reason, func() {
+	closed := g.endHandler(reason, func() {
 		s.lingering.Add(1)
 		s.remove(g) // before the client can know that it has ended
 		describe()

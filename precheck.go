@@ -12,35 +12,35 @@ import (
 
 // precheck parses a token and makes every check that needs neither a key nor I/O.
 // It verifies nothing.
-func (v *verifier) precheck(raw string, now time.Time) (*attempt, *refusal) {
+func (v *verifier) precheck(raw string, now time.Time) (*unverifiedToken, *refusal) {
 	parsed, err := jws.Parse(raw)
 	if err != nil {
-		return nil, malformed(raw, err)
+		return nil, malformedRefusal(raw, err)
 	}
 	if refused := v.checkHeader(&parsed.Header); refused != nil {
 		return nil, refused
 	}
-	a := &attempt{raw: raw, parsed: parsed}
+	a := &unverifiedToken{raw: raw, parsed: parsed}
 	c, refused := readClaims(parsed.Payload, &a.forOIDC)
 	if refused != nil {
 		return nil, refused
 	}
-	through, refused := v.checkClaims(c, now)
+	idVerifier, refused := v.checkClaims(c, now)
 	if refused != nil {
 		return nil, refused
 	}
 	if parsed.Header.KeyID == "" { // optional in RFC 7515, section 4.1.4; required here
 		return nil, refusedNoKeyID
 	}
-	a.claims, a.through = c, through
+	a.claims, a.idVerifier = c, idVerifier
 	return a, nil
 }
 
-func malformed(raw string, err error) *refusal {
+func malformedRefusal(raw string, err error) *refusal {
 	if !isToken68(raw) {
-		return refusedAuthorization.because(err)
+		return refusedAuthorization.withCause(err)
 	}
-	return refusedMalformed.because(err)
+	return refusedMalformed.withCause(err)
 }
 
 // checkHeader applies the algorithm list, which comes from the Config and never from
@@ -74,19 +74,19 @@ func (v *verifier) checkClaims(c *claims, now time.Time) (*oidc.IDTokenVerifier,
 	}
 	c.issuerKeys = issuer.keys
 	// Auth0 signs ID, logout and access tokens with one key and one typ.
-	if c.foreign || c.clientAudience() {
+	if c.notAccessToken || c.audienceIsClient() {
 		return nil, refusedType
 	}
-	var through *oidc.IDTokenVerifier
+	var idVerifier *oidc.IDTokenVerifier
 	for _, audience := range c.audience {
-		if through = issuer.byAudience[audience]; through != nil {
+		if idVerifier = issuer.idVerifiers[audience]; idVerifier != nil {
 			break
 		}
 	}
-	if through == nil {
+	if idVerifier == nil {
 		return nil, refusedAudience
 	}
-	c.setTimes(v.skew)
+	c.setValidity(v.skew)
 	if refused := c.checkTimes(now); refused != nil {
 		return nil, refused
 	}
@@ -94,5 +94,5 @@ func (v *verifier) checkClaims(c *claims, now time.Time) (*oidc.IDTokenVerifier,
 	if refused := v.refuseBound(c.cnf); refused != nil {
 		return nil, refused
 	}
-	return through, nil
+	return idVerifier, nil
 }

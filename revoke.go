@@ -37,10 +37,10 @@ func (i *Interceptor) Revoke(ctx context.Context, r Revocation) error {
 		return err
 	}
 	i.applyRevocation(r)
-	if i.feed == nil {
+	if i.revocationFeed == nil {
 		return nil
 	}
-	if err := publishRevocation(ctx, i.feed, r, untilNow); err != nil {
+	if err := publishRevocation(ctx, i.revocationFeed, r, untilNow); err != nil {
 		return fmt.Errorf("auth0grpc: revoked here, but publishing failed: %w", err)
 	}
 	return nil
@@ -96,10 +96,10 @@ func (i *Interceptor) FollowRevocations(ctx context.Context) error {
 	if i.verifier == nil {
 		return errZeroInterceptor
 	}
-	if i.feed == nil {
+	if i.revocationFeed == nil {
 		return errors.New("auth0grpc: Config.RevocationFeed is not set")
 	}
-	return i.feed.Follow(ctx, i.applyFollowed, func(err error) { i.observer.warnFeed(ctx, err) })
+	return i.revocationFeed.Follow(ctx, i.applyFollowed, func(err error) { i.observer.warnFeed(ctx, err) })
 }
 
 // applyFollowed applies a revocation from the feed. It does not trust the clock of the
@@ -120,8 +120,8 @@ func (i *Interceptor) applyFollowed(r Revocation) {
 	if r.coversEverything() && r.IssuedBefore.IsZero() {
 		return
 	}
-	if until := v.revokedUntil(i.clock.now()); r.IssuedBefore.IsZero() || r.IssuedBefore.After(until.Add(maxClockSkew)) {
-		r.IssuedBefore = until
+	if expiry := v.revokedUntil(i.clock.now()); r.IssuedBefore.IsZero() || r.IssuedBefore.After(expiry.Add(maxClockSkew)) {
+		r.IssuedBefore = expiry
 	}
 	i.applyRevocation(r)
 }

@@ -34,7 +34,7 @@ func (r *Rule) appendJSON(text []byte) []byte {
 	default:
 		text = append(text, "true"...)
 	}
-	if streams := r.streams.json(); streams != nil {
+	if streams := r.streams.toJSON(); streams != nil {
 		text = append(text, `,"streams":`...)
 		text = append(text, toJSON(streams)...)
 	}
@@ -60,7 +60,7 @@ func toJSON(value any) []byte {
 }
 
 // json returns the form of the policy, or nil for the policy of the Config.
-func (p StreamPolicy) json() any {
+func (p StreamPolicy) toJSON() any {
 	switch p.kind {
 	case endAtExpiry:
 		return "endAtExpiry"

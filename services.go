@@ -108,21 +108,21 @@ func (t *table) compare(services map[string]grpc.ServiceInfo, options []CheckOpt
 		}
 	}
 	registered := map[string]bool{} // full method: whether it has a row
-	used := map[*row]bool{}
+	usedRows := map[*row]bool{}
 	for service, info := range services {
 		// A wildcard whose methods all have rows of their own is a default for those
 		// to come, and not unmatched.
-		used[t.services["/"+service+"/"]] = len(info.Methods) > 0
+		usedRows[t.services["/"+service+"/"]] = len(info.Methods) > 0
 		for _, method := range info.Methods {
 			fullMethod := "/" + service + "/" + method.Name
 			r := t.lookup(fullMethod)
 			registered[fullMethod] = r != nil || ignored[service]
-			used[r] = true
+			usedRows[r] = true
 		}
 	}
 	var unmatched []string // patterns that match nothing
 	for _, r := range t.sorted() {
-		if !used[r] && !ignored[serviceOf(r.pattern)] {
+		if !usedRows[r] && !ignored[serviceOf(r.pattern)] {
 			unmatched = append(unmatched, r.pattern)
 		}
 	}

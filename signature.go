@@ -14,17 +14,17 @@ import (
 // audience once more, on the claims that it reads and no others (see [oidcClaims]
 // and [compactForm]). The signature comes first, and not from within
 // go-oidc, so that a wrong one costs a public-key operation and no more parsing.
-func (v *verifier) checkSignature(ctx context.Context, a *attempt, keys []*keyset.Key) (refused *refusal) {
-	defer contain(&refused) // other callers may wait for the result
-	if a.by, refused = v.signer(ctx, a.parsed, keys); refused != nil {
+func (v *verifier) checkSignature(ctx context.Context, a *unverifiedToken, keys []*keyset.Key) (refused *refusal) {
+	defer recoverAsRefusal(&refused) // other callers may wait for the result
+	if a.signingKey, refused = v.findSigningKey(ctx, a.parsed, keys); refused != nil {
 		return refused
 	}
 	a.presented, a.payload = compactForm(a.raw, &a.parsed.Header), a.forOIDC.payload()
-	token, err := a.through.Verify(context.WithValue(ctx, attemptKey{}, a), a.presented)
+	token, err := a.idVerifier.Verify(context.WithValue(ctx, unverifiedTokenKey{}, a), a.presented)
 	if err != nil || !a.claims.agree(token) {
 		return refusedClaims // go-oidc's text quotes claims, so it stays here
 	}
-	a.claims.key = a.by
+	a.claims.signingKey = a.signingKey
 	a.claims.splitScope()
 	return nil
 }
@@ -36,13 +36,13 @@ func (c *claims) agree(token *oidc.IDToken) bool {
 		token.Expiry.Unix() == c.expiry.Unix() && token.IssuedAt.Unix() == c.issuedAt.Unix()
 }
 
-// signer returns the key that signed the token. It waits for a turn at the signature
-// gate.
-func (v *verifier) signer(ctx context.Context, parsed *jws.Token, keys []*keyset.Key) (signer *keyset.Key, refused *refusal) {
+// findSigningKey returns the key that signed the token. It waits for a turn at the
+// signature gate.
+func (v *verifier) findSigningKey(ctx context.Context, parsed *jws.Token, keys []*keyset.Key) (signingKey *keyset.Key, refused *refusal) {
 	if refused := v.signatures.enter(ctx); refused != nil {
 		return nil, refused
 	}
-	defer func() { v.signatures.leave(signer != nil) }()
+	defer func() { v.signatures.leave(signingKey != nil) }()
 	for _, key := range keys {
 		if parsed.Verify(key.Public) == nil {
 			return key, nil
@@ -51,28 +51,28 @@ func (v *verifier) signer(ctx context.Context, parsed *jws.Token, keys []*keyset
 	return nil, refusedSignature
 }
 
-// An attempt is a parsed token that is not verified yet. A context carries it through
-// go-oidc to vouchedFor.
-type attempt struct {
-	raw       string
-	parsed    *jws.Token
-	claims    *claims
-	forOIDC   oidcClaims
-	through   *oidc.IDTokenVerifier // for its issuer and audience
-	by        *keyset.Key           // the key that signed it; nil until it is verified
-	presented string                // the form of the token that go-oidc gets
-	payload   []byte                // the claims that go-oidc gets
+// An unverifiedToken is a parsed token that is not verified yet. A context carries it
+// through go-oidc to preverifiedKeySet.
+type unverifiedToken struct {
+	raw        string
+	parsed     *jws.Token
+	claims     *claims
+	forOIDC    oidcClaims
+	idVerifier *oidc.IDTokenVerifier // for its issuer and audience
+	signingKey *keyset.Key           // the key that signed it; nil until it is verified
+	presented  string                // the form of the token that go-oidc gets
+	payload    []byte                // the claims that go-oidc gets
 }
 
-type attemptKey struct{}
+type unverifiedTokenKey struct{}
 
-// vouchedFor is the oidc.KeySet of every verifier: it accepts the attempt in the
-// context, whose signature was verified, and no other token.
-type vouchedFor struct{}
+// preverifiedKeySet is the oidc.KeySet of every verifier: it accepts the
+// unverifiedToken in the context, whose signature was verified, and no other token.
+type preverifiedKeySet struct{}
 
-func (vouchedFor) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok || a.by == nil || a.presented != raw {
+func (preverifiedKeySet) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
+	a, ok := ctx.Value(unverifiedTokenKey{}).(*unverifiedToken)
+	if !ok || a.signingKey == nil || a.presented != raw {
 		return nil, jws.ErrSignature
 	}
 	return a.payload, nil

@@ -113,7 +113,7 @@ func (g *signatureGate) enter(ctx context.Context) *refusal {
 	default:
 		g.waiting.Remove(place)
 	}
-	return contextEnded(ctx.Err())
+	return contextRefusal(ctx.Err())
 }
 
 // leave ends a check that enter let begin. good reports whether the signature was

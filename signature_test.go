@@ -17,7 +17,7 @@ func TestSignerGivesItsPlaceBack(t *testing.T) {
 					t.Error("no panic with a nil key")
 				}
 			}()
-			_, _ = v.signer(t.Context(), nil, []*keyset.Key{nil})
+			_, _ = v.findSigningKey(t.Context(), nil, []*keyset.Key{nil})
 		}()
 	}
 	if v.signatures.inProgress != 0 {

@@ -35,8 +35,8 @@ func (i *Interceptor) Stats() Stats {
 	stats.LingeringStreams = int(i.streams.lingering.Load())
 	stats.UsedProofs, stats.UsedProofsCapacity = i.binder.replayFill()
 	now := i.clock.now()
-	for name, one := range i.verifier.issuers {
-		if age, ok := one.keys.Age(now); ok {
+	for name, iss := range i.verifier.issuers {
+		if age, ok := iss.keys.Age(now); ok {
 			stats.KeyAge[name] = age
 		}
 	}

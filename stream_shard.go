@@ -24,9 +24,9 @@ const (
 // streamIndexOf returns the most selective claim that c names, or byIssuer and ""
 // if it names none.
 func streamIndexOf(c revocation.Criteria) (streamIndex, string) {
-	for index, value := range indexValues(c) {
+	for shardIndex, value := range indexValues(c) {
 		if value != "" {
-			return streamIndex(index), value
+			return streamIndex(shardIndex), value
 		}
 	}
 	return byIssuer, ""

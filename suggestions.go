@@ -34,9 +34,9 @@ func newSuggestions(candidates []string) *suggestions {
 	}
 	s.byPart = map[string][]string{}
 	for _, candidate := range candidates {
-		for _, part := range nameParts(candidate) {
-			if named := s.byPart[part]; len(named) < maxCompared {
-				s.byPart[part] = append(named, candidate)
+		for _, namePart := range nameParts(candidate) {
+			if sharing := s.byPart[namePart]; len(sharing) < maxCompared {
+				s.byPart[namePart] = append(sharing, candidate)
 			}
 		}
 	}

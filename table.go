@@ -232,11 +232,11 @@ func boundedScope(scopes []string) string {
 }
 
 func newRuleRefusal(kind ruleKind, scope string) *refusal {
-	parameters := `error="insufficient_scope"`
-	info := infoOf(ruleKinds[kind].reason)
+	challengeParams := `error="insufficient_scope"`
+	info := errorInfo(ruleKinds[kind].reason)
 	if scope != "" {
-		parameters += `, scope="` + scope + `"`
+		challengeParams += `, scope="` + scope + `"`
 		info.Metadata = map[string]string{"scope": scope}
 	}
-	return newRefusal(ErrInsufficientScope, codes.PermissionDenied, info, ruleKinds[kind].refusal, &parameters)
+	return newRefusal(ErrInsufficientScope, codes.PermissionDenied, info, ruleKinds[kind].refusal, &challengeParams)
 }

@@ -64,7 +64,7 @@ func (i *Interceptor) precheck(info *tap.Info) (c caller, refused *refusal) {
 	if refused == nil {
 		refused = i.binder.refuseScheme(cred.scheme)
 	}
-	if refused == refusedMissing && c.row != nil && c.row.rule.kind == kindOptional {
+	if refused == refusedMissingToken && c.row != nil && c.row.rule.kind == kindOptional {
 		return c, nil
 	}
 	if refused != nil {
@@ -89,7 +89,7 @@ func (v *verifier) precheckCached(now time.Time, raw string) (known *claims, ref
 		_, refused = v.precheck(raw, now)
 		return nil, refused
 	}
-	cached, ok := v.cache.Probe(raw)
+	cached, ok := v.cache.Peek(raw)
 	if !ok {
 		_, refused = v.precheck(raw, now)
 		return nil, refused
@@ -97,7 +97,7 @@ func (v *verifier) precheckCached(now time.Time, raw string) (known *claims, ref
 	if refused := cached.checkTimes(now); refused != nil {
 		return nil, refused
 	}
-	published, _ := cached.issuerKeys.Probe(cached.key.ID)
+	published, _ := cached.issuerKeys.Probe(cached.signingKey.ID)
 	if !published || cached.revocationGeneration.Load() != v.revocations.Generation() {
 		return nil, nil
 	}

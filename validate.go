@@ -42,7 +42,7 @@ func (c *Config) issuerFaults() []*ConfigError {
 			reason = "is listed twice"
 		}
 		if reason != "" {
-			faults = append(faults, &ConfigError{fmt.Sprintf("Issuers[%d]", i), redacted(issuer), reason})
+			faults = append(faults, &ConfigError{fmt.Sprintf("Issuers[%d]", i), redactIssuer(issuer), reason})
 		}
 	}
 	return faults
@@ -123,8 +123,8 @@ func endpointOf(u *url.URL) string {
 	return ""
 }
 
-// redacted removes a password, which does not belong in an issuer, from the error.
-func redacted(issuer string) string {
+// redactIssuer removes a password, which does not belong in an issuer, from the error.
+func redactIssuer(issuer string) string {
 	if u, err := url.Parse(issuer); err == nil && u.User != nil {
 		return u.Redacted()
 	}
@@ -184,8 +184,8 @@ func isManagementAPI(audience string) bool {
 func (c *Config) namesClient(audience string) bool {
 	found := false
 	for _, rule := range c.Methods {
-		rule.walk(func(part *Rule) {
-			found = found || part.kind == kindClients && slices.Contains(part.names, audience)
+		rule.walk(func(inner *Rule) {
+			found = found || inner.kind == kindClients && slices.Contains(inner.names, audience)
 		})
 	}
 	return found

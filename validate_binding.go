@@ -33,13 +33,13 @@ func (c *Config) bindingFaults() []*ConfigError {
 	for i, authority := range c.DPoP.Authorities {
 		reason := authorityFault(authority)
 		if reason == "" {
-			normal = append(normal, normalAuthority(authority))
+			normal = append(normal, normalizeAuthority(authority))
 			if slices.Contains(normal[:len(normal)-1], normal[len(normal)-1]) {
 				reason = "is listed twice"
 			}
 		}
 		if reason != "" {
-			fault(fmt.Sprintf("DPoP.Authorities[%d]", i), redacted(authority), reason)
+			fault(fmt.Sprintf("DPoP.Authorities[%d]", i), redactIssuer(authority), reason)
 		}
 	}
 	for i, alg := range c.DPoP.Algorithms {

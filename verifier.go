@@ -33,8 +33,8 @@ type verifier struct {
 // An issuer is one accepted iss with its own keys: a kid means nothing outside
 // the issuer that published it (CVE-2026-49998).
 type issuer struct {
-	keys       *keyset.Set
-	byAudience map[string]*oidc.IDTokenVerifier
+	keys        *keyset.Set
+	idVerifiers map[string]*oidc.IDTokenVerifier
 }
 
 // newVerifier returns the verifier of a valid Config. refuseBound returns the refusal
@@ -54,14 +54,14 @@ func newVerifier(config *Config, refuseBound func(*confirmation) *refusal, obser
 	}
 	loads := make(chan struct{}, maxLoads)
 	for _, name := range config.Issuers {
-		one := &issuer{
+		iss := &issuer{
 			keys: keyset.New(keyset.Config{
 				Issuer: name, Client: config.HTTPClient, Now: config.Now, Observe: observe, Loads: loads,
 			}),
-			byAudience: make(map[string]*oidc.IDTokenVerifier, len(config.Audiences)),
+			idVerifiers: make(map[string]*oidc.IDTokenVerifier, len(config.Audiences)),
 		}
 		for _, audience := range config.Audiences {
-			one.byAudience[audience] = oidc.NewVerifier(name, vouchedFor{}, &oidc.Config{
+			iss.idVerifiers[audience] = oidc.NewVerifier(name, preverifiedKeySet{}, &oidc.Config{
 				ClientID:             audience,
 				SupportedSigningAlgs: config.Algorithms,
 				// go-oidc allows nbf five minutes and exp nothing, and neither can be
@@ -69,23 +69,23 @@ func newVerifier(config *Config, refuseBound func(*confirmation) *refusal, obser
 				SkipExpiryCheck: true,
 			})
 		}
-		v.issuers[name] = one
+		v.issuers[name] = iss
 	}
 	return v
 }
 
 // verify returns the claims of a valid token: from the cache, or by verifying it.
-func (v *verifier) verify(ctx context.Context, now time.Time, raw string) (c *claims, hit bool, refused *refusal) {
-	defer contain(&refused)
+func (v *verifier) verify(ctx context.Context, now time.Time, raw string) (c *claims, cacheHit bool, refused *refusal) {
+	defer recoverAsRefusal(&refused)
 	key := tokencache.KeyOf(raw)
 	if v.cache != nil {
-		if known, ok := v.cache.Find(key); ok {
-			again, refused := v.recheck(ctx, now, known)
-			if again && refused == nil {
-				return known, true, nil
+		if cached, ok := v.cache.Get(key); ok {
+			keep, refused := v.recheck(ctx, now, cached)
+			if keep && refused == nil {
+				return cached, true, nil
 			}
-			if !again {
-				v.cache.Remove(key)
+			if !keep {
+				v.cache.Delete(key)
 			}
 			if refused != nil {
 				return nil, false, refused
@@ -102,9 +102,9 @@ func (v *verifier) verify(ctx context.Context, now time.Time, raw string) (c *cl
 	return c, false, nil
 }
 
-// contain turns a panic on hostile input into a refusal (CVE-2024-28122). It drops the
-// value of the panic, which may quote the input.
-func contain(refused **refusal) {
+// recoverAsRefusal turns a panic on hostile input into a refusal (CVE-2024-28122). It
+// drops the value of the panic, which may quote the input.
+func recoverAsRefusal(refused **refusal) {
 	if recover() != nil {
 		*refused = refusedVerificationFailed
 	}
@@ -112,22 +112,22 @@ func contain(refused **refusal) {
 
 // recheck checks a token from the cache against everything that can have changed since
 // it was verified: the time, and the issuer's keys, which it also keeps fresh. It
-// reports whether the entry may stay. An entry that may not stay and is not refused has
+// reports whether to keep the entry. An entry that is neither kept nor refused has
 // lost its key and must be verified like a new one.
-func (v *verifier) recheck(ctx context.Context, now time.Time, known *claims) (stay bool, refused *refusal) {
-	if refused := known.checkTimes(now); refused != nil {
+func (v *verifier) recheck(ctx context.Context, now time.Time, cached *claims) (keep bool, refused *refusal) {
+	if refused := cached.checkTimes(now); refused != nil {
 		return false, refused
 	}
-	if refused := v.checkRevoked(known, now); refused != nil {
+	if refused := v.checkRevoked(cached, now); refused != nil {
 		return false, refused
 	}
-	switch err := known.issuerKeys.Check(ctx, now, known.key); {
+	switch err := cached.issuerKeys.Check(ctx, now, cached.signingKey); {
 	case err == nil:
 		return true, nil
 	case errors.Is(err, keyset.ErrUnknownKey):
 		return false, nil
 	default:
-		return true, withoutKey(err)
+		return true, keyRefusal(err)
 	}
 }
 
@@ -143,7 +143,7 @@ func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string, key
 	// cool-down at most.
 	keys, err := a.claims.issuerKeys.Keys(ctx, a.parsed.Header.KeyID, a.parsed.Header.Algorithm)
 	if err != nil {
-		return nil, withoutKey(err)
+		return nil, keyRefusal(err)
 	}
 	if v.cache == nil {
 		return a.claims, v.checkSignature(ctx, a, keys)
@@ -152,7 +152,7 @@ func (v *verifier) verifyNew(ctx context.Context, now time.Time, raw string, key
 }
 
 // verifyOnce shares one public-key operation among concurrent first uses of a token.
-func (v *verifier) verifyOnce(ctx context.Context, a *attempt, key *tokencache.Key, keys []*keyset.Key) (*claims, *refusal) {
+func (v *verifier) verifyOnce(ctx context.Context, a *unverifiedToken, key *tokencache.Key, keys []*keyset.Key) (*claims, *refusal) {
 	verified, err := v.cache.Verify(ctx, key, func() (*claims, error) {
 		if refused := v.checkSignature(ctx, a, keys); refused != nil {
 			return nil, refused
@@ -161,26 +161,26 @@ func (v *verifier) verifyOnce(ctx context.Context, a *attempt, key *tokencache.K
 	})
 	var refused *refusal
 	if err != nil && !errors.As(err, &refused) {
-		refused = contextEnded(err)
+		refused = contextRefusal(err)
 	}
 	return verified, refused
 }
 
-// withoutKey maps a keyset error to a refusal.
-func withoutKey(err error) *refusal {
+// keyRefusal maps a keyset error to a refusal.
+func keyRefusal(err error) *refusal {
 	if errors.Is(err, keyset.ErrUnknownKey) {
-		return refusedKey
+		return refusedUnknownKey
 	}
 	var unavailable *keyset.UnavailableError
 	switch {
 	case errors.As(err, &unavailable):
-		return keysUnavailable(unavailable.RetryAfter, err)
+		return newKeysUnavailable(unavailable.RetryAfter, err)
 	case errors.Is(err, context.Canceled):
-		return contextEnded(context.Canceled)
+		return contextRefusal(context.Canceled)
 	case errors.Is(err, context.DeadlineExceeded):
-		return contextEnded(context.DeadlineExceeded)
+		return contextRefusal(context.DeadlineExceeded)
 	}
-	return refusedVerificationFailed.because(err)
+	return refusedVerificationFailed.withCause(err)
 }
 
 // maxLoads bounds the fetches in progress that ready and readyAny have started.

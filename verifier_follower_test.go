@@ -51,7 +51,7 @@ func TestFollowerLeaves(t *testing.T) {
 			}
 			got := make(chan answer, 1)
 			go func() {
-				c, refused := v.verifyOnce(ctx, &attempt{raw: raw}, tokencache.KeyOf(raw), []*keyset.Key{nil})
+				c, refused := v.verifyOnce(ctx, &unverifiedToken{raw: raw}, tokencache.KeyOf(raw), []*keyset.Key{nil})
 				got <- answer{c, refused}
 			}()
 			synctest.Wait()

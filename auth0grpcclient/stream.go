@@ -109,7 +109,7 @@ func (s *stream) RecvMsg(m any) error {
 			s.accept()
 			return err
 		}
-		if again, failure := s.reopen(err); !again {
+		if shouldRetry, failure := s.reopen(err); !shouldRetry {
 			return failure
 		}
 	}

@@ -19,10 +19,10 @@ import (
 // A DPoPKey is a client's key for proofs of possession (RFC 9449). It signs
 // any proof that a test asks for, sound or not. It may be used concurrently.
 type DPoPKey struct {
-	private crypto.Signer
-	alg     string
-	public  json.RawMessage // the public JWK
-	thumb   string
+	private    crypto.Signer
+	alg        string
+	public     json.RawMessage // the public JWK
+	thumbprint string
 }
 
 // NewDPoPKey returns a new key on P-256, whose proofs are signed with ES256.
@@ -43,11 +43,11 @@ func NewDPoPKeyFrom(private crypto.Signer) *DPoPKey {
 	if err != nil {
 		panic(fmt.Errorf("auth0grpctest: DPoP key: %w", err))
 	}
-	thumb, err := jwk.Thumbprint(crypto.SHA256)
+	sum, err := jwk.Thumbprint(crypto.SHA256)
 	if err != nil {
 		panic(fmt.Errorf("auth0grpctest: DPoP key: %w", err))
 	}
-	return &DPoPKey{private: private, alg: algOf(private.Public()), public: public, thumb: encode(thumb)}
+	return &DPoPKey{private: private, alg: algOf(private.Public()), public: public, thumbprint: encode(sum)}
 }
 
 func algOf(public crypto.PublicKey) string {
@@ -70,7 +70,7 @@ func algOf(public crypto.PublicKey) string {
 
 // Thumbprint returns the key's RFC 7638 thumbprint, which is the member jkt of
 // a bound token's cnf claim.
-func (k *DPoPKey) Thumbprint() string { return k.thumb }
+func (k *DPoPKey) Thumbprint() string { return k.thumbprint }
 
 // JWK returns the public key as the JSON object that proofs carry.
 func (k *DPoPKey) JWK() json.RawMessage { return k.public }
@@ -126,7 +126,7 @@ func (k *DPoPKey) signature(input []byte) ([]byte, error) {
 // "cnf" has the thumbprint. Present it as "authorization: DPoP TOKEN" with a
 // [DPoPKey.Proof] under "dpop".
 func (t *Tenant) BoundToken(claims map[string]any, key *DPoPKey) string {
-	return t.Token(withDefault(claims, "cnf", map[string]any{"jkt": key.thumb}))
+	return t.Token(withDefault(claims, "cnf", map[string]any{"jkt": key.thumbprint}))
 }
 
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

@@ -147,7 +147,7 @@ func (s *sweep) run(probes []probe) []string {
 // tableProbes returns the calls to make, in the order of the methods' names, and
 // the rows that no call can do justice to.
 func tableProbes(services map[string]grpc.ServiceInfo, rows map[string]auth0grpc.Rule) (probes []probe, faults []string) {
-	every := tableGrants(rows)
+	all := tableGrants(rows)
 	for _, service := range slices.Sorted(maps.Keys(services)) {
 		methods := slices.SortedFunc(slices.Values(services[service].Methods), func(a, b grpc.MethodInfo) int {
 			return cmp.Compare(a.Name, b.Name)
@@ -158,7 +158,7 @@ func tableProbes(services map[string]grpc.ServiceInfo, rows map[string]auth0grpc
 			if !listed {
 				row, listed = rows["/"+service+"/*"]
 			}
-			for _, p := range rowProbes(row, listed, every, &faults, fullMethod) {
+			for _, p := range rowProbes(row, listed, all, &faults, fullMethod) {
 				p.method = fullMethod
 				p.shape = grpc.StreamDesc{ClientStreams: method.IsClientStream, ServerStreams: method.IsServerStream}
 				probes = append(probes, p)

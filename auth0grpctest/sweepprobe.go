@@ -43,10 +43,10 @@ func (p *probe) token() string {
 
 // rowProbes returns the calls that test a row. every holds the grants that any row of
 // the table names.
-func rowProbes(row auth0grpc.Rule, listed bool, every grants, faults *[]string, fullMethod string) []probe {
+func rowProbes(row auth0grpc.Rule, listed bool, all grants, faults *[]string, fullMethod string) []probe {
 	if !listed {
 		probes := []probe{{rule: "no row"}, {rule: "no row", bearer: true}}
-		for _, others := range every.tokens() {
+		for _, others := range all.tokens() {
 			probes = append(probes, probe{rule: "no row", bearer: true, others: others})
 		}
 		return probes
@@ -65,11 +65,11 @@ func rowProbes(row auth0grpc.Rule, listed bool, every grants, faults *[]string, 
 			probes = append(probes, probe{bearer: true, grants: g, passes: passes})
 		}
 	}
-	ways := rule.satisfyingGrants()
-	if len(ways) == 0 {
+	satisfyingGrants := rule.satisfyingGrants()
+	if len(satisfyingGrants) == 0 {
 		*faults = append(*faults, fmt.Sprintf("%s (%s): no token was found that meets the rule", fullMethod, row))
 	}
-	for _, way := range ways[:min(len(ways), maxKinds)] {
+	for _, way := range satisfyingGrants[:min(len(satisfyingGrants), maxKinds)] {
 		for _, tried := range append([]grants{way}, way.withoutEach()...) {
 			switch {
 			case rule.RequireDPoP || rule.RequireMTLS:
@@ -82,7 +82,7 @@ func rowProbes(row auth0grpc.Rule, listed bool, every grants, faults *[]string, 
 		}
 	}
 	if !lenient && !rule.RequireDPoP && !rule.RequireMTLS {
-		probes = append(probes, rule.otherProbes(ways, every)...)
+		probes = append(probes, rule.otherProbes(satisfyingGrants, all)...)
 	}
 	for i := range probes {
 		probes[i].rule = row.String()
@@ -92,11 +92,11 @@ func rowProbes(row auth0grpc.Rule, listed bool, every grants, faults *[]string, 
 
 // otherProbes returns calls that do not meet the rule, with tokens of all grants that
 // other rows name. They find a row that was loosened by the scope of another.
-func (r *sweepRule) otherProbes(ways []grants, every grants) []probe {
-	others := slices.DeleteFunc(slices.Clone(every), func(g grant) bool { return slices.Contains(r.grants(), g) })
+func (r *sweepRule) otherProbes(satisfyingGrants []grants, all grants) []probe {
+	others := slices.DeleteFunc(slices.Clone(all), func(g grant) bool { return slices.Contains(r.grants(), g) })
 	var probes []probe
 	seen := map[string]bool{}
-	for _, way := range ways[:min(len(ways), maxKinds)] {
+	for _, way := range satisfyingGrants[:min(len(satisfyingGrants), maxKinds)] {
 		for _, base := range way.withoutEach() {
 			base = r.fill(base).sorted()
 			if len(seen) == maxKinds {

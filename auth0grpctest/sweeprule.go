@@ -142,26 +142,26 @@ func (r *sweepRule) list() (sweepList, bool) {
 
 // satisfyingGrants returns the smallest grants that meet the rule, at most maxWays.
 func (r *sweepRule) satisfyingGrants() []grants {
-	var ways []grants
+	var satisfyingGrants []grants
 	l, ok := r.list()
 	switch {
 	case ok && l.all:
-		ways = []grants{allNames(l.claim, l.names)}
+		satisfyingGrants = []grants{allNames(l.claim, l.names)}
 	case ok:
-		ways = eachName(l.claim, l.names)
+		satisfyingGrants = eachName(l.claim, l.names)
 	case r.AnyOf != nil:
 		for i := range r.AnyOf {
-			ways = append(ways, r.AnyOf[i].satisfyingGrants()...)
+			satisfyingGrants = append(satisfyingGrants, r.AnyOf[i].satisfyingGrants()...)
 		}
 	case r.AllOf != nil:
-		ways = []grants{{}}
+		satisfyingGrants = []grants{{}}
 		for i := range r.AllOf {
-			ways = product(ways, r.AllOf[i].satisfyingGrants())
+			satisfyingGrants = product(satisfyingGrants, r.AllOf[i].satisfyingGrants())
 		}
 	default:
-		ways = []grants{{}}
+		satisfyingGrants = []grants{{}}
 	}
-	return ways[:min(len(ways), maxWays)]
+	return satisfyingGrants[:min(len(satisfyingGrants), maxWays)]
 }
 
 // grants returns each grant that the rule names, sorted.
@@ -235,18 +235,18 @@ func allNames(claim string, names []string) grants {
 }
 
 func eachName(claim string, names []string) []grants {
-	ways := make([]grants, len(names))
+	satisfyingGrants := make([]grants, len(names))
 	for i, name := range names {
-		ways[i] = grants{{claim, name}}
+		satisfyingGrants[i] = grants{{claim, name}}
 	}
-	return ways
+	return satisfyingGrants
 }
 
 // product returns every way together with every other, where a token can have
 // both.
-func product(ways, others []grants) []grants {
+func product(satisfyingGrants, others []grants) []grants {
 	var both []grants
-	for _, way := range ways {
+	for _, way := range satisfyingGrants {
 		for _, other := range others {
 			if together, ok := way.merge(other); ok {
 				both = append(both, together)

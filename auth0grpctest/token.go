@@ -126,7 +126,7 @@ func merge(defaults, overrides map[string]any) map[string]any {
 // withDefault returns claims with one default of the caller's under them. A nil
 // value stays, so that it still removes the claim.
 func withDefault(claims map[string]any, name string, value any) map[string]any {
-	with := map[string]any{name: value}
-	maps.Copy(with, claims)
-	return with
+	completed := map[string]any{name: value}
+	maps.Copy(completed, claims)
+	return completed
 }

@@ -77,14 +77,14 @@ func (f *faults) rule(path string, n node, inside bool) auth0grpc.Rule {
 			}
 			continue
 		}
-		one, ok := f.statement(memberPath, m, inside)
+		inner, ok := f.statement(memberPath, m, inside)
 		switch {
 		case !ok:
 			f.add(m.offset, memberPath, "is unknown; want one of %s", memberNames())
 		case seen != nil:
 			f.add(m.offset, memberPath, "states a second rule beside %s; combine them by allOf or anyOf", seen.label)
 		default:
-			rule, seen = one, m
+			rule, seen = inner, m
 		}
 	}
 	if seen == nil {

@@ -26,21 +26,21 @@ func streamsModifier(f *faults, path string, n node, rule auth0grpc.Rule) auth0g
 
 func (f *faults) endAfter(path string, offset int, members object) auth0grpc.StreamPolicy {
 	var policy auth0grpc.StreamPolicy
-	found := false
+	isSet := false
 	for _, m := range members {
 		memberPath := path + memberStep(m.label)
 		if m.name != "endAfter" {
 			f.add(m.offset, memberPath, `is unknown; want "endAfter"`)
 			continue
 		}
-		found = true
+		isSet = true
 		grace, ok := duration(m.value)
 		if !ok {
 			f.add(m.value.offset, memberPath, `want a duration of at least 1ms, as in "5m" or "1h30m"`)
 		}
 		policy = auth0grpc.EndAfter(grace)
 	}
-	if !found {
+	if !isSet {
 		f.add(offset, path, `want "endAtExpiry", "ignoreExpiry" or {"endAfter": "5m"}`)
 	}
 	return policy

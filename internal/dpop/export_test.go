@@ -38,7 +38,7 @@ func (v *Verifier) Signer(proof string) (thumbprint, id string, err error) {
 }
 
 // Live is the number of records that m holds, counted one by one.
-func (m *Memory) Live() (n int) {
+func (m *ReplayMemory) Live() (n int) {
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.mu.Lock()
@@ -52,7 +52,7 @@ func (m *Memory) Live() (n int) {
 }
 
 // ShardOf returns which of the shards holds id.
-func (m *Memory) ShardOf(id string) int {
+func (m *ReplayMemory) ShardOf(id string) int {
 	_, s := m.shardFor(id)
 	for i := range m.shards {
 		if s == &m.shards[i] {
@@ -63,10 +63,10 @@ func (m *Memory) ShardOf(id string) int {
 }
 
 // Owners returns how many keys m counts proofs for.
-func (m *Memory) Owners() (n int) {
+func (m *ReplayMemory) Owners() (n int) {
 	for i := range m.shares {
 		m.shares[i].mu.Lock()
-		n += len(m.shares[i].live)
+		n += len(m.shares[i].counts)
 		m.shares[i].mu.Unlock()
 	}
 	return n

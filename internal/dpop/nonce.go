@@ -29,8 +29,8 @@ const (
 // storing any: a nonce is the second of its issue, authenticated with HMAC-SHA-256
 // under keys that replicas share. It proves that a proof was made after the nonce was
 // issued, and not that the nonce is used once: RFC 9449, section 8, lets a client use
-// one until it receives the next. The jti makes a proof unique, and [Memory] checks it.
-// Nonces is immutable and safe for concurrent use.
+// one until it receives the next. The jti makes a proof unique, and [ReplayMemory]
+// checks it. Nonces is immutable and safe for concurrent use.
 type Nonces struct {
 	keys [][]byte
 	life time.Duration

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// ErrFull reports a Memory without room for another live proof, and ErrKeyFull one
+// ErrFull reports a ReplayMemory without room for another live proof, and ErrKeyFull one
 // in which the proof's key has used up its share.
 var (
 	ErrFull    = errors.New("dpop: replay memory is full")
@@ -31,38 +31,38 @@ const (
 	manyOwners  = 1 << 7
 )
 
-// Memory remembers in this process which proofs were used (RFC 9449, section 11.1). It
-// is exact: no filter that forgets or mistakes, and no eviction. It holds at most its
-// capacity, fails if that is full of live proofs, forgets each proof after its time,
-// and starts no goroutine. It is safe for concurrent use. Other processes do not see
-// it.
+// ReplayMemory remembers in this process which proofs were used (RFC 9449, section
+// 11.1). It is exact: no filter that forgets or mistakes, and no eviction. It holds at
+// most its capacity, fails if that is full of live proofs, forgets each proof after its
+// time, and starts no goroutine. It is safe for concurrent use. Other processes do not
+// see it.
 //
 // A key may have at most half as many live proofs as there are free places. One key
 // thus takes a third of the capacity at most, a second one a third of the rest, and so
 // on: of a million places ten greedy keys leave 17,000, and twenty leave 300. Against
 // more of them only a limit on the rate of calls helps.
-type Memory struct {
+type ReplayMemory struct {
 	secret   [16]byte
 	seed     maphash.Seed
 	capacity int64
 	now      func() time.Time
-	live     atomic.Int64
+	count    atomic.Int64
 	shards   [shards]shard
 	shares   [shards]share
 }
 
-// NewMemory returns a [Memory] for at most capacity live proofs. A proof takes about 80
-// bytes, or 120 if its key has no other proof. With a capacity below 1, Use always
-// fails. A nil now means time.Now.
-func NewMemory(capacity int, now func() time.Time) *Memory {
+// NewReplayMemory returns a [ReplayMemory] for at most capacity live proofs. A proof
+// takes about 80 bytes, or 120 if its key has no other proof. With a capacity below 1,
+// Use always fails. A nil now means time.Now.
+func NewReplayMemory(capacity int, now func() time.Time) *ReplayMemory {
 	if now == nil {
 		now = time.Now
 	}
-	m := &Memory{seed: maphash.MakeSeed(), capacity: int64(capacity), now: now}
+	m := &ReplayMemory{seed: maphash.MakeSeed(), capacity: int64(capacity), now: now}
 	rand.Read(m.secret[:])
 	for i := range m.shards {
 		m.shards[i].used = map[key]struct{}{}
-		m.shares[i].live = map[owner]int64{}
+		m.shares[i].counts = map[owner]int64{}
 	}
 	return m
 }
@@ -75,7 +75,7 @@ func NewMemory(capacity int, now func() time.Time) *Memory {
 //
 // The error is nil, ErrFull or ErrKeyFull; first is false with an error. Use never
 // waits, so it does not look at the context.
-func (m *Memory) Use(_ context.Context, id string, until time.Time) (first bool, err error) {
+func (m *ReplayMemory) Use(_ context.Context, id string, until time.Time) (first bool, err error) {
 	k, s := m.shardFor(id)
 	r := record{key: k, until: until.UnixMicro(), owner: m.ownerOf(id)}
 	now := m.now().UnixMicro()
@@ -89,13 +89,13 @@ func (m *Memory) Use(_ context.Context, id string, until time.Time) (first bool,
 }
 
 // Len returns how many live proofs m holds.
-func (m *Memory) Len() int {
+func (m *ReplayMemory) Len() int {
 	m.forgetAll(m.now().UnixMicro())
-	return int(m.live.Load())
+	return int(m.count.Load())
 }
 
 // Capacity returns how many live proofs m can hold.
-func (m *Memory) Capacity() int { return int(m.capacity) }
+func (m *ReplayMemory) Capacity() int { return int(m.capacity) }
 
 // key stands for an id: 128 bits of a keyed hash.
 //
@@ -107,7 +107,7 @@ type key [16]byte
 
 // shardFor hashes id to its key and shard. The secret keeps clients from choosing
 // jti values that crowd one shard. An id of Verify's bounds fits the buffer.
-func (m *Memory) shardFor(id string) (key, *shard) {
+func (m *ReplayMemory) shardFor(id string) (key, *shard) {
 	buffer := make([]byte, 0, 384)
 	sum := sha256.Sum256(append(append(buffer, m.secret[:]...), id...))
 	return key(sum[:16]), &m.shards[sum[16]]
@@ -117,7 +117,7 @@ func (m *Memory) shardFor(id string) (key, *shard) {
 // none. Keys whose hashes are equal share one count.
 type owner uint64
 
-func (m *Memory) ownerOf(id string) owner {
+func (m *ReplayMemory) ownerOf(id string) owner {
 	thumbprint, _, ok := strings.Cut(id, " ")
 	if !ok {
 		return 0
@@ -128,12 +128,12 @@ func (m *Memory) ownerOf(id string) owner {
 // share counts the live records of some of the owners. Its lock is taken while a
 // shard's lock is held, and never in the opposite order.
 type share struct {
-	mu   sync.Mutex
-	live map[owner]int64
-	most int // owners at once since the map was made
+	mu     sync.Mutex
+	counts map[owner]int64
+	most   int // owners at once since the map was made
 }
 
-func (m *Memory) use(s *shard, r record, now int64) (bool, error) {
+func (m *ReplayMemory) use(s *shard, r record, now int64) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.forget(s, now)
@@ -153,50 +153,50 @@ func (m *Memory) use(s *shard, r record, now int64) (bool, error) {
 }
 
 // reserve counts one more live record if there is room for it. The count covers the
-// whole Memory, so the capacity is exact for any distribution of the ids.
-func (m *Memory) reserve(o owner) error {
+// whole ReplayMemory, so the capacity is exact for any distribution of the ids.
+func (m *ReplayMemory) reserve(o owner) error {
 	held := &m.shares[o%shards]
 	held.mu.Lock()
 	defer held.mu.Unlock()
 	for {
-		n := m.live.Load()
+		n := m.count.Load()
 		switch free := m.capacity - n; {
 		case free <= 0:
 			return ErrFull
-		case 2*held.live[o] >= free:
+		case 2*held.counts[o] >= free:
 			return ErrKeyFull
 		}
-		if m.live.CompareAndSwap(n, n+1) {
+		if m.count.CompareAndSwap(n, n+1) {
 			break
 		}
 	}
 	if o != 0 {
-		held.live[o]++
-		held.most = max(held.most, len(held.live))
+		held.counts[o]++
+		held.most = max(held.most, len(held.counts))
 	}
 	return nil
 }
 
 // release undoes the count of reserve for one record.
-func (m *Memory) release(o owner) {
-	m.live.Add(-1)
+func (m *ReplayMemory) release(o owner) {
+	m.count.Add(-1)
 	if o == 0 {
 		return
 	}
 	held := &m.shares[o%shards]
 	held.mu.Lock()
 	defer held.mu.Unlock()
-	if held.live[o]--; held.live[o] == 0 {
-		delete(held.live, o)
+	if held.counts[o]--; held.counts[o] == 0 {
+		delete(held.counts, o)
 	}
-	if held.most > manyOwners && len(held.live) < held.most/4 { // as in forget
-		copied := make(map[owner]int64, len(held.live))
-		maps.Copy(copied, held.live)
-		held.live, held.most = copied, len(copied)
+	if held.most > manyOwners && len(held.counts) < held.most/4 { // as in forget
+		copied := make(map[owner]int64, len(held.counts))
+		maps.Copy(copied, held.counts)
+		held.counts, held.most = copied, len(copied)
 	}
 }
 
-func (m *Memory) forgetAll(now int64) {
+func (m *ReplayMemory) forgetAll(now int64) {
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.mu.Lock()
@@ -207,7 +207,7 @@ func (m *Memory) forgetAll(now int64) {
 
 // forget removes the records of s that ended before now. The caller holds the lock
 // of s.
-func (m *Memory) forget(s *shard, now int64) {
+func (m *ReplayMemory) forget(s *shard, now int64) {
 	if len(s.heap) == 0 || s.heap[0].until >= now {
 		return
 	}

@@ -28,7 +28,7 @@ func (c *clock) now() time.Time      { return time.Unix(0, c.nanos.Load()) }
 func (c *clock) add(d time.Duration) { c.nanos.Add(int64(d)) }
 
 // use calls Use and checks its result.
-func use(t *testing.T, m *dpop.Memory, id string, until time.Time, want bool, wantErr error) {
+func use(t *testing.T, m *dpop.ReplayMemory, id string, until time.Time, want bool, wantErr error) {
 	t.Helper()
 	if first, err := m.Use(context.Background(), id, until); first != want || err != wantErr {
 		t.Errorf("Use(%q, now%+v) = %t, %v; want %t, %v", id, until.Sub(now), first, err, want, wantErr)
@@ -37,7 +37,7 @@ func use(t *testing.T, m *dpop.Memory, id string, until time.Time, want bool, wa
 
 func TestMemory(t *testing.T) {
 	c := newClock()
-	m := dpop.NewMemory(100, c.now)
+	m := dpop.NewReplayMemory(100, c.now)
 	until := now.Add(5 * time.Minute)
 	use(t, m, "a", until, true, nil)
 	use(t, m, "a", until, false, nil)
@@ -59,7 +59,7 @@ func TestMemory(t *testing.T) {
 }
 
 func TestMemoryWithoutAClock(t *testing.T) {
-	m := dpop.NewMemory(1, nil)
+	m := dpop.NewReplayMemory(1, nil)
 	use(t, m, "a", time.Now().Add(time.Minute), true, nil)
 	use(t, m, "a", time.Now().Add(time.Minute), false, nil)
 }
@@ -69,7 +69,7 @@ func TestMemoryWithoutAClock(t *testing.T) {
 func TestMemoryFull(t *testing.T) {
 	const capacity = 1000
 	c := newClock()
-	m := dpop.NewMemory(capacity, c.now)
+	m := dpop.NewReplayMemory(capacity, c.now)
 	for i := range capacity {
 		use(t, m, strconv.Itoa(i), now.Add(time.Duration(i)*time.Second), true, nil)
 	}
@@ -89,7 +89,7 @@ func TestMemoryFull(t *testing.T) {
 
 func TestMemoryWithoutCapacity(t *testing.T) {
 	for _, capacity := range []int{0, -1} {
-		use(t, dpop.NewMemory(capacity, newClock().now), "a", now, false, dpop.ErrFull)
+		use(t, dpop.NewReplayMemory(capacity, newClock().now), "a", now, false, dpop.ErrFull)
 	}
 }
 
@@ -97,7 +97,7 @@ func TestMemoryWithoutCapacity(t *testing.T) {
 // clock goes on by a second now and then, so that windows begin and end.
 func TestMemoryIsExact(t *testing.T) {
 	c := newClock()
-	m := dpop.NewMemory(1<<20, c.now)
+	m := dpop.NewReplayMemory(1<<20, c.now)
 	model := map[string]time.Time{}
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 60_000 {
@@ -129,7 +129,7 @@ func TestMemoryIsExact(t *testing.T) {
 // One id with one end is first once, for any jump of the clock.
 func TestMemoryClockJumps(t *testing.T) {
 	c := newClock()
-	m := dpop.NewMemory(1<<20, c.now)
+	m := dpop.NewReplayMemory(1<<20, c.now)
 	r := rand.New(rand.NewPCG(3, 4))
 	first := map[string]bool{}
 	for range 60_000 {
@@ -166,7 +166,7 @@ func TestMemoryClockJumps(t *testing.T) {
 func TestMemoryShares(t *testing.T) {
 	const capacity = 1000
 	far := now.Add(5 * time.Minute)
-	fill := func(m *dpop.Memory, key string, until time.Time) (held int) {
+	fill := func(m *dpop.ReplayMemory, key string, until time.Time) (held int) {
 		for i := range capacity + 1 {
 			first, err := m.Use(t.Context(), key+" "+strconv.Itoa(i), until)
 			if err == dpop.ErrKeyFull {
@@ -180,7 +180,7 @@ func TestMemoryShares(t *testing.T) {
 		return held
 	}
 	for _, test := range []struct{ greedy, left int }{{1, 666}, {2, 444}, {3, 296}, {10, 16}} {
-		m := dpop.NewMemory(capacity, newClock().now)
+		m := dpop.NewReplayMemory(capacity, newClock().now)
 		for k := range test.greedy {
 			fill(m, "greedy"+strconv.Itoa(k), far)
 		}
@@ -194,7 +194,7 @@ func TestMemoryShares(t *testing.T) {
 	}
 
 	c := newClock()
-	m := dpop.NewMemory(capacity, c.now)
+	m := dpop.NewReplayMemory(capacity, c.now)
 	for range 3 {
 		if held := fill(m, "one", c.now().Add(time.Minute)); held != capacity/3+1 {
 			t.Errorf("one key holds %d of %d", held, capacity)
@@ -208,7 +208,7 @@ func TestMemoryShares(t *testing.T) {
 
 // A key's refused proofs do not count for it, and neither do replays.
 func TestMemorySharesCountFirstUses(t *testing.T) {
-	m := dpop.NewMemory(10, newClock().now)
+	m := dpop.NewReplayMemory(10, newClock().now)
 	until := now.Add(time.Minute)
 	for range 20 {
 		m.Use(t.Context(), "key same", until)
@@ -226,7 +226,7 @@ func TestMemorySharesCountFirstUses(t *testing.T) {
 // The capacity serves round after round.
 func TestMemoryRounds(t *testing.T) {
 	c := newClock()
-	m := dpop.NewMemory(5000, c.now)
+	m := dpop.NewReplayMemory(5000, c.now)
 	for round := range 5 {
 		for i := range 3000 {
 			use(t, m, strconv.Itoa(round)+"-"+strconv.Itoa(i), c.now().Add(time.Minute), true, nil)
@@ -239,7 +239,7 @@ func TestMemoryRounds(t *testing.T) {
 // forgotten by that.
 func TestMemoryShrinkKeepsLiveProofs(t *testing.T) {
 	c := newClock()
-	m := dpop.NewMemory(1<<20, c.now)
+	m := dpop.NewReplayMemory(1<<20, c.now)
 	shard := m.ShardOf("live")
 	use(t, m, "live", now.Add(20*time.Second), true, nil)
 	var ids []string
@@ -268,7 +268,7 @@ func TestMemoryShrinkKeepsLiveProofs(t *testing.T) {
 
 // CVE-2020-15222: of 64 that race with one proof, one passes.
 func TestMemoryRace(t *testing.T) {
-	m := dpop.NewMemory(100, newClock().now)
+	m := dpop.NewReplayMemory(100, newClock().now)
 	for round := range 50 {
 		var firsts atomic.Int32
 		var group sync.WaitGroup
@@ -291,7 +291,7 @@ func TestMemoryRace(t *testing.T) {
 
 // Racing for the last places takes exactly as many as there are.
 func TestMemoryRaceForRoom(t *testing.T) {
-	m := dpop.NewMemory(100, newClock().now)
+	m := dpop.NewReplayMemory(100, newClock().now)
 	var firsts, full atomic.Int32
 	var group sync.WaitGroup
 	for g := range 64 {
@@ -345,7 +345,7 @@ func TestMemorySize(t *testing.T) {
 	} {
 		before := heap()
 		c := newClock()
-		m := dpop.NewMemory(2*million, c.now)
+		m := dpop.NewReplayMemory(2*million, c.now)
 		for i := range million {
 			if first, err := m.Use(context.Background(), test.id(i), now.Add(time.Duration(i)*330*time.Second/million)); !first {
 				t.Fatal(err)
@@ -368,10 +368,10 @@ func TestMemorySize(t *testing.T) {
 }
 
 // filled holds a million live proofs and room for more.
-func filled(b *testing.B) (*dpop.Memory, *clock) {
+func filled(b *testing.B) (*dpop.ReplayMemory, *clock) {
 	b.Helper()
 	c := newClock()
-	m := dpop.NewMemory(1<<30, c.now)
+	m := dpop.NewReplayMemory(1<<30, c.now)
 	for i := range million {
 		m.Use(context.Background(), proofID(i), now.Add(time.Duration(i)*330*time.Second/million))
 	}
@@ -424,7 +424,7 @@ func BenchmarkMemoryParallel(b *testing.B) {
 
 // Fails closed at a cost that a server can bear.
 func BenchmarkMemoryFull(b *testing.B) {
-	m := dpop.NewMemory(million, newClock().now)
+	m := dpop.NewReplayMemory(million, newClock().now)
 	for i := range million {
 		m.Use(context.Background(), proofID(i), now.Add(time.Hour))
 	}

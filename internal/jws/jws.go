@@ -36,10 +36,10 @@ type Header struct {
 
 // A Token is a compact JWS taken apart. Nothing in it is verified.
 type Token struct {
-	Header    Header
-	Payload   string // decoded
-	Signature []byte // decoded
-	input     string // the signed text: both parts as they were sent
+	Header       Header
+	Payload      string // decoded
+	Signature    []byte // decoded
+	signingInput string // the signed text: both parts as they were sent
 }
 
 // Split cuts a compact JWS into its three encoded parts without decoding them.
@@ -64,11 +64,11 @@ func Parse(raw string) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Token{input: raw[:len(header)+1+len(payload)]}
+	t := &Token{signingInput: raw[:len(header)+1+len(payload)]}
 	if t.Header, err = ParseHeader(header); err != nil {
 		return nil, err
 	}
-	if t.Payload, err = decodeText(payload); err != nil {
+	if t.Payload, err = decodeString(payload); err != nil {
 		return nil, err
 	}
 	if t.Signature, err = decode(signature); err != nil {
@@ -79,7 +79,7 @@ func Parse(raw string) (*Token, error) {
 
 // ParseHeader decodes the first part of a compact JWS.
 func ParseHeader(encoded string) (Header, error) {
-	decoded, err := decodeText(encoded)
+	decoded, err := decodeString(encoded)
 	if err != nil {
 		return Header{}, err
 	}
@@ -116,8 +116,8 @@ func ParseHeader(encoded string) (Header, error) {
 	return h, nil
 }
 
-// decodeText is decode without a copy: no other code has the bytes.
-func decodeText(part string) (string, error) {
+// decodeString is decode without a copy: no other code has the bytes.
+func decodeString(part string) (string, error) {
 	decoded, err := decode(part)
 	return unsafe.String(unsafe.SliceData(decoded), len(decoded)), err
 }

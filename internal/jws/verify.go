@@ -79,19 +79,19 @@ func KeyFits(alg string, public crypto.PublicKey) bool {
 // the algorithm's is an ErrSignature too (no algorithm confusion).
 func (t *Token) Verify(public crypto.PublicKey) error {
 	alg := t.Header.Algorithm
-	if !KeyFits(alg, public) || !algorithms[alg].verify(public, t.input, t.Signature) {
+	if !KeyFits(alg, public) || !algorithms[alg].verify(public, t.signingInput, t.Signature) {
 		return ErrSignature
 	}
 	return nil
 }
 
 // verify takes a key that KeyFits.
-func (a algorithm) verify(public crypto.PublicKey, input string, signature []byte) bool {
+func (a algorithm) verify(public crypto.PublicKey, signingInput string, signature []byte) bool {
 	if a.family == ed {
-		return ed25519.Verify(public.(ed25519.PublicKey), []byte(input), signature)
+		return ed25519.Verify(public.(ed25519.PublicKey), []byte(signingInput), signature)
 	}
 	h := a.hash.New()
-	h.Write([]byte(input))
+	h.Write([]byte(signingInput))
 	digest := h.Sum(nil)
 	switch a.family {
 	case rsaPKCS1:

@@ -9,12 +9,12 @@ import (
 // behind the part that they read. They return the first fault that they meet and never
 // read the rest of a hostile document.
 type scanner struct {
-	doc      string
-	pos      int
-	depth    int
-	distinct bool // the names of doc are known to be distinct
-	names    nameStack
-	text     []byte // the unescaped names; it only grows, so strings may point into it
+	doc           string
+	pos           int
+	depth         int
+	checkDistinct bool // the names of doc are known to be distinct
+	names         nameStack
+	text          []byte // the unescaped names; it only grows, so strings may point into it
 }
 
 // peek returns the byte at pos, or 0 at the end: no part of JSON begins with it.
@@ -40,7 +40,7 @@ func (s *scanner) object(visit func(name, value string) error) error {
 		if name, err = s.name(); err != nil {
 			return err
 		}
-		if !s.distinct && !s.names.add(start, name, s.names.count*len(s.doc)/s.pos) {
+		if !s.checkDistinct && !s.names.add(start, name, s.names.count*len(s.doc)/s.pos) {
 			return ErrDuplicate
 		}
 		from := s.pos

@@ -50,7 +50,7 @@ func Object(doc string, visit func(name, value string) error) error {
 // Nested is [Object] for a value that Object passed to visit. It does not search
 // for duplicates, because Object did so inside the value too.
 func Nested(value string, visit func(name, value string) error) error {
-	return scan(scanner{doc: value, distinct: true}, visit)
+	return scan(scanner{doc: value, checkDistinct: true}, visit)
 }
 
 func scan(s scanner, visit func(name, value string) error) error {
@@ -92,8 +92,8 @@ func Strings(value string) ([]string, bool) {
 	more, err := s.open(']')
 	for more && err == nil {
 		start := s.pos
-		escaped, fault := s.scanString()
-		if fault != nil {
+		escaped, firstErr := s.scanString()
+		if firstErr != nil {
 			return nil, false
 		}
 		text := value[start+1 : s.pos-1]

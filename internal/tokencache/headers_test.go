@@ -16,7 +16,7 @@ func BenchmarkUnknownToken(b *testing.B) {
 			b.Run(name+"/"+header, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					if _, ok := c.Find(KeyOf(raw)); ok {
+					if _, ok := c.Get(KeyOf(raw)); ok {
 						b.Fatal("found")
 					}
 				}

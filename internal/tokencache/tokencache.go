@@ -101,26 +101,26 @@ func (k *Key) digest() digest {
 	return k.sum
 }
 
-// Find returns the value cached for a token.
-func (c *Cache[V]) Find(token *Key) (value V, ok bool) {
-	if !c.mayHave(token.raw) {
+// Get returns the value cached for a token.
+func (c *Cache[V]) Get(token *Key) (value V, ok bool) {
+	if !c.mayContain(token.raw) {
 		return value, false
 	}
 	return c.entries.GetIfPresent(token.digest())
 }
 
-// Probe is like [Cache.Find] for a caller that must not wait: it does not count as a
+// Peek is like [Cache.Get] for a caller that must not wait: it does not count as a
 // use, and so triggers no upkeep of the cache.
-func (c *Cache[V]) Probe(raw string) (value V, ok bool) {
-	if !c.mayHave(raw) {
+func (c *Cache[V]) Peek(raw string) (value V, ok bool) {
+	if !c.mayContain(raw) {
 		return value, false
 	}
 	entry, ok := c.entries.GetEntryQuietly(digestOf(raw))
 	return entry.Value, ok
 }
 
-// Remove forgets a token.
-func (c *Cache[V]) Remove(token *Key) { c.entries.Invalidate(token.digest()) }
+// Delete forgets a token.
+func (c *Cache[V]) Delete(token *Key) { c.entries.Invalidate(token.digest()) }
 
 // Len returns how many tokens are known.
 func (c *Cache[V]) Len() int { return c.entries.EstimatedSize() }
@@ -144,7 +144,7 @@ func (c *Cache[V]) Verify(ctx context.Context, token *Key, verify func() (V, err
 			return *new(V), ctx.Err()
 		case <-v.done:
 		}
-		if v.err == errAborted || endedByContext(v.err) {
+		if v.err == errAborted || isContextError(v.err) {
 			if err := ctx.Err(); err != nil {
 				return *new(V), err
 			}
@@ -189,14 +189,14 @@ func (c *Cache[V]) run(v *verification[V], key digest, raw string, verify func()
 	return value, err
 }
 
-// endedByContext reports whether an error means only that a context ended, and nothing
+// isContextError reports whether an error means only that a context ended, and nothing
 // about the token.
-func endedByContext(err error) bool {
+func isContextError(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// mayHave reports whether the token has the header of a token in the cache.
-func (c *Cache[V]) mayHave(raw string) bool {
+// mayContain reports whether the token has the header of a token in the cache.
+func (c *Cache[V]) mayContain(raw string) bool {
 	known := *c.headers.Load()
 	for _, header := range known {
 		if strings.HasPrefix(raw, header) {
@@ -207,19 +207,19 @@ func (c *Cache[V]) mayHave(raw string) bool {
 }
 
 func (c *Cache[V]) add(key digest, raw string, value V) {
-	c.learn(raw[:strings.IndexByte(raw, '.')+1])
+	c.addHeader(raw[:strings.IndexByte(raw, '.')+1])
 	c.entries.Set(key, value)
 }
 
-func (c *Cache[V]) learn(header string) {
+func (c *Cache[V]) addHeader(header string) {
 	for {
 		known := c.headers.Load()
 		if len(*known) >= maxHeaders || slices.Contains(*known, header) {
 			return
 		}
 		// The clone keeps no part of the token alive with the header.
-		more := append(slices.Clone(*known), strings.Clone(header))
-		if c.headers.CompareAndSwap(known, &more) {
+		updated := append(slices.Clone(*known), strings.Clone(header))
+		if c.headers.CompareAndSwap(known, &updated) {
 			return
 		}
 	}

@@ -37,21 +37,21 @@ func TestWeight(t *testing.T) {
 	one := New(1, func(bytes int) int { return bytes })
 	for _, weight := range []int{0, 100, 100 * Weight, math.MaxInt} {
 		add(one, token(weight), weight)
-		if _, ok := one.Find(KeyOf(token(weight))); !ok || one.Len() != 1 {
+		if _, ok := one.Get(KeyOf(token(weight))); !ok || one.Len() != 1 {
 			t.Errorf("a value of %d bytes: found %t among %d", weight, ok, one.Len())
 		}
-		one.Remove(KeyOf(token(weight)))
+		one.Delete(KeyOf(token(weight)))
 	}
 }
 
-// Find, Probe, Remove and Len agree about the content of the cache.
+// Get, Peek, Delete and Len agree about the content of the cache.
 func TestProbe(t *testing.T) {
 	c := New(10, weightOf)
-	if _, ok := c.Probe(token(1)); ok || c.Len() != 0 {
+	if _, ok := c.Peek(token(1)); ok || c.Len() != 0 {
 		t.Error("an empty cache has a value")
 	}
 	add(c, token(1), 5)
-	for name, get := range map[string]func(string) (int, bool){"Find": func(raw string) (int, bool) { return c.Find(KeyOf(raw)) }, "Probe": c.Probe} {
+	for name, get := range map[string]func(string) (int, bool){"Find": func(raw string) (int, bool) { return c.Get(KeyOf(raw)) }, "Probe": c.Peek} {
 		if got, ok := get(token(1)); !ok || got != 5 {
 			t.Errorf("%s = %d, %t; want 5", name, got, ok)
 		}
@@ -65,8 +65,8 @@ func TestProbe(t *testing.T) {
 	if c.Len() != 1 {
 		t.Errorf("Len = %d, want 1", c.Len())
 	}
-	c.Remove(KeyOf(token(1)))
-	if _, ok := c.Probe(token(1)); ok || c.Len() != 0 {
+	c.Delete(KeyOf(token(1)))
+	if _, ok := c.Peek(token(1)); ok || c.Len() != 0 {
 		t.Error("a removed value is still there")
 	}
 }
@@ -83,7 +83,7 @@ func TestBound(t *testing.T) {
 	}
 	for i := range 50 * size {
 		for range 2 { // entries in use are used more than once
-			if _, ok := c.Find(KeyOf(inUse[i%len(inUse)])); !ok {
+			if _, ok := c.Get(KeyOf(inUse[i%len(inUse)])); !ok {
 				t.Fatalf("after %d one-off tokens, one in use was pushed out", i)
 			}
 		}
@@ -100,22 +100,22 @@ func TestHeaders(t *testing.T) {
 	c := New(10*maxHeaders, weightOf)
 	for i := range 2 * maxHeaders {
 		raw := fmt.Sprintf("header%d.payload.signature", i)
-		if c.mayHave(raw) != (i >= maxHeaders) {
-			t.Errorf("%d headers known: mayHave = %t for another", i, c.mayHave(raw))
+		if c.mayContain(raw) != (i >= maxHeaders) {
+			t.Errorf("%d headers known: mayHave = %t for another", i, c.mayContain(raw))
 		}
 		add(c, raw, 1)
-		if _, ok := c.Find(KeyOf(raw)); !ok {
+		if _, ok := c.Get(KeyOf(raw)); !ok {
 			t.Errorf("header %d: not found after it was added", i)
 		}
-		if _, ok := c.Probe(raw); !ok {
+		if _, ok := c.Peek(raw); !ok {
 			t.Errorf("header %d: probe does not find it", i)
 		}
 	}
 	if n := len(*c.headers.Load()); n != maxHeaders {
 		t.Errorf("%d headers kept, want %d", n, maxHeaders)
 	}
-	c.Remove(KeyOf("header0.payload.signature"))
-	if _, ok := c.Find(KeyOf("header0.payload.signature")); ok {
+	c.Delete(KeyOf("header0.payload.signature"))
+	if _, ok := c.Get(KeyOf("header0.payload.signature")); ok {
 		t.Error("found after it was removed")
 	}
 }
@@ -147,7 +147,7 @@ func TestVerifyOnce(t *testing.T) {
 			if n := verifications.Load(); n != 1 {
 				t.Errorf("%d verifications, want 1", n)
 			}
-			if _, ok := c.Find(KeyOf(token(1))); ok != (refusal == nil) {
+			if _, ok := c.Get(KeyOf(token(1))); ok != (refusal == nil) {
 				t.Errorf("cached = %t for %v", ok, refusal)
 			}
 		})
@@ -173,7 +173,7 @@ func TestVerifyWithoutItsFirstCaller(t *testing.T) {
 					<-leave
 					return 0, end()
 				})
-				if !endedByContext(err) {
+				if !isContextError(err) {
 					t.Errorf("%s: the caller that left gets %v", name, err)
 				}
 			})
@@ -214,7 +214,7 @@ func TestHeadersLearnedAtOnce(t *testing.T) {
 	}
 	calls.Wait()
 	for i := range maxHeaders / 2 {
-		if got, ok := c.Find(KeyOf(fmt.Sprintf("header%d.payload.signature", i))); !ok || got != i {
+		if got, ok := c.Get(KeyOf(fmt.Sprintf("header%d.payload.signature", i))); !ok || got != i {
 			t.Errorf("header %d: %d, %t", i, got, ok)
 		}
 	}
