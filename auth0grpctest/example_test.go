@@ -217,6 +217,7 @@ func ExampleStartTenantOnPort() {
 	}
 	defer tenant.Close()
 	tenant.SetTokenLifetime(10 * time.Minute)
+	tenant.SetAPITokenLifetime("https://reports.example.com", time.Hour) // of this API alone
 
 	directory, err := os.MkdirTemp("", "tenant")
 	if err != nil {

@@ -186,7 +186,7 @@ func (t *Tenant) respond(r tokenRequest, claims map[string]any, scopes []string)
 	return tokenResponse{
 		AccessToken: t.Token(claims),
 		Scope:       scope,
-		ExpiresIn:   int(t.tokenLifetime() / time.Second),
+		ExpiresIn:   int(t.tokenLifetime(claims) / time.Second),
 		TokenType:   tokenType,
 	}
 }

@@ -41,15 +41,16 @@ type Tenant struct {
 	discoveryFetches atomic.Int64
 	closing          sync.Once
 
-	mu          sync.Mutex // guards all below
-	clock       func() time.Time
-	lifetime    time.Duration // of access tokens
-	clients     map[string]*client
-	devices     map[string]*device // by device code
-	autoApprove int
-	handler     http.Handler    // the routes, behind the handlers of Intercept
-	dpopNonce   string          // "" if none is required
-	seen        map[string]bool // ids of proofs and assertions
+	mu           sync.Mutex // guards all below
+	clock        func() time.Time
+	lifetime     time.Duration            // of access tokens
+	apiLifetimes map[string]time.Duration // by audience, in place of lifetime
+	clients      map[string]*client
+	devices      map[string]*device // by device code
+	autoApprove  int
+	handler      http.Handler    // the routes, behind the handlers of Intercept
+	dpopNonce    string          // "" if none is required
+	seen         map[string]bool // ids of proofs and assertions
 }
 
 // NewTenant starts a tenant that closes itself when the test and its subtests
@@ -83,13 +84,14 @@ func StartTenantOnPort(port int) (*Tenant, error) {
 		return nil, err
 	}
 	t := &Tenant{
-		issuer:   "https://" + listener.Addr().String() + "/",
-		keys:     keys,
-		clock:    time.Now,
-		lifetime: defaultTokenLifetime,
-		clients:  make(map[string]*client),
-		devices:  make(map[string]*device),
-		seen:     make(map[string]bool),
+		issuer:       "https://" + listener.Addr().String() + "/",
+		keys:         keys,
+		clock:        time.Now,
+		lifetime:     defaultTokenLifetime,
+		apiLifetimes: map[string]time.Duration{},
+		clients:      make(map[string]*client),
+		devices:      make(map[string]*device),
+		seen:         make(map[string]bool),
 	}
 	t.handler = t.newRoutes()
 	t.server = &httptest.Server{

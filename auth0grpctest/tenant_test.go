@@ -329,6 +329,54 @@ func TestTokenLifetime(t *testing.T) {
 	}
 }
 
+// An API has a lifetime of its own, at the token endpoint too. Other APIs keep the tenant's.
+func TestAPITokenLifetime(t *testing.T) {
+	t.Parallel()
+	tenant := newTenantWithClients(t)
+	tenant.SetTokenLifetime(time.Minute)
+	const other = "https://other.example"
+	tenant.SetAPITokenLifetime(other, time.Hour)
+	lifetime := func(token string) float64 {
+		_, claims := decode(t, token)
+		return claims["exp"].(float64) - claims["iat"].(float64)
+	}
+	for _, test := range []struct {
+		audience any
+		want     float64
+	}{
+		{nil, 60}, // the claim is removed
+		{auth0grpctest.Audience, 60},
+		{other, 3600},
+		{[]string{other, "https://tenant/userinfo"}, 3600},
+		{[]any{other}, 3600},
+		{[]string{"https://tenant/userinfo", other}, 60},
+		{[]string{}, 60},
+		{[]any{}, 60},
+		{[]any{1}, 60},
+		{1, 60},
+	} {
+		claims := map[string]any{"aud": test.audience}
+		if got := lifetime(tenant.Token(claims)); got != test.want {
+			t.Errorf("%v: lifetime %v, want %v", test.audience, got, test.want)
+		}
+		if got := lifetime(tenant.RFC9068Token(claims)); got != test.want {
+			t.Errorf("%v: lifetime %v in the RFC 9068 profile, want %v", test.audience, got, test.want)
+		}
+	}
+	for _, set := range []struct{ lifetime, want time.Duration }{{1500 * time.Millisecond, time.Second}, {0, time.Minute}} {
+		tenant.SetAPITokenLifetime(auth0grpctest.Audience, set.lifetime)
+		_, answer := post(t, tenant, "oauth/token", formType, form("grant_type", "client_credentials", "client_id", "service",
+			"client_secret", "s3cret&", "audience", auth0grpctest.Audience))
+		got := []float64{lifetime(tenant.Token(nil)), lifetime(answer["access_token"].(string)), answer["expires_in"].(float64)}
+		if want := set.want.Seconds(); !slices.Equal(got, []float64{want, want, want}) {
+			t.Errorf("%v: lifetimes %v, want %v", set.lifetime, got, want)
+		}
+	}
+	for _, bad := range []time.Duration{-time.Hour, time.Millisecond} {
+		wantPanic(t, "auth0grpctest: SetAPITokenLifetime: ", func() { tenant.SetAPITokenLifetime(other, bad) })
+	}
+}
+
 // The PEM is all that another process needs to trust the tenant and the authority.
 func TestCertificatePEM(t *testing.T) {
 	t.Parallel()

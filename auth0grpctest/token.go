@@ -27,16 +27,62 @@ func (t *Tenant) SetTokenLifetime(d time.Duration) {
 	t.lifetime = d.Truncate(time.Second)
 }
 
-func (t *Tenant) tokenLifetime() time.Duration {
+// SetAPITokenLifetime sets the lifetime of access tokens for one API, named by its
+// audience, in place of [Tenant.SetTokenLifetime]. A token with several audiences has
+// the lifetime of the first. It counts in whole seconds; 0 removes the setting. It
+// panics if d is neither 0 nor at least a second. It is safe for concurrent use.
+func (t *Tenant) SetAPITokenLifetime(audience string, d time.Duration) {
+	if d != 0 && d < time.Second {
+		panic(fmt.Sprintf("auth0grpctest: SetAPITokenLifetime: %v: want at least a second", d))
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if d == 0 {
+		delete(t.apiLifetimes, audience)
+		return
+	}
+	t.apiLifetimes[audience] = d.Truncate(time.Second)
+}
+
+// tokenLifetime returns the lifetime of an access token with these claims.
+func (t *Tenant) tokenLifetime(claims map[string]any) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if lifetime, ok := t.apiLifetimes[firstAudience(claims)]; ok {
+		return lifetime
+	}
 	return t.lifetime
+}
+
+// accessClaims returns the defaults of an access token with these claims.
+func (t *Tenant) accessClaims(claims map[string]any) map[string]any {
+	lifetime := t.tokenLifetime(withDefault(claims, "aud", Audience))
+	return accessClaims(t.issuer, t.now(), lifetime)
+}
+
+// firstAudience returns the audience of a token with these claims, or the first of
+// several.
+func firstAudience(claims map[string]any) string {
+	switch audience := claims["aud"].(type) {
+	case string:
+		return audience
+	case []string:
+		if len(audience) > 0 {
+			return audience[0]
+		}
+	case []any:
+		if len(audience) > 0 {
+			first, _ := audience[0].(string)
+			return first
+		}
+	}
+	return ""
 }
 
 // Token returns a signed access token in Auth0's default profile. By default it
 // is one that a server for [Audience] accepts: "iss" the tenant, "sub"
 // [Subject], "aud" [Audience], "azp" [ClientID], "iat" now, "exp" a day later (see
-// [Tenant.SetTokenLifetime]).
+// [Tenant.SetTokenLifetime] and [Tenant.SetAPITokenLifetime]).
 // There is no "scope", as in a token to which none was granted.
 //
 // Members of claims replace or add to these; a nil value removes a claim. A
@@ -44,14 +90,14 @@ func (t *Tenant) tokenLifetime() time.Duration {
 // encoding/json does. Nothing is checked: a token may be as wrong as the test
 // needs. Token panics if a value has no JSON form.
 func (t *Tenant) Token(claims map[string]any) string {
-	return t.Sign(nil, merge(accessClaims(t.issuer, t.now(), t.tokenLifetime()), claims))
+	return t.Sign(nil, merge(t.accessClaims(claims), claims))
 }
 
 // RFC9068Token returns a signed access token in the RFC 9068 profile, which an
 // API has to be switched to in Auth0: header "typ" at+jwt, "client_id" instead
 // of "azp", and a random "jti". All else is as for [Tenant.Token].
 func (t *Tenant) RFC9068Token(claims map[string]any) string {
-	defaults := accessClaims(t.issuer, t.now(), t.tokenLifetime())
+	defaults := t.accessClaims(claims)
 	delete(defaults, "azp")
 	defaults["client_id"] = ClientID
 	defaults["jti"] = rand.Text()

@@ -66,6 +66,9 @@ func runTenant(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	say("issuer       %s", d.tenant.Issuer())
 	say("certificate  %s", config.certificate)
 	say("lifetime     %s", config.lifetime)
+	for _, audience := range slices.Sorted(maps.Keys(config.apis)) {
+		say("lifetime     %s for %s", config.apis[audience], audience)
+	}
 	say("clients      %s", strings.Join(slices.Sorted(maps.Keys(config.clients)), " "))
 	say("users        %s", strings.Join(slices.Sorted(maps.Keys(config.users)), " "))
 	say("The tenant gives tokens to each process of this machine. Stop it with Ctrl-C.")
@@ -81,6 +84,9 @@ func startDesk(config *deskConfig) (*desk, error) {
 	}
 	d := &desk{config, tenant}
 	tenant.SetTokenLifetime(config.lifetime)
+	for audience, lifetime := range config.apis {
+		tenant.SetAPITokenLifetime(audience, lifetime)
+	}
 	tenant.AutoApproveDevices(2)
 	for id, client := range config.clients {
 		tenant.AddClient(id, client.secret, client.scopes)

@@ -24,8 +24,9 @@ var defaultDeskConfig []byte
 // A deskConfig configures the development tenant.
 type deskConfig struct {
 	port        int
-	certificate string        // file, in PEM
-	lifetime    time.Duration // of access tokens
+	certificate string                   // file, in PEM
+	lifetime    time.Duration            // of access tokens
+	apis        map[string]time.Duration // lifetimes in place of the above, by audience
 	clients     map[string]deskClient
 	users       map[string]deskUser
 }
@@ -68,7 +69,7 @@ func parseDeskConfig(name string, data []byte) (*deskConfig, error) {
 		line, column := 1+bytes.Count(before, []byte("\n")), len(before)-bytes.LastIndexByte(before, '\n')
 		return nil, fmt.Errorf("%s:%d:%d: %w", name, line, column, err)
 	}
-	c := &deskConfig{clients: map[string]deskClient{}, users: map[string]deskUser{}}
+	c := &deskConfig{apis: map[string]time.Duration{}, clients: map[string]deskClient{}, users: map[string]deskUser{}}
 	r := &deskReader{file: name}
 	r.document(c, string(data))
 	if err := errors.Join(r.errs...); err != nil {
@@ -92,6 +93,9 @@ func (r *deskReader) document(c *deskConfig, text string) {
 		"port":          func(path, value string) { c.port = r.port(path, value) },
 		"certificate":   func(path, value string) { c.certificate = r.text(path, value) },
 		"tokenLifetime": func(path, value string) { c.lifetime = r.lifetime(path, value) },
+		"apis": func(path, value string) {
+			r.members(path, value, func(audience, path, value string) { c.apis[audience] = r.api(path, value) })
+		},
 		"clients": func(path, value string) {
 			r.members(path, value, func(name, path, value string) { c.clients[name] = r.client(path, value) })
 		},
@@ -99,6 +103,15 @@ func (r *deskReader) document(c *deskConfig, text string) {
 			r.members(path, value, func(name, path, value string) { c.users[name] = r.user(path, name, value) })
 		},
 	})
+}
+
+// api reads the lifetime of the tokens of one API.
+func (r *deskReader) api(path, value string) time.Duration {
+	var lifetime time.Duration
+	r.object(path, value, []string{"tokenLifetime"}, map[string]readMember{
+		"tokenLifetime": func(path, value string) { lifetime = r.lifetime(path, value) },
+	})
+	return lifetime
 }
 
 func (r *deskReader) client(path, value string) deskClient {

@@ -264,14 +264,18 @@ func TestDeskConfigFaults(t *testing.T) {
   "certificate": " x",
   "tokenLifetime": "1ms",
   "tokenLifetime": "1m",
+  "apis": {"x": {}, "y": {"tokenLifetime": "800h", "scopes": []}},
   "clients": {"a": {"secret": 1, "scopes": {"x": ["b c", ""], "y": "z"}}, "": {}, "a": {}},
   "users": {"u|1": {"organization": "x", "subject": "", "scope": {}}, "v": []}
 }`))
 	want := `f.json: $.port: want a number from 1 to 65535
-f.json: $.Port: is unknown; want one of certificate, clients, port, tokenLifetime, users
+f.json: $.Port: is unknown; want one of apis, certificate, clients, port, tokenLifetime, users
 f.json: $.certificate: want a string, not empty, without spaces around it
 f.json: $.tokenLifetime: want a duration from "1s" to "720h"
 f.json: $.tokenLifetime: is there twice
+f.json: $.apis.x: has no member "tokenLifetime"
+f.json: $.apis.y.tokenLifetime: want a duration from "1s" to "720h"
+f.json: $.apis.y.scopes: is unknown; want one of tokenLifetime
 f.json: $.clients.a.secret: want a string, not empty, without spaces around it
 f.json: $.clients.a.scopes.x[0]: want a name of visible ASCII characters other than " and \
 f.json: $.clients.a.scopes.x[1]: want a name of visible ASCII characters other than " and \
