@@ -27,11 +27,11 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// Bound is the level of calls with tokens that are bound to their sender, all of
-// them at the interceptor, with a token that was verified before.
+// Bound is the level of calls at the interceptor with a bound token that was verified
+// before.
 const Bound = "bound tokens, interceptor"
 
-// What is measured there.
+// Cases of [Bound].
 const (
 	ProofFloor  = "ES256 verification of the proof"
 	Unbound     = "unbound token, no binding configured"
@@ -45,7 +45,7 @@ const (
 
 const boundAuthority = "https://rpc.example.com"
 
-// BoundCases returns what bindings cost, and what that is measured by.
+// BoundCases returns the calls with bindings, and the floor that they are compared with.
 func (s *Suite) BoundCases() ([]Case, error) {
 	certificate := auth0grpctest.NewCertificateAuthority().Client("client").Leaf
 	key := auth0grpctest.NewDPoPKey()
@@ -84,7 +84,7 @@ func (s *Suite) BoundCases() ([]Case, error) {
 		trailer := new(trailerStream)
 		ctx := boundContext(certificate, trailer, one.values...)
 		if one.name == BoundNonce {
-			_ = p.intercept(ctx) // brings the nonce
+			_ = p.intercept(ctx) // fetches the nonce
 			if trailer.nonce == "" {
 				return nil, errors.New("suite: no nonce came")
 			}
@@ -101,7 +101,7 @@ func (s *Suite) BoundCases() ([]Case, error) {
 	return all, nil
 }
 
-// mintBound returns a good token about as long as the small one, with a cnf.
+// mintBound returns a good token with a cnf claim, about as long as the small one.
 func (s *Suite) mintBound(cnf map[string]any) string {
 	c := claims(s.tenant.Issuer(), 1, "")
 	c["cnf"] = cnf
@@ -110,8 +110,8 @@ func (s *Suite) mintBound(cnf map[string]any) string {
 	return s.tenant.Sign(nil, c)
 }
 
-// boundContext is incoming for a call over TLS with a client certificate. Its
-// values lie as deep as gRPC puts them.
+// boundContext returns the incoming context of a call over TLS with a client
+// certificate. Its values are nested as deeply as in gRPC.
 func boundContext(certificate *x509.Certificate, stream grpc.ServerTransportStream, values ...string) context.Context {
 	md := metadata.Pairs(":authority", "localhost:50051", "content-type", "application/grpc", "user-agent", "grpc-go/"+grpc.Version)
 	ctx := grpcpeer.NewContext(context.Background(), &grpcpeer.Peer{AuthInfo: credentials.TLSInfo{
@@ -121,7 +121,7 @@ func boundContext(certificate *x509.Certificate, stream grpc.ServerTransportStre
 	return grpc.NewContextWithServerTransportStream(ctx, stream)
 }
 
-// trailerStream keeps the nonce that a call is answered with.
+// trailerStream keeps the nonce of the answer.
 type trailerStream struct {
 	serverStream
 	nonce string
@@ -134,9 +134,9 @@ func (s *trailerStream) SetTrailer(md metadata.MD) error {
 	return nil
 }
 
-// An endless store records every use in the store of the library, each under an
-// id of its own: so that one proof serves for all calls of a benchmark, which
-// cannot sign as fast as it verifies. The new id is charged to the library.
+// An endless store records every use under a new id in the library's own store. So one
+// proof serves all calls of a benchmark, because signing is slower than verifying. The
+// cost of the new id counts for the library.
 type endless struct {
 	store auth0grpc.ReplayStore
 	uses  atomic.Int64
@@ -148,8 +148,8 @@ func (e *endless) Use(ctx context.Context, id string, until time.Time) (bool, er
 	return e.store.Use(ctx, id+strconv.FormatInt(e.uses.Add(1), 36), until)
 }
 
-// proofOperation returns the bare verification of a proof's signature, all else
-// done beforehand.
+// proofOperation returns the bare verification of a proof's signature. The rest is done
+// in advance.
 func proofOperation(key *auth0grpctest.DPoPKey, proof string) (func() error, error) {
 	var jwk jose.JSONWebKey
 	if err := json.Unmarshal(key.JWK(), &jwk); err != nil {

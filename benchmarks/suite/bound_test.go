@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// BenchmarkBound runs what cmd/bound takes the ratios of.
+// BenchmarkBound runs the cases of cmd/bound.
 func BenchmarkBound(b *testing.B) {
 	cases, err := newSuite(b).BoundCases()
 	if err != nil {

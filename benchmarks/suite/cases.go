@@ -16,7 +16,7 @@ import (
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 )
 
-// Levels at which a Case measures.
+// Levels of a [Case].
 const (
 	Floor       = "floor"
 	Interceptor = "interceptor"
@@ -25,7 +25,7 @@ const (
 	Stream      = "stream opening, bufconn"
 )
 
-// What the floor consists of.
+// Cases of [Floor].
 const (
 	Hash      = "SHA-256 of the token"
 	PublicKey = "public-key verification"
@@ -40,13 +40,13 @@ type Case struct {
 	Bench     func(*testing.B)
 }
 
-// Name is that of a sub-benchmark.
+// Name returns the name of a sub-benchmark.
 func (c Case) Name() string {
 	return fmt.Sprintf("%s/%s/%dB/%s", c.Level, c.Algorithm, c.Size, c.Peer)
 }
 
-// Cases returns every benchmark, with peers and servers up and warm. Those that
-// are compared with each other are neighbours.
+// Cases returns every benchmark, with running and warm servers. Cases that are compared
+// with each other are neighbours.
 func (s *Suite) Cases() ([]Case, error) {
 	var all []Case
 	for _, build := range []func() ([]Case, error){s.floor, s.interceptors, s.calls} {
@@ -81,8 +81,8 @@ func (s *Suite) floor() ([]Case, error) {
 	return all, nil
 }
 
-// publicKeyOperation returns the operation that a signature costs at the least,
-// with everything around it, the hashing too, done beforehand.
+// publicKeyOperation returns the bare public-key operation of a signature check. The
+// rest, hashing included, is done in advance.
 func publicKeyOperation(token, alg string, rsaKey *rsa.PublicKey, ecKey *ecdsa.PublicKey) (func() error, error) {
 	end := strings.LastIndexByte(token, '.')
 	digest := sha256.Sum256([]byte(token[:end]))
@@ -130,8 +130,7 @@ func (s *Suite) interceptors() ([]Case, error) {
 	return all, nil
 }
 
-// calls are the RPCs, all with RS256: what the algorithm makes of the difference
-// shows at the interceptors.
+// calls returns the RPCs, all with RS256. The interceptor level compares the algorithms.
 func (s *Suite) calls() ([]Case, error) {
 	const alg = "RS256"
 	unary := func(ctx context.Context, client testgrpc.TestServiceClient) error {

@@ -15,16 +15,15 @@ import (
 	"github.com/auth0grpc/auth0grpc"
 )
 
-// floodRate is the number of flooding calls for each good one, and in a siege of
-// attackers for each goroutine that makes good calls.
+// floodRate is the number of flooding calls for each good one. In a siege it is the
+// number of attackers for each goroutine that makes good calls.
 const floodRate = 10
 
-// floodPool is the number of different tokens of a flood that are small. What
-// has been sent once is sent again after all the others: nobody here remembers
-// refused tokens, and no HPACK table is as large.
+// floodPool is the number of different small tokens in a flood. Each is repeated after
+// all the others: no library remembers refused tokens, and no HPACK table is as large.
 const floodPool = 4096
 
-// A FloodResult is what good calls got while a flood ran.
+// A FloodResult describes the good calls during a flood.
 type FloodResult struct {
 	Peer    string
 	Level   string
@@ -43,8 +42,8 @@ type FloodResult struct {
 // PerSecond returns the throughput of good calls.
 func (r FloodResult) PerSecond() float64 { return float64(r.Good) / r.Elapsed.Seconds() }
 
-// CPUPerCall returns the processor time of a call, good and flooding ones
-// together. Unlike throughput it hardly changes with what else the machine does.
+// CPUPerCall returns the processor time of a call, good and flooding ones together.
+// Unlike throughput it hardly depends on other load of the machine.
 func (r FloodResult) CPUPerCall() time.Duration {
 	return r.CPU / time.Duration(max(1, r.Good+r.Bad))
 }
@@ -56,13 +55,13 @@ type FloodBench struct {
 	pools map[Flood][]string
 }
 
-// FloodBenches returns one for each of the Libraries, with the same tokens.
+// FloodBenches returns one for each of the [Libraries], with the same tokens.
 func (s *Suite) FloodBenches() []*FloodBench {
 	pools := make(map[Flood][]string)
 	for _, kind := range Floods {
 		count := floodPool
 		if kind == Letters || kind == Symbols {
-			count /= 16 // their bytes are what counts
+			count /= 16 // their size matters, not their number
 		}
 		pools[kind] = s.bad(kind, count)
 	}
@@ -76,27 +75,27 @@ func (s *Suite) FloodBenches() []*FloodBench {
 // Peer returns the name of the library.
 func (f *FloodBench) Peer() string { return f.peer }
 
-// Calls floods a server over bufconn for duration. Good calls, all with one
-// token that was verified before, and flooding ones have a connection each.
+// Calls floods a server over bufconn for duration. All good calls have one token that
+// was verified before. Good and flooding calls use separate connections.
 //
-// With unread, the flooding calls carry the same bytes under a metadata key that
-// nobody looks at, and so no token: that tells what is done about tokens from
-// what HTTP/2 does with the bytes before any interceptor runs.
+// With unread, the flooding calls carry the same bytes under a metadata key that no
+// code reads, and no token. This separates the cost of a token check from the cost of
+// the bytes in HTTP/2, before any interceptor runs.
 func (f *FloodBench) Calls(kind Flood, unread bool, duration time.Duration) (FloodResult, error) {
 	return f.attack(kind, unread, duration, flood)
 }
 
-// Siege is Calls with attackers that do not wait for the good calls: each sends as
-// fast as it is answered. The costlier a flooding call, the fewer there are; how
-// many the good calls lose by depends on how much of the machine the server lets
-// them have.
+// Siege is [FloodBench.Calls] with attackers that do not wait for the good calls: each
+// sends as fast as it is answered. The costlier a flooding call, the fewer there are.
+// The loss of good calls depends on the share of the machine that the server allows
+// the attackers.
 func (f *FloodBench) Siege(kind Flood, duration time.Duration) (FloodResult, error) {
 	result, err := f.attack(kind, false, duration, siege)
 	result.Siege = true
 	return result, err
 }
 
-func (f *FloodBench) attack(kind Flood, unread bool, duration time.Duration, make attack) (FloodResult, error) {
+func (f *FloodBench) attack(kind Flood, unread bool, duration time.Duration, run attack) (FloodResult, error) {
 	r, err := f.suite.newRig(f.peer, "RS256", inMemory)
 	if err != nil {
 		return FloodResult{}, err
@@ -112,7 +111,7 @@ func (f *FloodBench) attack(kind Flood, unread bool, duration time.Duration, mak
 		carry = outgoingUnread
 	}
 	good, bad := outgoing(f.suite.Token("RS256", Small)), contexts(f.pools[kind], carry)
-	result, err := make(duration,
+	result, err := run(duration,
 		func() error { return call(good, r.client) },
 		func(i int64) error { return refused(call(bad[i%int64(len(bad))], attacker)) }, r.issuer)
 	result.Peer, result.Level, result.Kind, result.Unread = f.peer, Unary, kind, unread
@@ -149,7 +148,7 @@ func call(ctx context.Context, client testgrpc.TestServiceClient) error {
 	return err
 }
 
-// refused turns the outcome of a flooding call round.
+// refused returns an error for a flooding call that was accepted.
 func refused(err error) error {
 	if err == nil {
 		return errors.New("suite: a flooding call was let through")
@@ -160,9 +159,8 @@ func refused(err error) error {
 // An attack makes good and bad calls at once until duration is over.
 type attack func(duration time.Duration, good func() error, bad func(int64) error, issuer *issuerClient) (FloodResult, error)
 
-// flood makes a good call and floodRate bad ones in turn, on several goroutines.
-// So the flood is as large for each library and each kind as the good traffic, and
-// neither can run away from the other.
+// flood makes a good call and floodRate bad ones in turn, on several goroutines. So the
+// ratio of good to flooding calls is the same for each library and each kind.
 func flood(duration time.Duration, good func() error, bad func(int64) error, issuer *issuerClient) (FloodResult, error) {
 	return measured(duration, issuer, func(b *besieged) {
 		for range b.workers {
@@ -178,8 +176,8 @@ func flood(duration time.Duration, good func() error, bad func(int64) error, iss
 	})
 }
 
-// siege makes good calls on several goroutines and bad ones on floodRate times as
-// many.
+// siege makes good calls on several goroutines, and bad ones on floodRate times as many
+// others.
 func siege(duration time.Duration, good func() error, bad func(int64) error, issuer *issuerClient) (FloodResult, error) {
 	return measured(duration, issuer, func(b *besieged) {
 		for range b.workers {
@@ -248,7 +246,7 @@ func measured(duration time.Duration, issuer *issuerClient, start func(*besieged
 	}, nil
 }
 
-// quantile sorts all.
+// quantile returns a quantile of all, which it sorts.
 func quantile(all []time.Duration, q float64) time.Duration {
 	if len(all) == 0 {
 		return 0
@@ -257,8 +255,7 @@ func quantile(all []time.Duration, q float64) time.Duration {
 	return all[min(len(all)-1, int(q*float64(len(all))))]
 }
 
-// A ColdResult is the latency of good calls whose tokens the server had not seen
-// before.
+// A ColdResult is the latency of good calls whose tokens were new to the server.
 type ColdResult struct {
 	Peer          string
 	Flooded       bool // with bad signatures, as fast as they were answered
@@ -266,8 +263,8 @@ type ColdResult struct {
 	P50, P99, Max time.Duration
 }
 
-// FirstUses sends each of count fresh good tokens once, one after the other,
-// while other goroutines send bad signatures without a pause, or nothing.
+// FirstUses sends each of count fresh good tokens once, one after the other. If flooded
+// is set, other goroutines send bad signatures without a pause.
 func (f *FloodBench) FirstUses(count int, flooded bool) (ColdResult, error) {
 	r, err := f.suite.newRig(f.peer, "RS256", inMemory)
 	if err != nil {
@@ -311,8 +308,8 @@ func (f *FloodBench) FirstUses(count int, flooded bool) (ColdResult, error) {
 	}, nil
 }
 
-// A FetchResult is how often auth0grpc asked for the key set in floods of Calls
-// bad tokens each, under a clock that stands still.
+// A FetchResult counts auth0grpc's requests for the key set in floods of Calls bad tokens
+// each, with a stopped clock.
 type FetchResult struct {
 	Kind       Flood
 	Calls      int

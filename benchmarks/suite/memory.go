@@ -12,7 +12,7 @@ import (
 	"github.com/auth0grpc/auth0grpc"
 )
 
-// A MemoryResult is the heap that verified tokens take.
+// A MemoryResult is the heap size of a cache of verified tokens.
 type MemoryResult struct {
 	Entries  int   // CacheSize, and the number of tokens verified
 	Full     int64 // bytes with that many
@@ -22,10 +22,9 @@ type MemoryResult struct {
 // PerToken returns the bytes of heap for each cached token.
 func (r MemoryResult) PerToken() float64 { return float64(r.Full) / float64(r.Entries) }
 
-// Memory fills the cache of auth0grpc. The tokens are of ES256, because as many
-// RSA signatures would take minutes to make; they are as long as the others, so
-// with their shorter signatures they have a payload 190 bytes longer, and it is
-// the payload that the cache keeps.
+// Memory fills the cache of auth0grpc with ES256 tokens, because as many RSA signatures
+// would take minutes. The tokens are as long as the others. Their signatures are
+// shorter, so the payload, which the cache keeps, is 190 bytes longer.
 func (s *Suite) Memory(entries int) (MemoryResult, error) { return s.MemoryOf(entries, Small) }
 
 // MemoryOf is [Suite.Memory] with tokens of another size. Tokens above 2 KiB count as
@@ -35,7 +34,7 @@ func (s *Suite) MemoryOf(entries, size int) (MemoryResult, error) {
 	if err != nil {
 		return MemoryResult{}, err
 	}
-	if err := s.verifyFresh(p, 1, size); err != nil { // brings the keys
+	if err := s.verifyFresh(p, 1, size); err != nil { // fetches the keys
 		return MemoryResult{}, err
 	}
 	result := MemoryResult{Entries: entries}
@@ -52,7 +51,7 @@ func (s *Suite) MemoryOf(entries, size int) (MemoryResult, error) {
 	return result, nil
 }
 
-// verifyFresh lets p verify as many different tokens, and keeps none of them.
+// verifyFresh lets p verify count different tokens, and keeps none of them.
 func (s *Suite) verifyFresh(p *peer, count, size int) error {
 	workers := runtime.GOMAXPROCS(0)
 	failures := make([]error, workers)
@@ -69,8 +68,8 @@ func (s *Suite) verifyFresh(p *peer, count, size int) error {
 	return errors.Join(failures...)
 }
 
-// liveHeap returns the bytes in use once they have stopped falling: pools, and
-// goroutines on their way out, give back what they hold over several collections.
+// liveHeap returns the bytes in use after they have stopped falling. Pools and ending
+// goroutines release their memory over several collections.
 func liveHeap() int64 {
 	var stats runtime.MemStats
 	for last := int64(math.MaxInt64); ; last = int64(stats.HeapAlloc) {

@@ -24,7 +24,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// The peers, by the names that tables show.
+// Names of the peers in tables.
 const (
 	NoAuth    = "no auth"
 	Warm      = "auth0grpc"
@@ -34,21 +34,21 @@ const (
 	GolangJWT = "golang-jwt + keyfunc"
 )
 
-// Peers are all of them, in the order of the tables.
+// Peers lists all peers, in the order of the tables.
 var Peers = []string{NoAuth, Warm, Cold, GoOIDC, GoJWT, GolangJWT}
 
-// Libraries are those that a flood is sent to.
+// Libraries lists the peers that receive floods.
 var Libraries = []string{Warm, GoOIDC, GoJWT, GolangJWT}
 
-// A peer is one way to authenticate: a pair of interceptors, or none. Each
-// checks signature, issuer, audience, expiry and, by the method, the scope.
+// A peer is one way to authenticate: a pair of interceptors, or none. Each checks
+// signature, issuer, audience, expiry and the scope of the method.
 type peer struct {
 	unary  grpc.UnaryServerInterceptor
 	stream grpc.StreamServerInterceptor
 	issuer *issuerClient // nil for NoAuth
 }
 
-// scopes is the table of the peers that have none of their own.
+// scopes is the table for peers without a table.
 var scopes = map[string]string{
 	testgrpc.TestService_EmptyCall_FullMethodName:      Scope,
 	testgrpc.TestService_FullDuplexCall_FullMethodName: Scope,
@@ -81,7 +81,7 @@ func (s *Suite) newPeer(name, alg string) (*peer, error) {
 	return nil, fmt.Errorf("suite: no peer is called %q", name)
 }
 
-// newOurs returns auth0grpc; config sets what is special about it.
+// newOurs returns auth0grpc. config holds the settings that differ from the usual ones.
 func (s *Suite) newOurs(config auth0grpc.Config, alg string, issuer *issuerClient) (*peer, error) {
 	config.Issuers = []string{s.tenant.Issuer()}
 	config.Audiences = []string{auth0grpctest.Audience}
@@ -98,7 +98,7 @@ func (s *Suite) newOurs(config auth0grpc.Config, alg string, issuer *issuerClien
 	return &peer{ours.UnaryServerInterceptor(), ours.StreamServerInterceptor(), issuer}, nil
 }
 
-// allowed is the scope check that a user writes behind a token library.
+// allowed is the scope check that users of a token library write.
 func allowed(ctx context.Context, granted string) error {
 	method, _ := grpc.Method(ctx)
 	wanted, listed := scopes[method]
@@ -114,8 +114,8 @@ type scopeClaim struct {
 
 type claimsKey struct{}
 
-// newGoOIDC is the usual composition: go-grpc-middleware takes the token out of
-// the metadata and go-oidc verifies it.
+// newGoOIDC returns the usual composition: go-grpc-middleware reads the token from the
+// metadata, and go-oidc verifies it.
 func (s *Suite) newGoOIDC(alg string, issuer *issuerClient) (*peer, error) {
 	provider, err := oidc.NewProvider(oidc.ClientContext(s.ctx, issuer.client()), s.tenant.Issuer())
 	if err != nil {
@@ -146,12 +146,12 @@ func (s *Suite) newGoOIDC(alg string, issuer *issuerClient) (*peer, error) {
 	return &peer{auth.UnaryServerInterceptor(check), auth.StreamServerInterceptor(check), issuer}, nil
 }
 
-// Validate makes scopeClaim the custom claims of go-jwt-middleware.
+// Validate implements the custom claims of go-jwt-middleware.
 func (*scopeClaim) Validate(context.Context) error { return nil }
 
-// newGoJWT is Auth0's own middleware with its gRPC interceptors and its caching
-// provider. It has no rules for methods, so the scope check of Auth0's
-// quickstart runs behind it, on its custom claims.
+// newGoJWT returns Auth0's own middleware with its gRPC interceptors and its caching
+// provider. It has no rules for methods, so the scope check of Auth0's quickstart
+// follows, on its custom claims.
 func (s *Suite) newGoJWT(alg string, issuer *issuerClient) (*peer, error) {
 	address, err := url.Parse(s.tenant.Issuer())
 	if err != nil {
@@ -209,7 +209,7 @@ type jwtClaims struct {
 	jwt.RegisteredClaims
 }
 
-// newGolangJWT is golang-jwt with keyfunc's key set at its defaults.
+// newGolangJWT returns golang-jwt with keyfunc's key set at its defaults.
 func (s *Suite) newGolangJWT(alg string, issuer *issuerClient) (*peer, error) {
 	keys, err := keyfunc.NewDefaultOverrideCtx(s.ctx, []string{s.tenant.Issuer() + ".well-known/jwks.json"},
 		keyfunc.Override{Client: issuer.client()})

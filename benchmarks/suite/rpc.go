@@ -14,8 +14,8 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 )
 
-// A rig is a gRPC server behind one peer. The handler does nothing, so that what
-// is in front of it shows.
+// A rig is a gRPC server behind one peer. The handler does nothing, so the interceptors
+// dominate the time.
 type rig struct {
 	*peer
 	server *grpc.Server
@@ -24,7 +24,7 @@ type rig struct {
 	conns  []*grpc.ClientConn
 }
 
-// transport is how client and server are connected.
+// transport is the connection between client and server.
 type transport string
 
 const (
@@ -74,7 +74,7 @@ func (r *rig) close() {
 	r.server.Stop()
 }
 
-// newRig is a rig for a peer of its own, warmed by a good call.
+// newRig returns a rig for a new peer, warmed by a good call.
 func (s *Suite) newRig(name, alg string, over transport) (*rig, error) {
 	p, err := s.newPeer(name, alg)
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *Suite) newRig(name, alg string, over transport) (*rig, error) {
 	return r, nil
 }
 
-// outgoing returns the context of a client that sends token; "" sends none.
+// outgoing returns the context of a client that sends token, or none if it is empty.
 func outgoing(token string) context.Context {
 	if token == "" {
 		return context.Background()
@@ -99,8 +99,8 @@ func outgoing(token string) context.Context {
 	return metadata.NewOutgoingContext(context.Background(), metadata.Pairs("authorization", "Bearer "+token))
 }
 
-// outgoingUnread returns the context of a client that sends the bytes of token
-// under a key that is nothing to anybody.
+// outgoingUnread returns the context of a client that sends the bytes of token under a
+// key that no code reads.
 func outgoingUnread(token string) context.Context {
 	return metadata.NewOutgoingContext(context.Background(), metadata.Pairs("x-unread", "Bearer "+token))
 }
@@ -149,8 +149,8 @@ func openStream(ctx context.Context, client testgrpc.TestServiceClient) error {
 	return nil
 }
 
-// incoming returns the context that gRPC would give a server's interceptor for a
-// call with token; "" is a call without one.
+// incoming returns the context of a server's interceptor for a call with token, or
+// without one if it is empty.
 func incoming(token string) context.Context {
 	md := metadata.Pairs(":authority", "localhost:50051", "content-type", "application/grpc", "user-agent", "grpc-go/"+grpc.Version)
 	if token != "" {
@@ -160,7 +160,7 @@ func incoming(token string) context.Context {
 	return metadata.NewIncomingContext(ctx, md)
 }
 
-// serverStream stands for a call where there is none.
+// serverStream replaces the stream of a call.
 type serverStream struct{}
 
 func (serverStream) Method() string               { return testgrpc.TestService_EmptyCall_FullMethodName }
@@ -170,7 +170,7 @@ func (serverStream) SetTrailer(metadata.MD) error { return nil }
 
 var emptyCall = &grpc.UnaryServerInfo{FullMethod: testgrpc.TestService_EmptyCall_FullMethodName}
 
-// intercept makes one call of the interceptor alone.
+// intercept calls the interceptor alone, once.
 func (p *peer) intercept(ctx context.Context) error {
 	_, err := p.unary(ctx, nil, emptyCall, func(context.Context, any) (any, error) { return nil, nil })
 	return err

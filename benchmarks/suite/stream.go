@@ -16,22 +16,22 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// Levels of the streams that end with their token, all over bufconn.
+// Levels of the streams that end with their token. All run over bufconn.
 const (
 	Opening = "opening, one message and the end of a stream"
 	Message = "a message there and back on an open stream"
 	Piped   = "the same, with many on their way"
 )
 
-// What a stream is, at each level.
+// Kinds of streams at each level.
 const (
 	OpenStream  = "open stream"
 	Protected   = "protected stream"
 	ProtectedRO = "protected stream that runs on"
 )
 
-// StreamCases returns what it costs that a stream ends with its token, beside a
-// server without authentication. The token is sent to both.
+// StreamCases returns calls on streams that end with their token, and on a server
+// without authentication. Both receive the token.
 func (s *Suite) StreamCases() ([]Case, error) {
 	ctx := outgoing(s.Token("RS256", Small))
 	var all []Case
@@ -74,7 +74,7 @@ func (s *Suite) streamPeer(kind string) (*peer, error) {
 	return s.newPeer(NoAuth, "RS256")
 }
 
-// thereAndBack sends messages on one stream and has each answered.
+// thereAndBack sends messages on one stream and waits for each answer.
 func thereAndBack(ctx context.Context, r *rig) func(*testing.B) {
 	return func(b *testing.B) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -93,8 +93,7 @@ func thereAndBack(ctx context.Context, r *rig) func(*testing.B) {
 	}
 }
 
-// pipelined sends messages without waiting for the answers, so that no time is
-// spent on anything but messages.
+// pipelined sends messages without waiting for the answers.
 func pipelined(ctx context.Context, r *rig) func(*testing.B) {
 	return func(b *testing.B) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -122,19 +121,19 @@ func pipelined(ctx context.Context, r *rig) func(*testing.B) {
 	}
 }
 
-// An IdleResult is what streams take that do nothing, client and server together.
+// An IdleResult is the cost of idle streams, for client and server together.
 type IdleResult struct {
 	Streams    int
 	Heap       int64 // bytes
 	Stacks     int64 // bytes
 	Goroutines int
-	// LastEnd is how long after the expiry of their common token the last stream
-	// had ended for its client; 0 for streams that are not protected.
+	// LastEnd is the time from the expiry of the common token to the end of the last
+	// stream at its client. It is 0 for streams that are not protected.
 	LastEnd time.Duration
 }
 
-// Idle opens as many streams with one token of the given life, which has to be
-// long enough for that, and waits for their end if they are protected.
+// Idle opens many streams with one token of the given lifetime, and waits for their end
+// if they are protected. It fails if the lifetime is too short to open them all.
 func (s *Suite) Idle(kind string, streams int, life time.Duration) (IdleResult, error) {
 	p, err := s.streamPeer(kind)
 	if err != nil {
@@ -161,7 +160,7 @@ func (s *Suite) Idle(kind string, streams int, life time.Duration) (IdleResult, 
 		if open[i], err = r.client.FullDuplexCall(ctx); err != nil {
 			return IdleResult{}, err
 		}
-		// One message there and back, so that the handler runs for sure.
+		// One message and its answer, so that the handler certainly runs.
 		if err := errors.Join(open[i].Send(&testgrpc.StreamingOutputCallRequest{}), first(open[i].Recv())); err != nil {
 			return IdleResult{}, fmt.Errorf("suite: idle stream %d: %w", i, err)
 		}
@@ -180,8 +179,8 @@ func (s *Suite) Idle(kind string, streams int, life time.Duration) (IdleResult, 
 	return result, err
 }
 
-// lastEnd waits for the expiry of all streams and returns by how much the last
-// of them was late.
+// lastEnd waits for the end of all streams and returns the delay of the last one after
+// the expiry.
 func lastEnd(open []testgrpc.TestService_FullDuplexCallClient, expiry time.Time) (time.Duration, error) {
 	late, failures := make([]time.Duration, len(open)), make([]error, len(open))
 	var group sync.WaitGroup
@@ -200,7 +199,7 @@ func lastEnd(open []testgrpc.TestService_FullDuplexCallClient, expiry time.Time)
 
 func first(_ *testgrpc.StreamingOutputCallResponse, err error) error { return err }
 
-// footprint returns what is in use now, of garbage freed.
+// footprint returns the memory in use after a garbage collection.
 func footprint() (r IdleResult) {
 	r.Heap = liveHeap()
 	var stats runtime.MemStats
@@ -209,7 +208,7 @@ func footprint() (r IdleResult) {
 	return r
 }
 
-// guard returns auth0grpc itself, for what is not an interceptor.
+// guard returns auth0grpc itself, for its other methods.
 func (s *Suite) guard() (*auth0grpc.Interceptor, error) {
 	return auth0grpc.New(auth0grpc.Config{
 		Issuers:    []string{s.tenant.Issuer()},

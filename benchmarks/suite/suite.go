@@ -1,7 +1,7 @@
-// Package suite measures what authentication costs a gRPC call: auth0grpc beside
-// what else a Go server would use, on the same token, server and handler, in one
-// process and one run. The bodies are shared by the benchmarks of this package
-// (go test -bench) and by cmd/report, which prints ratios.
+// Package suite measures the cost of authentication for a gRPC call. It compares
+// auth0grpc with other libraries for Go servers, on the same token, server and handler,
+// in one process and one run. The benchmarks of this package (go test -bench) and
+// cmd/report, which prints ratios, share the code.
 //
 // Nothing here leaves the machine: the issuer is an auth0grpctest tenant on a
 // loopback address.
@@ -17,7 +17,7 @@ import (
 type Suite struct {
 	tenant *auth0grpctest.Tenant
 	good   map[string]map[int]string // tokens by algorithm and size
-	pad    int                       // claims(…, pad, …) makes a forged token as long as a small good one
+	pad    int                       // with claims(…, pad, …) a forged token is as long as a small good one
 	ctx    context.Context
 	closes []func() // run last to first
 }
@@ -48,5 +48,5 @@ func (s *Suite) Close() {
 	s.closes = nil
 }
 
-// Token returns the good token of an algorithm and a size.
+// Token returns the good token for an algorithm and a size.
 func (s *Suite) Token(alg string, size int) string { return s.good[alg][size] }

@@ -22,8 +22,7 @@ func newSuite(tb testing.TB) *Suite {
 	return s
 }
 
-// TestMemory measures in a process of its own: what other tests leave on the
-// heap goes when it likes.
+// TestMemory measures in a process of its own, without the garbage of other tests.
 func TestMemory(t *testing.T) {
 	if os.Getenv("SUITE_TEST_MEMORY") == "" {
 		alone := exec.Command(os.Args[0], "-test.run=^TestMemory$")
@@ -42,8 +41,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestPeersDecideAlike shows that what is compared is the same work: each peer
-// lets good tokens through and checks all that the others check.
+// TestPeersDecideAlike shows that the peers do the same work: each accepts good tokens
+// and makes the same checks.
 func TestPeersDecideAlike(t *testing.T) {
 	s := newSuite(t)
 	with := func(alg, name string, value any) string {
@@ -184,7 +183,7 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-// TestFetches holds in every run what the report shows at full size.
+// TestFetches checks a small version of the report's table in every run.
 func TestFetches(t *testing.T) {
 	s := newSuite(t)
 	for _, kind := range Floods {

@@ -29,13 +29,13 @@ import (
 // Tap is the level of the tap handle alone, on calls that it lets pass.
 const Tap = "tap handle"
 
-// What it is given.
+// Tokens for the tap handle.
 const (
 	Known   = "token in the cache"
 	Unknown = "token that is not in the cache"
 )
 
-// TapCases returns what the tap costs a good call.
+// TapCases returns good calls of the tap handle.
 func (s *Suite) TapCases() ([]Case, error) {
 	guard, err := s.guard()
 	if err != nil {
@@ -59,28 +59,28 @@ func (s *Suite) TapCases() ([]Case, error) {
 	return all, nil
 }
 
-// A BodiesServing is how a server of Bodies is set up.
+// A BodiesServing configures the server of [Bodies].
 type BodiesServing struct {
 	Tap bool
-	// Narrow keeps the window of a stream at 64 KiB, which is what a client may
-	// send before it hears of a refusal. Otherwise grpc-go widens it as it sees fit:
+	// Narrow keeps the window of a stream at 64 KiB. A client may send that much before
+	// it receives a refusal. Otherwise grpc-go widens the window by its own estimate:
 	// on a loopback device to more than any body.
 	Narrow bool
 }
 
-// A BodiesResult is what a server spent on calls without a token.
+// A BodiesResult is the cost of calls without a token for the server.
 type BodiesResult struct {
 	Calls     int
 	Read      int64         // bytes from the network
 	CPU       time.Duration // of the server's process
-	Allocated uint64        // bytes of heap, all together
+	Allocated uint64        // bytes of heap, in total
 }
 
-// serverEnv tells a process to be the server of Bodies.
+// serverEnv makes a process the server of [Bodies].
 const serverEnv = "SUITE_TAP_SERVER"
 
-// BodiesServer serves in this process and exits, if Bodies started it for that.
-// A program that calls Bodies must call it first thing.
+// BodiesServer serves and exits if [Bodies] started this process as its server. A program
+// that calls Bodies must call it first.
 func BodiesServer() {
 	kind := os.Getenv(serverEnv)
 	if kind == "" {
@@ -93,8 +93,8 @@ func BodiesServer() {
 	os.Exit(0)
 }
 
-// serveBodies tells its address, serves until standard input ends, and then
-// tells what it spent.
+// serveBodies prints its address, serves until standard input ends, and then prints its
+// [BodiesResult].
 func serveBodies(how BodiesServing) error {
 	s, err := New()
 	if err != nil {
@@ -133,8 +133,8 @@ func serveBodies(how BodiesServing) error {
 	return json.NewEncoder(os.Stdout).Encode(result)
 }
 
-// Bodies makes calls without a token, with bodies of size bytes, to a server in
-// a process of its own, so that what the client spends does not count.
+// Bodies makes calls without a token, with bodies of size bytes. The server runs in a
+// process of its own, so the result does not include the client's cost.
 func Bodies(how BodiesServing, calls, size int) (BodiesResult, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -174,7 +174,7 @@ func Bodies(how BodiesServing, calls, size int) (BodiesResult, error) {
 		return BodiesResult{}, err
 	}
 	if !lines.Scan() {
-		return BodiesResult{}, errors.New("suite: the server did not tell what it spent")
+		return BodiesResult{}, errors.New("suite: the server did not print its result")
 	}
 	var result BodiesResult
 	err = json.Unmarshal(lines.Bytes(), &result)
@@ -182,8 +182,7 @@ func Bodies(how BodiesServing, calls, size int) (BodiesResult, error) {
 	return result, err
 }
 
-// callWithBodies makes the calls on a few connections, one at a time on each: as
-// fast as one client goes.
+// callWithBodies makes the calls on a few connections, one at a time on each.
 func callWithBodies(address string, calls, size int) error {
 	const connections = 4
 	request := &testgrpc.SimpleRequest{Payload: &testgrpc.Payload{Body: make([]byte, size)}}
@@ -210,7 +209,7 @@ func callWithBodies(address string, calls, size int) error {
 	return errors.Join(failures...)
 }
 
-// A countingListener counts what its connections read.
+// A countingListener counts the bytes that its connections read.
 type countingListener struct {
 	net.Listener
 	read atomic.Int64

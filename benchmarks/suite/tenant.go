@@ -19,7 +19,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// Scope is what the one method asks for, and what every good token has.
+// Scope is the scope that the method requires. Every good token has it.
 const Scope = "read:orders"
 
 // Sizes of the tokens, in bytes of the compact form.
@@ -28,11 +28,11 @@ const (
 	Large = 4096
 )
 
-// Algorithms are what tokens are signed with.
+// Algorithms lists the signature algorithms of tokens.
 var Algorithms = []string{"RS256", "PS256", "ES256"}
 
-// claims returns those of a good token. pad makes it longer, and serial, if not
-// empty, another one than its neighbours.
+// claims returns the claims of a good token. pad makes it longer. A serial that is not
+// empty makes it different from others.
 func claims(issuer string, pad int, serial string) map[string]any {
 	now := time.Now()
 	c := map[string]any{
@@ -69,9 +69,9 @@ func (s *Suite) mintMany(alg string, count int) []string {
 	return all
 }
 
-// An issuerClient is how one peer reaches the tenant. It counts how often the
-// peer asks for the key set, and names there the algorithm that tokens are
-// signed with: the tenant, as Auth0, publishes its RSA keys for RS256 alone.
+// An issuerClient connects one peer to the tenant and counts its requests for the key
+// set. It replaces the algorithm in the key set by the algorithm of the tokens: the
+// tenant, like Auth0, publishes its RSA keys for RS256 only.
 type issuerClient struct {
 	base      http.RoundTripper
 	algorithm string
@@ -133,31 +133,29 @@ func (s *Suite) publicKeys() (*rsa.PublicKey, *ecdsa.PublicKey, error) {
 type Flood string
 
 const (
-	// NoToken carries no token at all: what any flood costs, whatever is done
-	// about tokens.
+	// NoToken carries no token. It is the cost of a flood without any token check.
 	NoToken Flood = "no token"
-	// UnknownKey carries a token for this API under a kid that nobody published,
-	// each another one.
+	// UnknownKey carries tokens for this API, each under another kid that is not
+	// published.
 	UnknownKey Flood = "unknown kid"
-	// BadSignature carries a token for this API under the kid of a published key,
-	// with a signature of that key for something else: it costs a whole public-key
-	// operation to find out.
+	// BadSignature carries a token for this API under the kid of a published key. Its
+	// signature is that key's for another text, so a refusal costs a whole public-key
+	// operation.
 	BadSignature Flood = "bad signature"
 	// Letters carries 16 KiB of base64url in three parts. HPACK's Huffman code
-	// makes it shorter, so client and server code and decode it bit by bit.
+	// shortens it, so client and server encode and decode it bit by bit.
 	Letters Flood = "16 KiB garbage, base64url"
-	// Symbols carries 16 KiB of characters that HPACK sends as they are.
+	// Symbols carries 16 KiB of characters that HPACK sends unchanged.
 	Symbols Flood = "16 KiB garbage, symbols"
 )
 
-// Floods are all kinds, the baseline first.
+// Floods lists all kinds, the baseline first.
 var Floods = []Flood{NoToken, UnknownKey, BadSignature, Letters, Symbols}
 
-const garbageBytes = 16 << 10 // the longest token that auth0grpc looks at
+const garbageBytes = 16 << 10 // the longest token that auth0grpc reads
 
-// bad returns count different tokens of a kind, none of them good; one empty
-// string for no token. Nothing but Letters and Symbols is longer than a small
-// good token.
+// bad returns count different bad tokens of a kind, or one empty string for no token.
+// Only Letters and Symbols are longer than a small good token.
 func (s *Suite) bad(kind Flood, count int) []string {
 	all := make([]string, count)
 	switch kind {
@@ -183,9 +181,9 @@ func (s *Suite) bad(kind Flood, count int) []string {
 	return all
 }
 
-// forge returns a token whose signature is that of the small good token.
+// forge returns a token with the signature of the small good token.
 func (s *Suite) forge(header map[string]any) string {
-	members := map[string]any{"alg": "none"} // unsigned: it is quicker to make
+	members := map[string]any{"alg": "none"} // unsigned, which is faster
 	for name, value := range header {
 		members[name] = value
 	}
@@ -208,8 +206,7 @@ func randomFrom(alphabet string, length int) []byte {
 	return text
 }
 
-// inThree puts two dots into text, so that it has the parts of a JWS and is not
-// refused for the lack of them.
+// inThree puts two dots into text, so that it has the three parts of a JWS.
 func inThree(text []byte) string {
 	text[len(text)/3], text[2*len(text)/3] = '.', '.'
 	return string(text)

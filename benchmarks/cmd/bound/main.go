@@ -1,11 +1,11 @@
-// Bound measures what tokens bound to their sender cost, and prints each figure
-// that auth0grpc promises beside its bound.
+// Bound measures the cost of tokens bound to their sender. It prints each figure that
+// auth0grpc promises beside its bound.
 //
-//	go run ./cmd/bound          # a minute; the machine should be idle
-//	go run ./cmd/bound -short   # seconds: that it works, no figures to quote
+//	go run ./cmd/bound          # a minute, on an idle machine
+//	go run ./cmd/bound -short   # seconds, to see that it works; no figures to quote
 //
-// Every round measures every case once, in an order that turns round each time.
-// Times are medians over the rounds; so are ratios, each taken within a round.
+// Every round measures every case once, and each round reverses the order. Times and
+// ratios are medians over the rounds.
 package main
 
 import (
@@ -19,12 +19,13 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/auth0grpc/auth0grpc/benchmarks/internal/progress"
 	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
 )
 
 func main() {
 	testing.Init() // the flag that testing.Benchmark reads
-	isShort := flag.Bool("short", false, "measure as little as shows that it works")
+	isShort := flag.Bool("short", false, "measure a little of each, to see that it works")
 	flag.Parse()
 	rounds, each := 15, 300*time.Millisecond
 	if *isShort {
@@ -36,7 +37,7 @@ func main() {
 	}
 }
 
-// samples are what a case gave, one for each round.
+// samples holds the results of a case, one for each round.
 type samples struct {
 	ns            []float64
 	bytes, allocs int64 // in the last round
@@ -58,8 +59,11 @@ func run(out io.Writer, rounds int, each time.Duration) error {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	measured := map[string]*samples{}
 	order := slices.Clone(cases)
-	for range rounds {
+	line := progress.New(os.Stderr)
+	defer line.Clear() // also after an error
+	for round := range rounds {
 		for _, c := range order {
+			line.Step("round %d of %d: %s", round+1, rounds, c.Peer)
 			got := testing.Benchmark(c.Bench)
 			if got.N == 0 {
 				return fmt.Errorf("%s failed", c.Name())
@@ -72,8 +76,9 @@ func run(out io.Writer, rounds int, each time.Duration) error {
 			one.ns = append(one.ns, float64(got.T.Nanoseconds())/float64(got.N))
 			one.bytes, one.allocs = got.AllocedBytesPerOp(), got.AllocsPerOp()
 		}
-		slices.Reverse(order) // so that a drift of the machine favours nobody
+		slices.Reverse(order) // so that no case gains from a drift of the machine
 	}
+	line.Clear()
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "CASE\tNS\tB\tALLOCS")
 	for _, c := range cases {
@@ -84,21 +89,21 @@ func run(out io.Writer, rounds int, each time.Duration) error {
 	for _, f := range figures(measured) {
 		verdict := "ok"
 		if f.measured > f.most {
-			verdict = "short"
+			verdict = "bound missed"
 		}
 		fmt.Fprintf(table, "%s\t%.2f\t%.2f\t%s\n", f.name, f.most, f.measured, verdict)
 	}
 	return table.Flush()
 }
 
-// A figure is a ratio and the most that it may be.
+// A figure is a ratio and its upper bound.
 type figure struct {
 	name           string
 	most, measured float64
 }
 
 func figures(measured map[string]*samples) []figure {
-	// ratio is the median of the rounds' ratios to the sum of other cases.
+	// ratio returns the median of the rounds' ratios to the sum of other cases.
 	ratio := func(of string, to ...string) float64 {
 		var all []float64
 		for i, ns := range measured[of].ns {
@@ -119,7 +124,7 @@ func figures(measured map[string]*samples) []figure {
 	}
 }
 
-// median returns the middle one, or the mean of the two in the middle.
+// median returns the middle value, or the mean of the two middle ones.
 func median(all []float64) float64 {
 	sorted := slices.Sorted(slices.Values(all))
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2

@@ -7,7 +7,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
 )
 
-// A bound is a figure that auth0grpc promises, beside what was measured.
+// A bound is a figure that auth0grpc promises, and the measured value.
 type bound struct {
 	figure   string
 	want     string
@@ -15,7 +15,7 @@ type bound struct {
 	ok       bool
 }
 
-// verdict is the last column of the table.
+// verdict returns the last column of the table.
 func (b bound) verdict() string {
 	if b.ok {
 		return "ok"
@@ -41,7 +41,7 @@ func (r *results) bounds() []bound {
 	return append(all, r.cacheBounds()...)
 }
 
-// at is a case with RS256 and the small token on one core.
+// at returns the key of a case with RS256 and the small token on one core.
 func at(level, peer string) key { return key{level, peer, "RS256", suite.Small, 1} }
 
 func (k key) of(size int) key    { k.size = size; return k }
@@ -103,8 +103,8 @@ func (r *results) floodBounds() []bound {
 		figure := "good calls kept in a flood of " + string(kind)
 		all = append(all,
 			atLeast(figure+", beside calls without a token", of(ours(suite.NoToken, false)), least, "%.0f %%"),
-			atLeast(figure+", beside the same bytes where nobody looks", of(ours(kind, true)), least, "%.0f %%"),
-			atLeast("the same by attackers who do not wait for good calls, beside such without a token", 100*r.share(besieged(kind), besieged(suite.NoToken)), least, "%.0f %%"))
+			atLeast(figure+", beside the same bytes under an unread key", of(ours(kind, true)), least, "%.0f %%"),
+			atLeast("the same in a siege, beside a siege without a token", 100*r.share(besieged(kind), besieged(suite.NoToken)), least, "%.0f %%"))
 	}
 	most, calls := int64(0), 0
 	for _, f := range r.fetches {

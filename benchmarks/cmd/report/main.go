@@ -1,9 +1,9 @@
-// Report measures every case of the suite and prints what came out: times,
-// ratios, and each figure that auth0grpc promises beside its bound. It writes
-// the same as RESULTS.md, and a chart as results.svg.
+// Report measures every case of the suite and prints the results: times, ratios, and
+// each figure that auth0grpc promises beside its bound. It writes the same text to
+// RESULTS.md, and charts to results.svg and summary.svg.
 //
-//	go run ./cmd/report          # some ten minutes; the machine should be idle
-//	go run ./cmd/report -short   # under a minute: that it works, no figures to quote
+//	go run ./cmd/report          # 15 minutes, on an idle machine
+//	go run ./cmd/report -short   # under a minute, to see that it works; no figures to quote
 package main
 
 import (
@@ -14,17 +14,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auth0grpc/auth0grpc/benchmarks/internal/progress"
 	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
 )
 
-// A plan is how much is measured.
+// A plan sets the amount of measuring.
 type plan struct {
 	rounds      int           // each case is measured once in each
 	benchtime   time.Duration // of a case in a round
 	floodRounds int
 	flood       time.Duration // of a flood in a round
-	firstUses   int           // fresh tokens sent during a flood
-	badTokens   int           // under a clock that stands still
+	firstUses   int           // fresh tokens during a flood
+	badTokens   int           // with a stopped clock
 	entries     int           // of the cache that is filled
 }
 
@@ -35,9 +36,9 @@ var (
 
 func main() {
 	testing.Init() // the flags that testing.Benchmark reads
-	isShort := flag.Bool("short", false, "measure as little as shows that it works")
+	isShort := flag.Bool("short", false, "measure a little of each, to see that it works")
 	count := flag.Int("count", 0, "rounds, of which medians are taken (default 10, short 1)")
-	out := flag.String("out", ".", "directory for RESULTS.md and results.svg")
+	out := flag.String("out", ".", "`directory` for RESULTS.md, results.svg and summary.svg")
 	flag.Parse()
 	p := full
 	if *isShort {
@@ -58,7 +59,9 @@ func run(p plan, out string) error {
 		return err
 	}
 	defer s.Close()
-	r, err := measure(s, p)
+	line := progress.New(os.Stderr)
+	r, err := measure(s, p, line)
+	line.Clear()
 	if err != nil {
 		return err
 	}

@@ -11,9 +11,9 @@ import (
 // markdown returns all tables.
 func (r *results) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Results\n\nWritten by `go run ./cmd/report`; what is measured, and against what, is in [README.md](README.md).\n"+
-		"Medians of %s, in each of which everything ran in turn; ratios are medians of the rounds' ratios.\n"+
-		"%s.\n\n![What a call costs](results.svg)\n", rounds(r.rounds), r.machine)
+	fmt.Fprintf(&b, "# Results\n\nWritten by `go run ./cmd/report`. [README.md](README.md) describes the cases and the compared libraries.\n"+
+		"Medians of %s. Every case ran once in each round; ratios are medians of the rounds' ratios.\n"+
+		"%s.\n\n![Cost of a call](results.svg)\n", rounds(r.rounds), r.machine)
 	r.writeBounds(&b)
 	r.writeCases(&b)
 	r.writeFloods(&b)
@@ -36,8 +36,7 @@ func row(b *strings.Builder, cells ...string) {
 	b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
 }
 
-// heading writes the head of a table; the columns after the first left ones are
-// numbers.
+// heading writes the head of a table. The columns after the first left ones are numbers.
 func heading(b *strings.Builder, left int, cells ...string) {
 	row(b, cells...)
 	for i := range cells {
@@ -80,8 +79,8 @@ func (r *results) writeCases(b *strings.Builder) {
 	}
 }
 
-// toWarm returns the ratio to auth0grpc at the same level; for the floor that is
-// the interceptor.
+// toWarm returns the ratio to auth0grpc at the same level, for the floor at the
+// interceptor.
 func (r *results) toWarm(k key) float64 {
 	warm := k
 	warm.peer = suite.Warm
@@ -93,14 +92,14 @@ func (r *results) toWarm(k key) float64 {
 
 func (r *results) writeFloods(b *strings.Builder) {
 	b.WriteString("\n## Floods\n\nGood calls with a token known already, while ten times as many flooding calls are made over another connection.\n" +
-		"Client, server and tenant share the machine, so all that the flood costs any of them is taken from the good calls.\n" +
-		"Key set requests are those of one flood, of which each lasted " + r.flood.String() + ".\n" +
-		"The shares are of what good calls get\n\n" +
+		"Client, server and tenant share the machine, so every cost of the flood slows the good calls down.\n" +
+		"Each flood lasted " + r.flood.String() + "; key set requests are per flood.\n" +
+		"The shares compare the good calls per second with those\n\n" +
 		"- with the same library while the flood carries no token,\n" +
-		"- with the same library while the flood carries the same bytes under a metadata key that nobody reads,\n" +
+		"- with the same library while the flood carries the same bytes under a metadata key that no code reads,\n" +
 		"- with auth0grpc while the flood carries no token.\n\n" +
-		"CPU a call is the processor time of client and server for a call, good and flooding ones taken together, and unread\n" +
-		"is the same where the flood's bytes are not read: what is between the two is the library's.\n\n")
+		"CPU a call is the processor time of client and server for a call, good and flooding ones together. Unread is the\n" +
+		"same if the flood's bytes are not read: the difference is the cost of the library.\n\n")
 	heading(b, 3, "", "level", "flood", "good calls/s", "of no token", "of bytes unread", "of auth0grpc's", "CPU a call", "unread", "p50", "p99", "key set requests")
 	for _, peer := range suite.Libraries {
 		r.writeFlood(b, peer, suite.Unary)
@@ -110,8 +109,8 @@ func (r *results) writeFloods(b *strings.Builder) {
 }
 
 func (r *results) writeSieges(b *strings.Builder) {
-	b.WriteString("\n## Sieges\n\nThe same with ten attackers for each caller of good calls, who do not wait for those: each sends as fast as it is answered.\n" +
-		"A flooding call that costs more comes less often; what it takes from the good calls is for the server to bound.\n\n")
+	b.WriteString("\n## Sieges\n\nThe same with ten attackers for each caller of good calls. They do not wait for the good calls: each sends as fast as it is answered.\n" +
+		"Costlier flooding calls come less often. The server has to bound their share of the machine.\n\n")
 	heading(b, 2, "", "flood", "good calls/s", "of no token", "of auth0grpc's", "flooding calls/s", "p50", "p99", "key set requests")
 	ours := floodKey{peer: suite.Warm, level: suite.Unary, kind: suite.NoToken, siege: true}
 	for _, peer := range suite.Libraries {
@@ -166,8 +165,8 @@ func latency(ns float64) string {
 }
 
 func (r *results) writeFirstUses(b *strings.Builder) {
-	b.WriteString("\n## First uses in a flood\n\nThe latency of good calls whose tokens the server has not seen, one after the other, while bad signatures\n" +
-		"under a known `kid` are sent as fast as they are answered. Every call was served.\n\n")
+	b.WriteString("\n## First uses in a flood\n\nThe latency of good calls with new tokens, one after the other. Meanwhile attackers send bad signatures under a\n" +
+		"known `kid` as fast as they are answered. Every good call succeeded.\n\n")
 	heading(b, 2, "", "flood", "calls", "p50", "p99", "max")
 	for _, c := range r.cold {
 		flooded := "none"
@@ -179,8 +178,7 @@ func (r *results) writeFirstUses(b *strings.Builder) {
 }
 
 func (r *results) writeFetches(b *strings.Builder) {
-	b.WriteString("\n## Key set requests\n\nOf auth0grpc, whose clock can be made to stand still: in a flood, in the same flood again, and in one more\n" +
-		"when the cool-down is over.\n\n")
+	b.WriteString("\n## Key set requests\n\nBy auth0grpc with a stopped clock: in a flood, in the same flood again, and in one more after the cool-down.\n\n")
 	heading(b, 1, "flood", "bad tokens each", "first", "again", "after the cool-down")
 	for _, f := range r.fetches {
 		row(b, string(f.Kind), fmt.Sprint(f.Calls), fmt.Sprint(f.First), fmt.Sprint(f.Again), fmt.Sprint(f.AfterReset))

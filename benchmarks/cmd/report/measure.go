@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auth0grpc/auth0grpc/benchmarks/internal/progress"
 	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
 )
 
@@ -21,13 +22,13 @@ type key struct {
 	size, cores            int
 }
 
-// A series is what a case gave, a sample for each round.
+// A series holds the results of a case, a sample for each round.
 type series struct {
 	ns            []float64 // per operation
 	bytes, allocs int64     // per operation, in the last round
 }
 
-// results are all that was measured.
+// results holds all measurements.
 type results struct {
 	machine string
 	rounds  int
@@ -41,25 +42,25 @@ type results struct {
 	memory  suite.MemoryResult
 }
 
-// measure takes about p.rounds × 130 × p.benchtime and what the floods take.
-func measure(s *suite.Suite, p plan) (*results, error) {
+// measure takes about p.rounds × 130 × p.benchtime, and the time of the floods.
+func measure(s *suite.Suite, p plan, line *progress.Line) (*results, error) {
 	r := &results{machine: machine(), rounds: p.rounds, flood: p.flood, cores: []int{1}, series: make(map[key]*series)}
 	if all := runtime.GOMAXPROCS(0); all > 1 {
 		r.cores = append(r.cores, all)
 	}
-	// The cache first: other peers' garbage would be in its heap.
-	progress("cache of %d tokens", p.entries)
+	// The cache comes first: garbage of other peers would be in its heap.
+	line.Step("cache of %d tokens", p.entries)
 	var err error
 	if r.memory, err = s.Memory(p.entries); err != nil {
 		return nil, err
 	}
-	if err := r.measureCases(s, p); err != nil {
+	if err := r.measureCases(s, p, line); err != nil {
 		return nil, err
 	}
-	return r, r.measureFloods(s, p)
+	return r, r.measureFloods(s, p, line)
 }
 
-func (r *results) measureCases(s *suite.Suite, p plan) error {
+func (r *results) measureCases(s *suite.Suite, p plan, line *progress.Line) error {
 	if err := flag.Set("test.benchtime", p.benchtime.String()); err != nil {
 		return err
 	}
@@ -68,15 +69,15 @@ func (r *results) measureCases(s *suite.Suite, p plan) error {
 		return err
 	}
 	for round := range p.rounds {
-		progress("round %d of %d", round+1, p.rounds)
 		for _, cores := range r.cores {
 			for _, c := range cases {
+				line.Step("round %d of %d, %s: %s", round+1, p.rounds, coreCount(cores), c.Name())
 				if err := r.sample(c, cores); err != nil {
 					return err
 				}
 			}
 		}
-		slices.Reverse(cases) // so that a drift of the machine favours nobody
+		slices.Reverse(cases) // so that no case gains from a drift of the machine
 	}
 	slices.SortStableFunc(r.keys, func(a, b key) int { return cmp.Compare(a.cores, b.cores) })
 	return nil
@@ -100,12 +101,12 @@ func (r *results) sample(c suite.Case, cores int) error {
 	return nil
 }
 
-func (r *results) measureFloods(s *suite.Suite, p plan) error {
+func (r *results) measureFloods(s *suite.Suite, p plan, line *progress.Line) error {
 	benches := s.FloodBenches()
 	for round := range p.floodRounds {
-		progress("floods, round %d of %d", round+1, p.floodRounds)
 		for _, b := range benches {
 			for _, k := range floodsOver(b.Peer(), suite.Unary) {
+				line.Step("floods, round %d of %d: %s, %s", round+1, p.floodRounds, b.Peer(), k.kind)
 				got, err := b.Calls(k.kind, k.unread, p.flood)
 				if err != nil {
 					return err
@@ -113,6 +114,7 @@ func (r *results) measureFloods(s *suite.Suite, p plan) error {
 				r.floods = append(r.floods, got)
 			}
 			for _, kind := range suite.Floods {
+				line.Step("sieges, round %d of %d: %s, %s", round+1, p.floodRounds, b.Peer(), kind)
 				got, err := b.Siege(kind, p.flood)
 				if err != nil {
 					return err
@@ -128,8 +130,8 @@ func (r *results) measureFloods(s *suite.Suite, p plan) error {
 			r.floods = append(r.floods, got)
 		}
 	}
-	progress("first uses during a flood")
 	for _, b := range benches {
+		line.Step("first uses during a flood: %s", b.Peer())
 		for _, flooded := range []bool{false, true} {
 			got, err := b.FirstUses(p.firstUses, flooded)
 			if err != nil {
@@ -138,8 +140,8 @@ func (r *results) measureFloods(s *suite.Suite, p plan) error {
 			r.cold = append(r.cold, got)
 		}
 	}
-	progress("key set requests in floods of %d", p.badTokens)
 	for _, kind := range suite.Floods[1:] {
+		line.Step("key set requests in a flood of %d: %s", p.badTokens, kind)
 		got, err := s.Fetches(kind, p.badTokens)
 		if err != nil {
 			return err
@@ -149,14 +151,10 @@ func (r *results) measureFloods(s *suite.Suite, p plan) error {
 	return nil
 }
 
-func progress(format string, arguments ...any) {
-	fmt.Fprintf(os.Stderr, "# "+format+"\n", arguments...)
-}
-
-// machine describes what the figures are of.
+// machine describes the machine of the figures.
 func machine() string {
 	about := fmt.Sprintf("%s, %s/%s, %d cores", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
-	info, _ := os.ReadFile("/proc/cpuinfo") // elsewhere there is none, and it is left out
+	info, _ := os.ReadFile("/proc/cpuinfo") // on Linux only
 	for line := range strings.Lines(string(info)) {
 		if name, ok := strings.CutPrefix(line, "model name\t: "); ok {
 			return about + ", " + strings.TrimSpace(name)
@@ -168,9 +166,8 @@ func machine() string {
 // ns returns the median time of an operation.
 func (r *results) ns(k key) float64 { return median(r.series[k].ns) }
 
-// ratio returns how many times as long as b an operation of a takes: the median
-// of the rounds' ratios, because what was measured within a minute of each other
-// compares better than what was not.
+// ratio returns the time of an operation of a, divided by the time of b. It is the
+// median of the rounds' ratios: values of one round compare best.
 func (r *results) ratio(a, b key) float64 {
 	var all []float64
 	for i := range r.series[a].ns {
@@ -183,12 +180,12 @@ func (r *results) ratio(a, b key) float64 {
 type floodKey struct {
 	peer, level string
 	kind        suite.Flood
-	unread      bool // its bytes were sent where nobody looks
+	unread      bool // its bytes were under a key that no code reads
 	siege       bool // attackers did not wait for good calls
 }
 
-// floodsOver returns the floods that a library meets at a level, the baseline of
-// no token first. Bytes have a transport to cross in RPCs alone.
+// floodsOver returns the floods for a library at a level, the baseline without a token
+// first. Only in RPCs do the bytes cross a transport.
 func floodsOver(peer, level string) []floodKey {
 	var all []floodKey
 	for _, kind := range suite.Floods {
@@ -210,8 +207,8 @@ func (r *results) floodsOf(k floodKey) []suite.FloodResult {
 	return all
 }
 
-// share returns the throughput of good calls under a as a share of that under b,
-// by the round.
+// share returns the throughput of good calls under a, divided by the throughput under b.
+// It is the median of the rounds' shares.
 func (r *results) share(a, b floodKey) float64 {
 	of, whole := r.floodsOf(a), r.floodsOf(b)
 	all := make([]float64, len(of))
@@ -221,7 +218,7 @@ func (r *results) share(a, b floodKey) float64 {
 	return median(all)
 }
 
-// median returns the middle one, or the mean of the two in the middle.
+// median returns the middle value, or the mean of the two middle ones.
 func median(all []float64) float64 {
 	if len(all) == 0 {
 		return 0

@@ -7,6 +7,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +16,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
 )
 
-// tiny measures next to nothing of everything.
+// tiny measures as little as possible of each case.
 var tiny = plan{1, time.Millisecond, 1, 10 * time.Millisecond, 3, 200, 200}
 
 func TestReport(t *testing.T) {
@@ -45,8 +47,8 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// checkTables asserts that every row of a table has as many cells as its head,
-// and that no cell holds what a division by nothing leaves.
+// checkTables asserts that every row of a table has as many cells as its head, and that
+// no cell holds the result of a division by zero.
 func checkTables(t *testing.T, text string) {
 	t.Helper()
 	cells, tables := 0, 0
@@ -118,30 +120,37 @@ func TestMedian(t *testing.T) {
 	}
 }
 
-// TestPanelLength: a longer bar is a larger value, and none leaves the chart.
-func TestPanelLength(t *testing.T) {
-	p := panel{bars: []bar{{value: 0}, {value: 700}, {value: 1000}, {value: 1e5}}}
-	last := 0.0
-	for _, one := range p.bars {
-		got := p.length(one.value)
-		if got < last || got > barMaximum {
-			t.Errorf("length(%v) = %v after %v", one.value, got, last)
+// Lengths are linear: a value twice as large has a bar twice as long.
+func TestBarLength(t *testing.T) {
+	for _, test := range []struct{ value, want float64 }{
+		{0, 0}, {math.NaN(), 0}, {0.001, 2}, {50, barMaximum / 2}, {100, barMaximum},
+	} {
+		if got := barLength(test.value, 100); got != test.want {
+			t.Errorf("barLength(%v, 100) = %v, want %v", test.value, got, test.want)
 		}
-		last = got
-	}
-	p.bars = p.bars[1:]
-	if a, b := p.length(700), p.length(1e5); a >= b || b != barMaximum {
-		t.Errorf("lengths %v and %v, want the longest to be %v", a, b, float64(barMaximum))
 	}
 }
 
-// Lengths are linear: a value twice as large has a bar twice as long.
-func TestSummaryLength(t *testing.T) {
-	for _, test := range []struct{ value, want float64 }{
-		{0, 0}, {math.NaN(), 0}, {0.001, 2}, {50, summaryBar / 2}, {100, summaryBar},
-	} {
-		if got := summaryLength(test.value, 100); got != test.want {
-			t.Errorf("summaryLength(%v, 100) = %v, want %v", test.value, got, test.want)
+// The bars of a chart are in order, and floors look like no library.
+func TestChart(t *testing.T) {
+	bars := []bar{{"b", 2, "2", other}, {"a", 1, "1", floor}, {"c", 3, "3", ours}}
+	for _, test := range []struct {
+		p    panel
+		want string
+	}{{panel{bars: slices.Clone(bars)}.shortestFirst(), "abc"}, {panel{bars: slices.Clone(bars)}.longestFirst(), "cba"}} {
+		text := chart("<label>", test.p)
+		checkXML(t, text)
+		got := ""
+		for _, match := range regexp.MustCompile(`>([abc])</text>`).FindAllStringSubmatch(text, -1) {
+			got += match[1]
+		}
+		if got != test.want {
+			t.Errorf("bars %s, want %s", got, test.want)
+		}
+		for _, class := range []string{`"bar"`, `"bar ours"`, `"bar floor"`} {
+			if strings.Count(text, "<rect class="+class) != 1 {
+				t.Errorf("the chart has not one bar of class %s:\n%s", class, text)
+			}
 		}
 	}
 }

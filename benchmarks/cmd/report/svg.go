@@ -1,18 +1,22 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"html"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
 )
 
-// A panel is one group of bars, on a logarithmic scale of its own.
+// A panel is one question with an answer per library. Its scale is linear and starts at
+// zero, so lengths compare by eye.
 type panel struct {
-	title string
-	bars  []bar
+	title, note string
+	bars        []bar
 }
 
 // A bar is one line of a panel.
@@ -20,51 +24,70 @@ type bar struct {
 	name  string
 	value float64 // its length
 	label string
-	ours  bool
+	kind  barKind
 }
 
-// Sizes in the chart, in pixels.
+// A barKind selects the colour of a bar.
+type barKind string
+
 const (
-	chartWidth  = 760
-	barHeight   = 20
-	barGap      = 6
-	panelHead   = 44
-	nameWidth   = 232
-	labelWidth  = 96
-	barMaximum  = chartWidth - nameWidth - labelWidth - 16
-	barMinimum  = 4
-	chartMargin = 16
+	other barKind = "bar"       // another library, or no authentication
+	ours  barKind = "bar ours"  // auth0grpc
+	floor barKind = "bar floor" // the floor below every library
 )
 
-// The colours hold on light and on dark: a page that shows the chart as an image
-// passes the reader's choice on by the media query alone.
-const chartHead = `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]d" height="%[2]d" viewBox="0 0 %[1]d %[2]d" role="img" aria-label="%[3]s">
+// kindOf returns the kind of a peer's bar.
+func kindOf(peer string) barKind {
+	if peer == suite.Warm || peer == suite.Cold {
+		return ours
+	}
+	return other
+}
+
+// Sizes in a chart, in pixels. It is 480 wide so that its text stays readable on a
+// phone, where a page scales it down least.
+const (
+	chartWidth  = 480
+	chartMargin = 12
+	barMaximum  = 400
+	barRow      = 46
+	panelHead   = 48
+)
+
+// The colors hold on light and on dark backgrounds. A page that shows the file as
+// an image passes on the reader's choice only through the media query.
+const chartHead = `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]d" height="%[2]d" viewBox="-%[3]d 0 %[4]d %[2]d" role="img" aria-label="%[5]s">
 <style>
-  text { font: 13px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328; }
-  .title { font-weight: 600; }
+  text { font: 15px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328; }
+  .title { font-weight: 600; font-size: 17px; }
+  .note { fill: #59636e; font-size: 14px; }
+  .name { font-weight: 600; }
+  .bar { fill: #afb8c1; }
+  .ours { fill: #0969da; }
+  .floor { fill: none; stroke: #59636e; }
   .ground { fill: #ffffff; }
-  .bar { fill: #9aa4b2; }
-  .ours { fill: #2563eb; }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3; }
+    .note { fill: #9198a1; }
+    .bar { fill: #59636e; }
+    .ours { fill: #4493f8; }
+    .floor { fill: none; stroke: #9198a1; }
     .ground { fill: #0d1117; }
-    .bar { fill: #6b7685; }
-    .ours { fill: #6ea8fe; }
   }
 </style>
-<rect class="ground" width="%[1]d" height="%[2]d" rx="6"/>
+<rect class="ground" x="-%[3]d" width="%[4]d" height="%[2]d"/>
 `
 
-// svg returns the chart.
-func (r *results) svg() string {
-	panels := []panel{r.interceptorPanel(), r.callPanel(), r.floodPanel(suite.UnknownKey), r.floodPanel(suite.BadSignature)}
-	height := 2 * chartMargin
+// chart returns an SVG of the panels, one below the other. The label describes it to
+// readers who cannot see it.
+func chart(label string, panels ...panel) string {
+	height := chartMargin
 	for _, p := range panels {
-		height += panelHead + len(p.bars)*(barHeight+barGap)
+		height += panelHead + len(p.bars)*barRow
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, chartHead, chartWidth, height, "What a call costs with each library, on logarithmic scales")
-	y := chartMargin
+	fmt.Fprintf(&b, chartHead, chartWidth, height, chartMargin, chartWidth+2*chartMargin, html.EscapeString(label))
+	y := 0
 	for _, p := range panels {
 		y = p.draw(&b, y)
 	}
@@ -72,67 +95,43 @@ func (r *results) svg() string {
 	return b.String()
 }
 
-// draw draws the panel from y downwards and returns where it ends.
+// draw draws the panel from y downwards and returns its lower end.
 func (p panel) draw(b *strings.Builder, y int) int {
-	fmt.Fprintf(b, `<text class="title" x="%d" y="%d">%s</text>`+"\n", chartMargin, y+24, html.EscapeString(p.title))
-	y += panelHead - barGap
+	fmt.Fprintf(b, `<text class="title" x="0" y="%d">%s</text>`, y+22, html.EscapeString(p.title))
+	fmt.Fprintf(b, `<text class="note" x="0" y="%d">%s</text>`+"\n", y+42, html.EscapeString(p.note))
+	y += panelHead
+	longest := slices.MaxFunc(p.bars, func(a, b bar) int { return cmp.Compare(a.value, b.value) }).value
 	for _, one := range p.bars {
-		class := "bar"
-		if one.ours {
-			class = "bar ours"
+		name := ""
+		if one.kind == ours {
+			name = "name"
 		}
-		length := p.length(one.value)
-		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end">%s</text>`, nameWidth, y+15, html.EscapeString(one.name))
-		fmt.Fprintf(b, `<rect class="%s" x="%d" y="%d" width="%.1f" height="%d" rx="2"/>`, class, nameWidth+8, y, length, barHeight)
-		fmt.Fprintf(b, `<text x="%.1f" y="%d">%s</text>`+"\n", nameWidth+14+length, y+15, html.EscapeString(one.label))
-		y += barHeight + barGap
+		length := barLength(one.value, longest)
+		fmt.Fprintf(b, `<text class="%s" x="0" y="%d">%s</text>`, name, y+22, html.EscapeString(one.name))
+		fmt.Fprintf(b, `<rect class="%s" x="0" y="%d" width="%.1f" height="14" rx="2"/>`, one.kind, y+28, length)
+		fmt.Fprintf(b, `<text x="%.1f" y="%d">%s</text>`+"\n", length+8, y+40, html.EscapeString(one.label))
+		y += barRow
 	}
-	return y + barGap
+	return y
 }
 
-// length maps value to pixels, half a decade below the smallest bar being none.
-func (p panel) length(value float64) float64 {
-	least, most := math.Inf(1), 0.0
-	for _, one := range p.bars {
-		least, most = min(least, one.value), max(most, one.value)
+// barLength returns the length of a bar. A value above zero shows.
+func barLength(value, longest float64) float64 {
+	if value <= 0 || longest <= 0 || math.IsNaN(value) {
+		return 0
 	}
-	if value <= 0 || math.IsInf(least, 0) || least <= 0 {
-		return barMinimum
-	}
-	from := math.Log10(least) - 0.5
-	return max(barMinimum, barMaximum*(math.Log10(value)-from)/(math.Log10(most)-from))
+	return max(2, barMaximum*value/longest)
 }
 
-func (r *results) interceptorPanel() panel {
-	p := panel{title: "Interceptor alone: RS256, a token of 900 bytes, one core (log scale, shorter is better)"}
-	add := func(k key, name string, ours bool) {
-		p.bars = append(p.bars, bar{name, r.ns(k), duration(r.ns(k)), ours})
-	}
-	add(at(suite.Floor, suite.Hash), "floor: "+suite.Hash, false)
-	add(at(suite.Interceptor, suite.Warm), suite.Warm, true)
-	add(at(suite.Floor, suite.PublicKey), "floor: RSA-2048 verification", false)
-	add(at(suite.Interceptor, suite.Cold), suite.Cold, true)
-	for _, peer := range []string{suite.GolangJWT, suite.GoOIDC, suite.GoJWT} {
-		add(at(suite.Interceptor, peer), peer, false)
-	}
+// shortestFirst sorts the bars of times.
+func (p panel) shortestFirst() panel {
+	slices.SortStableFunc(p.bars, func(a, b bar) int { return cmp.Compare(a.value, b.value) })
 	return p
 }
 
-func (r *results) callPanel() panel {
-	p := panel{title: "Unary RPC over bufconn, client and server, one core (log scale, shorter is better)"}
-	for _, peer := range suite.Peers {
-		ns := r.ns(at(suite.Unary, peer))
-		p.bars = append(p.bars, bar{peer, ns, duration(ns), peer == suite.Warm || peer == suite.Cold})
-	}
-	return p
-}
-
-func (r *results) floodPanel(kind suite.Flood) panel {
-	p := panel{title: "Good calls per second in a flood, ten to one: " + string(kind) + " (log scale, longer is better)"}
-	for _, peer := range suite.Libraries {
-		rate := medianOf(r.floodsOf(floodKey{peer: peer, level: suite.Unary, kind: kind}), suite.FloodResult.PerSecond)
-		p.bars = append(p.bars, bar{peer, rate, fmt.Sprintf("%.0f", rate), peer == suite.Warm})
-	}
+// longestFirst sorts the bars of rates.
+func (p panel) longestFirst() panel {
+	slices.SortStableFunc(p.bars, func(a, b bar) int { return cmp.Compare(b.value, a.value) })
 	return p
 }
 
@@ -141,4 +140,13 @@ func duration(ns float64) string {
 		return fmt.Sprintf("%.2f µs", ns/1000)
 	}
 	return fmt.Sprintf("%.0f µs", ns/1000)
+}
+
+// grouped writes a count with a narrow space before each three digits.
+func grouped(n float64) string {
+	digits := strconv.FormatFloat(n, 'f', 0, 64)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "\u202f" + digits[i:]
+	}
+	return digits
 }

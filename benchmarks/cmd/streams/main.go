@@ -1,12 +1,11 @@
-// Streams measures what it costs that streams end with their token and that
-// calls are refused before their body, and prints each figure that auth0grpc
-// promises beside its bound.
+// Streams measures the cost of streams that end with their token, and of refusals before
+// the body of a call. It prints each figure that auth0grpc promises beside its bound.
 //
-//	go run ./cmd/streams          # some minutes; the machine should be idle
-//	go run ./cmd/streams -short   # seconds: that it works, no figures to quote
+//	go run ./cmd/streams          # four minutes, on an idle machine
+//	go run ./cmd/streams -short   # seconds, to see that it works; no figures to quote
 //
-// Every round measures every case once, in an order that turns round each time.
-// Times are medians over the rounds; so are ratios, each taken within a round.
+// Every round measures every case once, and each round reverses the order. Times and
+// ratios are medians over the rounds.
 package main
 
 import (
@@ -20,15 +19,16 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/auth0grpc/auth0grpc/benchmarks/internal/progress"
 	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
 )
 
-// A plan is how much is measured.
+// A plan sets the amount of measuring.
 type plan struct {
 	rounds  int
 	each    time.Duration // of a case in a round
 	streams int           // idle ones
-	life    time.Duration // of their token, in which they are to be opened
+	life    time.Duration // of their token; all are opened within it
 	idle    int           // rounds of them
 	calls   int           // with bodies
 	body    int           // bytes
@@ -37,7 +37,7 @@ type plan struct {
 func main() {
 	suite.BodiesServer()
 	testing.Init() // the flag that testing.Benchmark reads
-	isShort := flag.Bool("short", false, "measure as little as shows that it works")
+	isShort := flag.Bool("short", false, "measure a little of each, to see that it works")
 	flag.Parse()
 	p := plan{21, 300 * time.Millisecond, 10_000, 20 * time.Second, 3, 10_000, 1_000_000}
 	if *isShort {
@@ -49,7 +49,7 @@ func main() {
 	}
 }
 
-// results are all that was measured.
+// results holds all measurements.
 type results struct {
 	cases   []suite.Case
 	samples map[string]*samples           // by name of the case
@@ -57,10 +57,10 @@ type results struct {
 	bodies  map[suite.BodiesServing]suite.BodiesResult
 }
 
-// servings are the servers of calls without a token, in the order of the table.
+// servings lists the servers of calls without a token, in the order of the table.
 var servings = []suite.BodiesServing{{}, {Tap: true}, {Narrow: true}, {Tap: true, Narrow: true}}
 
-// samples are what a case gave, one for each round.
+// samples holds the results of a case, one for each round.
 type samples struct {
 	ns            []float64
 	bytes, allocs int64 // in the last round
@@ -68,7 +68,10 @@ type samples struct {
 
 func run(out io.Writer, p plan) error {
 	r := &results{samples: map[string]*samples{}, idle: map[string][]suite.IdleResult{}, bodies: map[suite.BodiesServing]suite.BodiesResult{}}
-	for _, how := range servings {
+	line := progress.New(os.Stderr)
+	defer line.Clear() // also after an error
+	for i, how := range servings {
+		line.Step("calls with bodies, server %d of %d", i+1, len(servings))
 		got, err := suite.Bodies(how, p.calls, p.body)
 		if err != nil {
 			return err
@@ -80,8 +83,9 @@ func run(out io.Writer, p plan) error {
 		return err
 	}
 	defer s.Close()
-	for range p.idle {
+	for round := range p.idle {
 		for _, kind := range []string{suite.OpenStream, suite.ProtectedRO, suite.Protected} {
+			line.Step("idle streams, round %d of %d: %s", round+1, p.idle, kind)
 			got, err := s.Idle(kind, p.streams, p.life)
 			if err != nil {
 				return err
@@ -89,13 +93,14 @@ func run(out io.Writer, p plan) error {
 			r.idle[kind] = append(r.idle[kind], got)
 		}
 	}
-	if err := r.measureCases(s, p); err != nil {
+	if err := r.measureCases(s, p, line); err != nil {
 		return err
 	}
+	line.Clear()
 	return r.print(out)
 }
 
-func (r *results) measureCases(s *suite.Suite, p plan) error {
+func (r *results) measureCases(s *suite.Suite, p plan, line *progress.Line) error {
 	if err := flag.Set("test.benchtime", p.each.String()); err != nil {
 		return err
 	}
@@ -110,8 +115,9 @@ func (r *results) measureCases(s *suite.Suite, p plan) error {
 	r.cases = slices.Concat(streams, taps)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	order := slices.Clone(r.cases)
-	for range p.rounds {
+	for round := range p.rounds {
 		for _, c := range order {
+			line.Step("round %d of %d: %s", round+1, p.rounds, c.Name())
 			got := testing.Benchmark(c.Bench)
 			if got.N == 0 {
 				return fmt.Errorf("%s failed", c.Name())
@@ -124,7 +130,7 @@ func (r *results) measureCases(s *suite.Suite, p plan) error {
 			one.ns = append(one.ns, float64(got.T.Nanoseconds())/float64(got.N))
 			one.bytes, one.allocs = got.AllocedBytesPerOp(), got.AllocsPerOp()
 		}
-		slices.Reverse(order) // so that a drift of the machine favours nobody
+		slices.Reverse(order) // so that no case gains from a drift of the machine
 	}
 	return nil
 }
@@ -158,17 +164,17 @@ func (r *results) print(out io.Writer) error {
 	for _, f := range r.figures() {
 		verdict := "ok"
 		if f.falls() {
-			verdict = "short"
+			verdict = "bound missed"
 		}
 		fmt.Fprintf(table, "%s\t%s %.4g\t%.4g\t%s\n", f.name, f.sign(), f.bound, f.measured, verdict)
 	}
 	return table.Flush()
 }
 
-// A figure is what was measured and what it has to be.
+// A figure is a measured value and its bound.
 type figure struct {
 	name            string
-	least           bool // bound is the least, and not the most
+	least           bool // bound is a lower bound, not an upper one
 	bound, measured float64
 }
 
@@ -219,7 +225,7 @@ func (r *results) of(level, peer string) *samples {
 	panic("streams: no case " + level + ", " + peer)
 }
 
-// ratio is the median of the rounds' ratios of a protected to an open stream.
+// ratio returns the median of the rounds' ratios of a protected to an open stream.
 func (r *results) ratio(level string) float64 {
 	protected, open := r.of(level, suite.Protected), r.of(level, suite.OpenStream)
 	all := make([]float64, len(open.ns))
@@ -237,7 +243,7 @@ func (r *results) medianIdle(kind string, property func(suite.IdleResult) float6
 	return median(all)
 }
 
-// heap and stack are bytes for each idle stream.
+// heap and stack return bytes for each idle stream.
 func (r *results) heap(kind string) float64 {
 	return r.medianIdle(kind, func(i suite.IdleResult) float64 { return float64(i.Heap) / float64(i.Streams) })
 }
@@ -246,7 +252,7 @@ func (r *results) stack(kind string) float64 {
 	return r.medianIdle(kind, func(i suite.IdleResult) float64 { return float64(i.Stacks) / float64(i.Streams) })
 }
 
-// median returns the middle one, or the mean of the two in the middle.
+// median returns the middle value, or the mean of the two middle ones.
 func median(all []float64) float64 {
 	sorted := slices.Sorted(slices.Values(all))
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
