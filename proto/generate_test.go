@@ -60,7 +60,7 @@ func TestGeneratedCodeIsOfTheFile(t *testing.T) {
 	}
 }
 
-// compile returns what protoc makes of one file.
+// compile returns the descriptors of one file, compiled by protoc.
 func compile(t *testing.T, protoc, file string) *descriptorpb.FileDescriptorSet {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "set.binpb")

@@ -4,8 +4,8 @@
 // 	protoc        (unknown)
 // source: auth0grpc/v1/policy.proto
 
-// Options that say, beside a method in its .proto file, what the method asks of
-// a call. Package policy of github.com/auth0grpc/auth0grpc reads them.
+// Options that state the rule of a method beside the method, in its .proto file.
+// Package policy of github.com/auth0grpc/auth0grpc reads them.
 
 package auth0grpcv1
 
@@ -26,16 +26,16 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// A Rule states one thing that a call needs, and how the row is treated. Exactly
-// one of the fields 1 to 11 must be set; all_of and any_of combine several. The
-// fields have the meaning of the functions of the same name in package auth0grpc.
+// A Rule states the requirement for a call, and the settings of the row. Exactly one
+// of the fields 1 to 11 must be set; all_of and any_of combine several. The fields
+// have the meaning of the functions of the same name in package auth0grpc.
 type Rule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A token that was granted every one of the scopes.
+	// A token that was granted all the scopes.
 	Scopes []string `protobuf:"bytes,1,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// A token that was granted at least one of the scopes.
 	AnyScope []string `protobuf:"bytes,2,rep,name=any_scope,json=anyScope,proto3" json:"any_scope,omitempty"`
-	// A token whose permissions claim has every one of the entries.
+	// A token whose permissions claim has all the entries.
 	Permissions []string `protobuf:"bytes,3,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	// A token whose permissions claim has at least one of the entries.
 	AnyPermission []string `protobuf:"bytes,4,rep,name=any_permission,json=anyPermission,proto3" json:"any_permission,omitempty"`
@@ -43,21 +43,21 @@ type Rule struct {
 	Organizations []string `protobuf:"bytes,5,rep,name=organizations,proto3" json:"organizations,omitempty"`
 	// A token that was issued to one of the applications, by client id.
 	Clients []string `protobuf:"bytes,6,rep,name=clients,proto3" json:"clients,omitempty"`
-	// Every one of the rules.
+	// All the rules.
 	AllOf []*Rule `protobuf:"bytes,7,rep,name=all_of,json=allOf,proto3" json:"all_of,omitempty"`
 	// At least one of the rules.
 	AnyOf []*Rule `protobuf:"bytes,8,rep,name=any_of,json=anyOf,proto3" json:"any_of,omitempty"`
-	// A genuine token, and no scope.
+	// A valid token, and no scope.
 	Authenticated bool `protobuf:"varint,9,opt,name=authenticated,proto3" json:"authenticated,omitempty"`
-	// A token that is sent is verified, and none is needed. Not inside a rule.
+	// A valid token or none. Not inside a rule.
 	Optional bool `protobuf:"varint,10,opt,name=optional,proto3" json:"optional,omitempty"`
-	// Every call passes, and a token is not looked at. Not inside a rule.
+	// Every call passes, and no token is read. Not inside a rule.
 	Public bool `protobuf:"varint,11,opt,name=public,proto3" json:"public,omitempty"`
-	// Calls that the rule would refuse are let through and reported. For the whole
-	// rule, not for one inside it.
+	// Calls that the rule would refuse pass and are reported. For the whole rule, not
+	// for a rule inside it.
 	ReportOnly bool `protobuf:"varint,12,opt,name=report_only,json=reportOnly,proto3" json:"report_only,omitempty"`
-	// What becomes of an open stream when its token expires, in place of what the
-	// server says for all. For the whole rule.
+	// The policy for open streams whose token expires, in place of the server's. For
+	// the whole rule.
 	Streams *StreamPolicy `protobuf:"bytes,13,opt,name=streams,proto3" json:"streams,omitempty"`
 	// Only tokens that are bound by DPoP. For the whole rule.
 	RequireDpop bool `protobuf:"varint,14,opt,name=require_dpop,json=requireDPoP,proto3" json:"require_dpop,omitempty"`
@@ -202,8 +202,7 @@ func (x *Rule) GetRequireMtls() bool {
 	return false
 }
 
-// A StreamPolicy says what becomes of an open stream when the token that it was
-// opened with expires.
+// A StreamPolicy sets what happens to an open stream when its token expires.
 type StreamPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Policy:
@@ -290,12 +289,12 @@ type StreamPolicy_EndAtExpiry struct {
 }
 
 type StreamPolicy_IgnoreExpiry struct {
-	// The stream goes on for as long as it likes.
+	// The stream continues.
 	IgnoreExpiry bool `protobuf:"varint,2,opt,name=ignore_expiry,json=ignoreExpiry,proto3,oneof"`
 }
 
 type StreamPolicy_EndAfter struct {
-	// The stream ends so long after its token.
+	// The stream ends this long after its token.
 	EndAfter *durationpb.Duration `protobuf:"bytes,3,opt,name=end_after,json=endAfter,proto3,oneof"`
 }
 
@@ -326,7 +325,7 @@ var file_auth0grpc_v1_policy_proto_extTypes = []protoimpl.ExtensionInfo{
 
 // Extension fields to descriptorpb.MethodOptions.
 var (
-	// rule is what the method asks of a call:
+	// rule is the rule of the method:
 	//
 	//	rpc Get(GetRequest) returns (GetResponse) {
 	//	  option (auth0grpc.v1.rule) = {scopes: ["read:orders"]};
@@ -338,7 +337,7 @@ var (
 
 // Extension fields to descriptorpb.ServiceOptions.
 var (
-	// default_rule is for the methods of the service that have no rule of their own:
+	// default_rule is the rule of the service's methods without a rule:
 	//
 	//	service Orders {
 	//	  option (auth0grpc.v1.default_rule) = {scopes: ["read:orders"]};
