@@ -15,26 +15,10 @@ import (
 	"testing"
 )
 
-// pendingProse lists the folders whose prose is not rewritten yet; "." stands for the
-// files of the root package. It only shrinks.
-var pendingProse = []string{
-	"benchmarks",
-}
-
 // A phrase is a construction, and the words to use instead.
 type phrase struct {
 	phrase  *regexp.Regexp
 	instead string
-}
-
-// nounClause matches a clause with what that stands for a noun.
-var nounClause = phrase{regexp.MustCompile(`(?i)\bwhat (is|it|its|the|they|a|an|has|was|were|comes|can|does|this|that|becomes|remains)\b`), "the noun itself"}
-
-// keepNounClauses lists the files that may have noun clauses: texts of headings that
-// readers link to, and the source of the generated policy schema with its copies.
-var keepNounClauses = []string{
-	"README.md", "examples/README.md", "examples/observability/README.md", "examples/observability/rules.yaml",
-	"proto/auth0grpc/v1/policy.proto", "examples/buf/third_party/auth0grpc/v1/policy.proto",
 }
 
 // unclearPhrases lists constructions that a reader has to translate, and the words to
@@ -48,14 +32,14 @@ var unclearPhrases = []phrase{
 	{regexp.MustCompile(`(?i)\b(that|those) of\b`), "the noun itself"},
 	{regexp.MustCompile(`(?i)\b(for )?(one|those) who\b`), "the party: caller, client, operator"},
 	{regexp.MustCompile(`(?i)\b(is|are) to \w`), "must, or a verb in the present tense"},
-	nounClause,
+	{regexp.MustCompile(`(?i)\bwhat (is|it|its|the|they|a|an|has|was|were|comes|can|does|this|that|becomes|remains)\b`), "the noun itself"},
 	{regexp.MustCompile(`(?i)(?:[.:;(] |\b(?:and|or|of|to|is|by|from|with|only|tells?|says?|knows?|shows?) )who (is|has|was|can|does|may|are|calls?|called)\b`), "the party: caller, client, operator"},
 }
 
 // Comments, pages, error texts and flag help avoid the constructions of unclearPhrases.
 func TestProseIsPlain(t *testing.T) {
 	for _, s := range sources(t) {
-		if s.isGenerated() || isPending(s.path) || s.path == "prose_test.go" {
+		if s.isGenerated() || s.path == "prose_test.go" {
 			continue
 		}
 		for _, group := range s.file.Comments {
@@ -74,27 +58,16 @@ func TestProseIsPlain(t *testing.T) {
 		})
 	}
 	for _, page := range textFiles(t, ".md", ".proto", ".yaml", ".yml") {
-		if !isPending(page) && page != "CHANGELOG.md" {
+		if page != "CHANGELOG.md" {
 			checkProse(t, page, read(t, page))
 		}
 	}
-}
-
-func isPending(file string) bool {
-	top, _, nested := strings.Cut(file, "/")
-	if !nested {
-		top = "."
-	}
-	return slices.Contains(pendingProse, top)
 }
 
 func checkProse(t *testing.T, where, text string) {
 	t.Helper()
 	text = strings.Join(strings.Fields(strings.NewReplacer("\n//", " ", "\n#", " ").Replace(text)), " ")
 	for _, p := range unclearPhrases {
-		if file, _, _ := strings.Cut(where, ":"); p == nounClause && slices.Contains(keepNounClauses, file) {
-			continue
-		}
 		for _, match := range p.phrase.FindAllStringIndex(text, -1) {
 			if end := strings.IndexAny(text[match[1]:], ".?!"); end >= 0 && text[match[1]+end] == '?' {
 				continue // a question
@@ -131,7 +104,7 @@ func textFiles(t *testing.T, extensions ...string) []string {
 // No function, parameter or result takes the name of a predeclared identifier.
 func TestNamesShadowNothing(t *testing.T) {
 	for _, s := range sources(t) {
-		if s.isGenerated() || isPending(s.path) {
+		if s.isGenerated() {
 			continue
 		}
 		ast.Inspect(s.file, func(node ast.Node) bool {
