@@ -102,8 +102,8 @@ func (s *scene) call(ctx context.Context, fullMethod, token string) error {
 	return err
 }
 
-// collect returns the points of all metrics, as "name{attributes}": of a histogram
-// the count, of what lasts whether it is above zero.
+// collect returns the points of all metrics, as "name{attributes}". A histogram has its
+// count, a duration 1 if it is above zero.
 func collect(t *testing.T, reader sdkmetric.Reader) map[string]int64 {
 	t.Helper()
 	var all metricdata.ResourceMetrics

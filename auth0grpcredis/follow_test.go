@@ -291,8 +291,8 @@ func TestFollowTimesOut(t *testing.T) {
 	}
 }
 
-// The stream was replaced by one whose ids are smaller: nothing of it is missed,
-// and what may be missing is reported.
+// The stream was replaced by one with smaller ids: its entries all arrive, and a
+// possible loss is reported.
 func TestFollowAnotherStream(t *testing.T) {
 	client := startRedis(t).client(t)
 	feed := newFeed(t, client, FeedConfig{})

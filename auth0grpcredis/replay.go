@@ -22,7 +22,7 @@ const (
 
 	// connectFactor is how many times ReplayConfig.Timeout a command may go on after
 	// its caller has given up. A new connection takes up to seven round trips until
-	// it can serve a command: TCP, TLS, HELLO and what go-redis asks for itself.
+	// it can serve a command: TCP, TLS, HELLO and the commands of go-redis itself.
 	connectFactor = 8
 
 	maxRecordLifetime = 10 * 365 * 24 * time.Hour // so that no sum overflows

@@ -21,10 +21,10 @@ import (
 // A call is one row of the demonstration.
 type call struct {
 	method string
-	who    string // calls, and with what
+	who    string // the caller and its credential
 	conn   *grpc.ClientConn
 	send   func(context.Context, *grpc.ClientConn) error
-	by     []string // metadata put there by hand, in pairs
+	by     []string // metadata added by hand, in pairs
 	code   codes.Code
 	reason auth0grpc.Reason // "" where the interceptor lets the call pass
 }

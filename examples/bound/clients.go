@@ -20,9 +20,8 @@ import (
 	ordersv1 "github.com/auth0grpc/auth0grpc/examples/internal/orders/v1"
 )
 
-// clients are the connections that calls are made over. The first three have
-// credentials of their own; what goes over the others is put there by hand, as a
-// thief would.
+// clients holds the connections of the calls. The first three have credentials of their
+// own. Calls over the others get theirs by hand, as a thief would add them.
 type clients struct {
 	bearer, dpop, mtls *grpc.ClientConn
 	anonymous, other   *grpc.ClientConn // without a certificate, and with another client's
