@@ -62,3 +62,27 @@ func newTestVerifier(config *Config) *verifier {
 	var b *bindingChecker
 	return newVerifier(config, b.refuseConfirmation, nil)
 }
+
+// RuleMembers returns the name of each kind of rule in JSON.
+func RuleMembers() []string {
+	var members []string
+	for _, kind := range ruleKinds[1:] {
+		members = append(members, kind.member)
+	}
+	return members
+}
+
+// RowCheck returns a function that reports whether the table admits a method with a
+// valid token of these properties.
+func RowCheck(methods map[string]Rule, fullMethod string) func(scopes, permissions []string, organization, client string) bool {
+	t, faults := newTable(methods)
+	if len(faults) > 0 {
+		panic(faults[0])
+	}
+	r := t.lookup(fullMethod)
+	return func(scopes, permissions []string, organization, client string) bool {
+		return r != nil && (r.rule.kind == kindPublic || r.check(&Token{
+			scopes: scopes, permissions: permissions, organizationID: organization, clientID: client,
+		}) == nil)
+	}
+}

@@ -9,13 +9,13 @@ import (
 
 // The members of a rule. Each has the name of its function in package auth0grpc.
 var (
-	nameRules = map[string]func(...string) auth0grpc.Rule{
-		"scopes":        auth0grpc.Scopes,
-		"anyScope":      auth0grpc.AnyScope,
-		"permissions":   auth0grpc.Permissions,
-		"anyPermission": auth0grpc.AnyPermission,
-		"organizations": auth0grpc.Organizations,
-		"clients":       auth0grpc.Clients,
+	nameRules = map[string]nameRule{
+		"scopes":        {auth0grpc.Scopes, attributeScope, true},
+		"anyScope":      {auth0grpc.AnyScope, attributeScope, false},
+		"permissions":   {auth0grpc.Permissions, attributePermission, true},
+		"anyPermission": {auth0grpc.AnyPermission, attributePermission, false},
+		"organizations": {auth0grpc.Organizations, attributeOrganization, false},
+		"clients":       {auth0grpc.Clients, attributeClient, false},
 	}
 	composite = map[string]func(...auth0grpc.Rule) auth0grpc.Rule{
 		"allOf": auth0grpc.AllOf,
@@ -34,6 +34,13 @@ var (
 		"streams":     streamsModifier,
 	}
 )
+
+// A nameRule is a rule that names something. [Compare] reads its last two fields.
+type nameRule struct {
+	newRule   func(...string) auth0grpc.Rule
+	attribute int  // of the token
+	all       bool // the token needs all names, and not one of them
+}
 
 // A modifier returns the rule changed as the value says.
 type modifier func(f *faults, path string, value node, rule auth0grpc.Rule) auth0grpc.Rule
@@ -103,7 +110,7 @@ func (f *faults) rule(path string, n node, inside bool) auth0grpc.Rule {
 // does.
 func (f *faults) statement(path string, m *member, inside bool) (auth0grpc.Rule, bool) {
 	if rule, ok := nameRules[m.name]; ok {
-		return rule(f.names(path, m.value, m.name == "organizations")...), true
+		return rule.newRule(f.names(path, m.value, m.name == "organizations")...), true
 	}
 	if rule, ok := composite[m.name]; ok {
 		return rule(f.parts(path, m.value)...), true

@@ -1,0 +1,210 @@
+package auth0grpc_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/policy"
+)
+
+// A compareToken is a token, and the number of its properties.
+type compareToken struct {
+	scopes, permissions  []string
+	organization, client string
+}
+
+func (t *compareToken) size() int {
+	n := len(t.scopes) + len(t.permissions)
+	if t.organization != "" {
+		n++
+	}
+	if t.client != "" {
+		n++
+	}
+	return n
+}
+
+// The names that the rules of the comparison choose from: 12 in all.
+var (
+	compareScopes        = []string{"a", "b", "c", "d", "e"}
+	comparePermissions   = []string{"a", "b", "p"}
+	compareOrganizations = []string{"org_a", "org_b"}
+	compareClients       = []string{"a", "m"}
+)
+
+// compareTokens returns every token of these names, the smallest first.
+func compareTokens() []compareToken {
+	var tokens []compareToken
+	for _, scopes := range subsets(compareScopes) {
+		for _, permissions := range subsets(comparePermissions) {
+			for _, organization := range append(compareOrganizations, "") {
+				for _, client := range append(compareClients, "") {
+					tokens = append(tokens, compareToken{scopes, permissions, organization, client})
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(tokens, func(a, b compareToken) int { return a.size() - b.size() })
+	return tokens
+}
+
+func subsets(names []string) [][]string {
+	var all [][]string
+	for bits := range 1 << len(names) {
+		var set []string
+		for i, name := range names {
+			if bits>>i&1 == 1 {
+				set = append(set, name)
+			}
+		}
+		all = append(all, set)
+	}
+	return all
+}
+
+func randomCompareRule(random *rand.Rand, depth int) auth0grpc.Rule {
+	some := func(names []string) []string {
+		names = slices.Clone(names)
+		random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+		return names[:1+random.IntN(len(names))]
+	}
+	if depth < 4 && (depth == 0 || random.IntN(3) == 0) {
+		parts := make([]auth0grpc.Rule, 1+random.IntN(3))
+		for i := range parts {
+			parts[i] = randomCompareRule(random, depth+1)
+		}
+		if random.IntN(2) == 0 {
+			return auth0grpc.AllOf(parts...)
+		}
+		return auth0grpc.AnyOf(parts...)
+	}
+	switch random.IntN(13) {
+	case 0, 1, 2:
+		return auth0grpc.Scopes(some(compareScopes)...)
+	case 3, 4, 5:
+		return auth0grpc.AnyScope(some(compareScopes)...)
+	case 6, 7:
+		return auth0grpc.Permissions(some(comparePermissions)...)
+	case 8, 9:
+		return auth0grpc.AnyPermission(some(comparePermissions)...)
+	case 10:
+		return auth0grpc.Organizations(some(compareOrganizations)...)
+	case 11:
+		return auth0grpc.Clients(some(compareClients)...)
+	}
+	return auth0grpc.Authenticated()
+}
+
+// TestCompareEqualsBruteForce compares random pairs of rules, and evaluates them for
+// every token. AUTH0GRPC_COMPARE_PAIRS sets the number of pairs.
+func TestCompareEqualsBruteForce(t *testing.T) {
+	pairs := 3_000
+	if text := os.Getenv("AUTH0GRPC_COMPARE_PAIRS"); text != "" {
+		var err error
+		if pairs, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const method = "/a.B/C"
+	tokens := compareTokens()
+	random := rand.New(rand.NewPCG(3, 4))
+	tally := map[policy.Change]int{}
+	for range pairs {
+		before := map[string]auth0grpc.Rule{method: randomCompareRule(random, 0)}
+		after := map[string]auth0grpc.Rule{method: randomCompareRule(random, 0)}
+		differences, err := policy.Compare(before, after)
+		if err != nil || len(differences) != 1 {
+			t.Fatalf("%s, %s: %+v, %v", before, after, differences, err)
+		}
+		d := &differences[0]
+		tally[d.Change]++
+		admitted, refused := bruteForce(tokens, auth0grpc.RowCheck(before, method), auth0grpc.RowCheck(after, method))
+		want := policy.Equal
+		switch {
+		case admitted != nil && refused != nil:
+			want = policy.Both
+		case admitted != nil:
+			want = policy.Looser
+		case refused != nil:
+			want = policy.Tighter
+		}
+		if d.Change != want || !isShownBy(d.Admitted, admitted, auth0grpc.RowCheck(before, method), auth0grpc.RowCheck(after, method)) ||
+			!isShownBy(d.Refused, refused, auth0grpc.RowCheck(after, method), auth0grpc.RowCheck(before, method)) {
+			t.Fatalf("%s, then %s: %s, admitted %v, refused %v; want %s, %+v, %+v",
+				before[method], after[method], d.Change, d.Admitted, d.Refused, want, admitted, refused)
+		}
+	}
+	t.Logf("%d pairs, %d tokens each: %v", pairs, len(tokens), tally)
+	for _, change := range []policy.Change{policy.Equal, policy.Tighter, policy.Looser, policy.Both} {
+		if tally[change] < pairs/100 {
+			t.Errorf("%s: %d of %d pairs; the rules do not tell much", change, tally[change], pairs)
+		}
+	}
+}
+
+// bruteForce returns the first token that only one of the tables admits, for each.
+func bruteForce(tokens []compareToken, before, after func(scopes, permissions []string, organization, client string) bool) (admitted, refused *compareToken) {
+	for i := range tokens {
+		token := &tokens[i]
+		was := before(token.scopes, token.permissions, token.organization, token.client)
+		is := after(token.scopes, token.permissions, token.organization, token.client)
+		if is && !was && admitted == nil {
+			admitted = token
+		}
+		if was && !is && refused == nil {
+			refused = token
+		}
+		if admitted != nil && refused != nil {
+			break
+		}
+	}
+	return admitted, refused
+}
+
+// isShownBy reports whether the caller is as small as the token of a search through all
+// tokens, and the second table alone admits it.
+func isShownBy(caller *policy.Caller, want *compareToken, refuses, admits func(scopes, permissions []string, organization, client string) bool) bool {
+	if caller == nil || want == nil {
+		return caller == nil && want == nil
+	}
+	token := compareToken{caller.Scopes, caller.Permissions, caller.Organization, caller.Client}
+	return caller.Credential == policy.ValidToken && !caller.DPoP && !caller.MTLS && token.size() == want.size() &&
+		admits(token.scopes, token.permissions, token.organization, token.client) &&
+		!refuses(token.scopes, token.permissions, token.organization, token.client)
+}
+
+// Compare reads each kind of rule. A kind without a row in this test, or one that
+// Compare does not know, fails.
+func TestCompareCoversEveryKind(t *testing.T) {
+	names := map[string]func(...string) auth0grpc.Rule{
+		"scopes": auth0grpc.Scopes, "anyScope": auth0grpc.AnyScope, "permissions": auth0grpc.Permissions,
+		"anyPermission": auth0grpc.AnyPermission, "organizations": auth0grpc.Organizations, "clients": auth0grpc.Clients,
+	}
+	rules := map[string]auth0grpc.Rule{
+		"allOf": auth0grpc.AllOf(auth0grpc.Scopes("org_x")), "anyOf": auth0grpc.AnyOf(auth0grpc.Scopes("org_x")),
+		"authenticated": auth0grpc.Authenticated(), "optional": auth0grpc.Optional(), "public": auth0grpc.Public(),
+	}
+	for _, member := range auth0grpc.RuleMembers() {
+		rule, ok := rules[member]
+		if newRule := names[member]; newRule != nil {
+			rule, ok = newRule("org_x"), true
+		}
+		if !ok {
+			t.Errorf("%s: this test has no rule of the kind; add it, and the kind to package policy", member)
+			continue
+		}
+		table := map[string]auth0grpc.Rule{"/a.B/C": rule}
+		fromNothing, err := policy.Compare(nil, table)
+		if err != nil || fromNothing[0].Change != policy.Looser || fromNothing[0].Admitted == nil {
+			t.Errorf("%s: %+v, %v; want looser than no row", member, fromNothing, err)
+		}
+		same, err := policy.Compare(table, map[string]auth0grpc.Rule{"/a.B/*": rule, "/a.B/C": auth0grpc.AllOf(auth0grpc.Authenticated())})
+		if err != nil || len(same) != 2 {
+			t.Errorf("%s: %+v, %v", member, same, err)
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/policy/internal/formula"
+)
+
+// The attributes of a token that a row can depend on.
+const (
+	attributeScope = iota + 1
+	attributePermission
+	attributeOrganization
+	attributeClient
+	attributeBinding // with the names bindingDPoP and bindingMTLS
+)
+
+const (
+	bindingDPoP = "DPoP"
+	bindingMTLS = "mTLS"
+)
+
+// isSingle reports whether a token has at most one value of an attribute.
+func isSingle(attribute int) bool {
+	return attribute == attributeOrganization || attribute == attributeClient
+}
+
+// An access describes the calls that a row admits.
+type access struct {
+	row  Row
+	text string // equal for rows that say the same in the same words
+
+	noToken bool            // a call without a token
+	valid   formula.Formula // a call with a valid token
+	expired bool            // a call with an expired token, or malformed metadata
+	invalid bool            // a call with a forged token, or a token for another API
+
+	streams streamLimits
+}
+
+// unlisted is the access of a method without a row.
+var unlisted = &access{valid: formula.False}
+
+// maxNesting bounds the brackets in each other in the JSON form of a rule.
+const maxNesting = 1000
+
+// newAccess returns the access of a row. A rule that New refuses is an error. So is a
+// rule of a kind that this package cannot read, so that no part of a rule is ignored.
+func newAccess(pattern string, rule auth0grpc.Rule) (*access, error) {
+	text, err := rule.MarshalJSON()
+	if err != nil {
+		return unlisted, err
+	}
+	if nesting(text) > maxNesting {
+		return unlisted, fmt.Errorf("has rules in each other %d levels deep, more than Compare reads", maxNesting)
+	}
+	var errs faults
+	root, ok := parseNode(text, &errs)
+	if ok {
+		if read := errs.row("", root); errs.err() == nil && read.String() != rule.String() {
+			errs.add(0, "", "is of a kind that Compare cannot read: %q", rule)
+		}
+	}
+	if err := errs.err(); err != nil {
+		return unlisted, errors.New("is of a kind that Compare cannot read: " + err.Error())
+	}
+	a := &access{row: Row{pattern, rule.String()}, text: string(text)}
+	a.read(root.val.(object))
+	return a, nil
+}
+
+// nesting returns the greatest number of brackets that are open in a JSON text.
+func nesting(text []byte) int {
+	open, most, quoted := 0, 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			open++
+			most = max(most, open)
+		case c == '}' || c == ']':
+			open--
+		}
+	}
+	return most
+}
+
+// read sets the access of a row from its JSON form, which Parse accepts.
+func (a *access) read(members object) {
+	var bindings []string
+	reportOnly, public, optional := false, false, false
+	for _, m := range members {
+		switch m.name {
+		case "requireDPoP":
+			bindings = append(bindings, bindingDPoP)
+		case "requireMTLS":
+			bindings = append(bindings, bindingMTLS)
+		case "reportOnly":
+			reportOnly = true
+		case "streams":
+			a.streams = newStreamLimits(m.value)
+		case "public":
+			public = true
+		case "optional":
+			optional = true
+		}
+	}
+	rule := formula.True
+	if !reportOnly {
+		rule = newFormula(members)
+	}
+	a.valid = formula.All(rule, formula.Formula{All: true, Attribute: attributeBinding, Names: bindings})
+	switch {
+	case public:
+		a.noToken, a.expired, a.invalid = true, true, true
+	case reportOnly:
+		// Report-only enforces bindings and rejects forged tokens.
+		a.noToken, a.expired = true, true
+		a.streams = endless
+	case optional:
+		a.noToken = true
+	}
+	a.streams.unused = public
+}
+
+// newFormula returns the rule that an object states.
+func newFormula(members object) formula.Formula {
+	for _, m := range members {
+		if rule, ok := nameRules[m.name]; ok {
+			f := formula.Formula{All: rule.all, Attribute: rule.attribute}
+			for _, name := range m.value.val.(array) {
+				f.Names = append(f.Names, name.val.(string))
+			}
+			return f
+		}
+		if _, ok := composite[m.name]; ok {
+			f := formula.Formula{All: m.name == "allOf"}
+			for _, part := range m.value.val.(array) {
+				f.Parts = append(f.Parts, newFormula(part.val.(object)))
+			}
+			return f
+		}
+		if _, ok := nullary[m.name]; ok {
+			return formula.True
+		}
+	}
+	panic("policy: Parse accepts a rule that states nothing")
+}
