@@ -187,3 +187,24 @@ func TestParseIsLinear(t *testing.T) {
 		})
 	}
 }
+
+// Large tables, ordinary and hostile: the time has a bound.
+func BenchmarkCompare(b *testing.B) {
+	before, after := table{}, table{}
+	for i := range 10_000 {
+		key := fmt.Sprintf("/a.B/M%d", i)
+		scope := fmt.Sprint("scope", i%500)
+		before[key] = auth0grpc.AllOf(auth0grpc.Scopes(scope), auth0grpc.AnyScope("x", "y", "z"))
+		after[key] = auth0grpc.AllOf(auth0grpc.AnyScope(scope, "admin"), auth0grpc.Scopes("x"))
+	}
+	hardBefore, hardAfter := hardTable(14, 200)
+	for name, tables := range map[string][2]table{"rows=10000": {before, after}, "hostile": {hardBefore, hardAfter}} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := policy.Compare(tables[0], tables[1]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

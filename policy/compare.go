@@ -111,6 +111,7 @@ func Compare(old, updated map[string]auth0grpc.Rule) ([]Difference, error) {
 	c := comparer{
 		solver:  formula.Solver{Single: isSingle},
 		budget:  tableBudget,
+		rules:   map[string]*access{},
 		results: map[[2]string]Difference{},
 	}
 	before, after := c.readTable("old", old), c.readTable("new", updated)
@@ -131,6 +132,7 @@ type comparer struct {
 	solver  formula.Solver
 	budget  int // of the whole comparison
 	errs    faults
+	rules   map[string]*access       // by text
 	results map[[2]string]Difference // by the texts of both rows
 }
 
@@ -142,7 +144,7 @@ func (c *comparer) readTable(name string, table map[string]auth0grpc.Rule) map[s
 		if !grammar.IsMethodPattern(key) {
 			c.errs.add(0, path, `is not a full method; want "/pkg.Service/Method" or "/pkg.Service/*"`)
 		}
-		row, err := newAccess(key, rule)
+		row, err := c.readRow(key, rule)
 		if err != nil {
 			c.errs.add(0, path, "%s", strings.TrimPrefix(err.Error(), "auth0grpc: rule: "))
 		}

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/auth0grpc/auth0grpc"
@@ -46,33 +45,47 @@ var unlisted = &access{valid: formula.False}
 // maxNesting bounds the brackets in each other in the JSON form of a rule.
 const maxNesting = 1000
 
-// newAccess returns the access of a row. A rule that New refuses is an error. So is a
+// readRow returns the access of a row. A rule that New refuses is an error. So is a
 // rule of a kind that this package cannot read, so that no part of a rule is ignored.
-func newAccess(pattern string, rule auth0grpc.Rule) (*access, error) {
+func (c *comparer) readRow(pattern string, rule auth0grpc.Rule) (*access, error) {
 	text, err := rule.MarshalJSON()
 	if err != nil {
 		return unlisted, err
 	}
+	known, ok := c.rules[string(text)]
+	if !ok {
+		if known, err = newAccess(string(text), rule); err != nil {
+			return unlisted, err
+		}
+		c.rules[known.text] = known
+	}
+	a := *known
+	a.row.Pattern = pattern
+	return &a, nil
+}
+
+// newAccess returns the access of a rule without its row. text is its JSON form.
+func newAccess(text string, rule auth0grpc.Rule) (*access, error) {
 	if nesting(text) > maxNesting {
-		return unlisted, fmt.Errorf("has rules in each other %d levels deep, more than Compare reads", maxNesting)
+		return nil, fmt.Errorf("has rules in each other %d levels deep, more than Compare reads", maxNesting)
 	}
 	var errs faults
-	root, ok := parseNode(text, &errs)
+	root, ok := parseNode([]byte(text), &errs)
 	if ok {
 		if read := errs.row("", root); errs.err() == nil && read.String() != rule.String() {
-			errs.add(0, "", "is of a kind that Compare cannot read: %q", rule)
+			errs.add(0, "", "is read as %q", read)
 		}
 	}
 	if err := errs.err(); err != nil {
-		return unlisted, errors.New("is of a kind that Compare cannot read: " + err.Error())
+		return nil, fmt.Errorf("is of a kind that Compare cannot read: %w", err)
 	}
-	a := &access{row: Row{pattern, rule.String()}, text: string(text)}
+	a := &access{row: Row{Rule: rule.String()}, text: text}
 	a.read(root.val.(object))
 	return a, nil
 }
 
 // nesting returns the greatest number of brackets that are open in a JSON text.
-func nesting(text []byte) int {
+func nesting(text string) int {
 	open, most, quoted := 0, 0, false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {

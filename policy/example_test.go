@@ -111,3 +111,34 @@ func ExampleFromServices() {
 	// /shop.v1.ShopService/Get - read:shop AND read:price
 	// /shop.v1.ShopService/Import - permission(import:shop) AND permission(write:shop)
 }
+
+// A review of a change: one scope of two suffices now, and a method is gone.
+func ExampleCompare() {
+	old := map[string]auth0grpc.Rule{
+		"/orders.v1.Orders/Get":    auth0grpc.Scopes("read:orders"),
+		"/orders.v1.Orders/Refund": auth0grpc.Scopes("write:orders", "refund:orders"),
+		"/orders.v1.Orders/Export": auth0grpc.Permissions("export:orders"),
+	}
+	updated := map[string]auth0grpc.Rule{
+		"/orders.v1.Orders/Get":    auth0grpc.AnyOf(auth0grpc.Scopes("read:orders"), auth0grpc.Scopes("admin", "read:orders")),
+		"/orders.v1.Orders/Refund": auth0grpc.AnyScope("write:orders", "refund:orders"),
+	}
+	differences, err := policy.Compare(old, updated)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, d := range differences {
+		fmt.Printf("%s: %s\n  %s\n", d.Method, d.Change, d.Sentence)
+		if d.Change.Loosens() {
+			fmt.Println("  REVIEW THIS")
+		}
+	}
+	// Output:
+	// /orders.v1.Orders/Export: tighter
+	//   The new table refuses a token with permission export:orders, which the old one admits. The new table does not list the method.
+	// /orders.v1.Orders/Get: equal
+	//   The rule has another form and admits the same calls.
+	// /orders.v1.Orders/Refund: looser
+	//   The new table admits a token with scope refund:orders, which the old one refuses.
+	//   REVIEW THIS
+}
