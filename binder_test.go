@@ -847,7 +847,7 @@ func TestMTLSMatrix(t *testing.T) {
 		want   wants
 	}{
 		{"disabled", with(off, off), wants{
-			bearerOff(bound), bearerOff(badAuthorization), bearerOff(bound), bearerOff(badAuthorization), passed, bearerOff(badAuthorization), bearerOff(bound),
+			bearerOff(bound), bearerOff(dpopNotAccepted), bearerOff(bound), bearerOff(dpopNotAccepted), passed, bearerOff(dpopNotAccepted), bearerOff(bound),
 		}},
 		{"DPoP alone", with(allowed, off), wants{
 			byBearer(bound), byDPoP(bound), byBearer(bound), byDPoP(bound), passed, byDPoP(notBoundToKey), byBearer(bound),

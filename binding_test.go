@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,10 +105,15 @@ type challenged struct {
 func (want challenged) check(t *testing.T, got result, p presented) {
 	t.Helper()
 	if want.kind != nil {
-		if diff := cmp.Diff(want.challenges, got.header.Get("www-authenticate")); diff != "" {
+		with := want.withCause(status.Convert(got.err))
+		challenges := slices.Clone(want.challenges)
+		for i := range challenges {
+			challenges[i] = strings.Replace(challenges[i], want.message, with.message, 1)
+		}
+		if diff := cmp.Diff(challenges, got.header.Get("www-authenticate")); diff != "" {
 			t.Errorf("challenges in the header (-want +got):\n%s", diff)
 		}
-		if diff := cmp.Diff(want.challenges, got.trailer.Get("www-authenticate")); diff != "" && !got.overHTTP {
+		if diff := cmp.Diff(challenges, got.trailer.Get("www-authenticate")); diff != "" && !got.overHTTP {
 			t.Errorf("challenges in the trailer (-want +got):\n%s", diff)
 		}
 		if hasNonce := got.header.Get("dpop-nonce") != nil; hasNonce != (want.reason == "USE_DPOP_NONCE") {
@@ -225,16 +231,16 @@ func matrixRows() []matrixRow {
 		{"Bearer, unbound token, proof", bearer(good), passed, byBearer(strayProof), dpopAlone(wantsDPoP)},
 		{"Bearer, bound token", as("Bearer", ofKey, bearer()), bearerAlone(bound), byBearer(boundAsBearer), dpopAlone(wantsDPoP)},
 		{"Bearer, bound token, proof", as("Bearer", ofKey, bearer(good)), bearerAlone(bound), byBearer(boundAsBearer), dpopAlone(wantsDPoP)},
-		{"DPoP, bound token, good proof", (*dpopFixture).good, bearerAlone(badAuthorization), passed, passed},
-		{"dpop, in lower case", as("dpop", ofKey, (*dpopFixture).good), bearerAlone(badAuthorization), passed, passed},
-		{"DPoP, bound token, no proof", as("DPoP", ofKey, bearer()), bearerAlone(badAuthorization), byDPoP(missingProof), dpopAlone(missingProof)},
-		{"DPoP, bound token, two proofs", as("DPoP", ofKey, bearer(good, good)), bearerAlone(badAuthorization), byDPoP(missingProof), dpopAlone(missingProof)},
-		{"DPoP, unbound token", as("DPoP", plain, bearer()), bearerAlone(badAuthorization), byDPoP(notBoundToKey), dpopAlone(notBoundToKey)},
-		{"DPoP, unbound token, proof", as("DPoP", plain, bearer(good)), bearerAlone(badAuthorization), byDPoP(notBoundToKey), dpopAlone(notBoundToKey)},
-		{"DPoP, bad proof", as("DPoP", ofKey, bearer(bad)), bearerAlone(badAuthorization), byDPoP(badProof), dpopAlone(badProof)},
+		{"DPoP, bound token, good proof", (*dpopFixture).good, bearerAlone(dpopNotAccepted), passed, passed},
+		{"dpop, in lower case", as("dpop", ofKey, (*dpopFixture).good), bearerAlone(dpopNotAccepted), passed, passed},
+		{"DPoP, bound token, no proof", as("DPoP", ofKey, bearer()), bearerAlone(dpopNotAccepted), byDPoP(missingProof), dpopAlone(missingProof)},
+		{"DPoP, bound token, two proofs", as("DPoP", ofKey, bearer(good, good)), bearerAlone(dpopNotAccepted), byDPoP(missingProof), dpopAlone(missingProof)},
+		{"DPoP, unbound token", as("DPoP", plain, bearer()), bearerAlone(dpopNotAccepted), byDPoP(notBoundToKey), dpopAlone(notBoundToKey)},
+		{"DPoP, unbound token, proof", as("DPoP", plain, bearer(good)), bearerAlone(dpopNotAccepted), byDPoP(notBoundToKey), dpopAlone(notBoundToKey)},
+		{"DPoP, bad proof", as("DPoP", ofKey, bearer(bad)), bearerAlone(dpopNotAccepted), byDPoP(badProof), dpopAlone(badProof)},
 		{"DPoP, proof by another key", as("DPoP", ofKey, bearer(func(f *dpopFixture, fullMethod string) string {
 			return auth0grpctest.NewDPoPKey().Sign(nil, f.proofClaims(fullMethod, nil))
-		})), bearerAlone(badAuthorization), byDPoP(otherKey), dpopAlone(otherKey)},
+		})), bearerAlone(dpopNotAccepted), byDPoP(otherKey), dpopAlone(otherKey)},
 		{"another scheme", as("Token", ofKey, (*dpopFixture).good), bearerAlone(badAuthorization), byBearer(badAuthorization), dpopAlone(badAuthorization)},
 		{"no token", func(*dpopFixture, string) presented { return presented{} }, bearerAlone(missing), byBearer(missing), dpopAlone(missing)},
 		{"no token, proof", func(f *dpopFixture, fullMethod string) presented {
@@ -244,7 +250,7 @@ func matrixRows() []matrixRow {
 			return presented{[]string{"DPoP " + f.bound, "Bearer " + f.plain}, []string{f.proof(fullMethod, nil)}}
 		}, bearerAlone(badAuthorization), byBearer(badAuthorization), dpopAlone(badAuthorization)},
 		{"DPoP, expired token", as("DPoP", func(f *dpopFixture) string { return f.boundToken(claims{"exp": today}) }, (*dpopFixture).good),
-			bearerAlone(badAuthorization), byDPoP(expired), dpopAlone(expired)},
+			bearerAlone(dpopNotAccepted), byDPoP(expired), dpopAlone(expired)},
 	}
 }
 
@@ -536,7 +542,7 @@ func TestTapRefusesBeforeTheMessage(t *testing.T) {
 		{auth0grpc.BindingAllowed, auth0grpc.Authenticated().RequireDPoP(), "DPoP ", ""},
 		{auth0grpc.BindingAllowed, auth0grpc.Authenticated(), "Bearer ", ""},
 		{auth0grpc.BindingRequired, auth0grpc.Authenticated(), "DPoP ", ""},
-		{auth0grpc.BindingDisabled, auth0grpc.Authenticated(), "DPoP ", "MALFORMED_AUTHORIZATION"},
+		{auth0grpc.BindingDisabled, auth0grpc.Authenticated(), "DPoP ", "DPOP_NOT_ACCEPTED"},
 		{auth0grpc.BindingRequired, auth0grpc.Public(), "Bearer ", ""},
 	} {
 		tenant, now := newTenant(t)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -31,7 +30,7 @@ type claims struct {
 	clientIDClaim          string                                         // client_id, of the RFC 9068 profile
 	validFrom, usableUntil time.Time                                      // nbf or iat, and exp, with the clock skew
 	notBefore              time.Time                                      // zero: no nbf
-	notAccessToken         bool                                           // has claims that an access token does not have
+	foreignClaim           string                                         // the name of a claim that an access token does not have, or empty
 	cnf                    *confirmation                                  // unbound if absent
 	lastCertificate        atomic.Pointer[weak.Pointer[x509.Certificate]] // the last certificate that matched cnf
 }
@@ -44,7 +43,7 @@ var (
 	errPayloadSyntax  = errors.New("auth0grpc: the payload is not a JSON object with distinct names")
 )
 
-// decided are the claims that matter here or in go-oidc.
+// checkedClaims are the claims that matter here or in go-oidc.
 var checkedClaims = [...]string{
 	"iss", "sub", "aud", "exp", "iat", "nbf", "azp", "client_id", "scope", "permissions", "org_id", "cnf", "jti",
 	"nonce", "at_hash", "c_hash", "events", "htm", "htu", "_claim_names", "_claim_sources",
@@ -66,29 +65,46 @@ func parseClaims(payload string) (*claims, *refusal) {
 // and it would cost time for an attacker's tokens. It keeps the claims for go-oidc.
 func readClaims(payload string, forOIDC *oidcClaims) (*claims, *refusal) {
 	c := &claims{Token: Token{payload: payload}, cnf: noConfirmation}
+	var refused *refusal
 	err := strictjson.Object(payload, func(name, value string) error {
 		forOIDC.keep(name, value)
-		return c.setClaim(name, value)
-	})
-	if err != nil {
-		if errors.Is(err, errClaimType) || errors.Is(err, errMiscasedClaim) {
-			return nil, refusedClaims.withCause(err)
+		if refused = c.setClaim(name, value); refused != nil {
+			return refused
 		}
+		return nil
+	})
+	if refused != nil {
+		return nil, refused
+	}
+	if err != nil {
 		return nil, refusedMalformed.withCause(errPayloadSyntax)
 	}
 	// An empty subject must not become a privileged identity (CVE-2026-23990).
-	if c.issuer == "" || c.subject == "" || len(c.audience) == 0 || c.expiry.IsZero() || c.issuedAt.IsZero() {
-		return nil, refusedClaims.withCause(errMissingClaim)
+	if name := c.missingClaim(); name != "" {
+		return nil, refusedMissingClaim[name]
 	}
 	if c.authorizedParty != "" && c.clientIDClaim != "" && c.authorizedParty != c.clientIDClaim {
-		return nil, refusedClaims.withCause(errClientMismatch)
+		return nil, refusedClientMismatch
 	}
 	c.clientID = cmp.Or(c.authorizedParty, c.clientIDClaim)
 	return c, nil
 }
 
-// set stores one member of the payload.
-func (c *claims) setClaim(name, value string) error {
+// missingClaim returns the name of the first required claim that is missing or empty,
+// or "".
+func (c *claims) missingClaim() string {
+	for i, missing := range [len(requiredClaims)]bool{
+		c.issuer == "", c.subject == "", len(c.audience) == 0, c.expiry.IsZero(), c.issuedAt.IsZero(),
+	} {
+		if missing {
+			return requiredClaims[i]
+		}
+	}
+	return ""
+}
+
+// setClaim stores one member of the payload, or returns the refusal of the token.
+func (c *claims) setClaim(name, value string) *refusal {
 	ok := true
 	switch name {
 	case "iss":
@@ -118,12 +134,12 @@ func (c *claims) setClaim(name, value string) error {
 	case "cnf":
 		c.cnf, ok = parseConfirmation(value)
 	case "nonce", "at_hash", "c_hash", "events", "htm", "htu":
-		c.notAccessToken = true
+		c.foreignClaim = name
 	default:
 		return checkMiscased(name)
 	}
 	if !ok {
-		return errClaimType
+		return refusedClaimType[name]
 	}
 	return nil
 }
@@ -132,16 +148,16 @@ func (c *claims) setClaim(name, value string) error {
 // it as aud, and the two parsers would see different tokens (hashicorp/cap#191). It
 // folds the name once instead of comparing it with each claim, because an attacker
 // sends thousands of names.
-func checkMiscased(name string) error {
+func checkMiscased(name string) *refusal {
 	var buffer [maxClaimName]byte
 	folded, ok := foldASCII(buffer[:0], name)
-	if ok && string(folded) != name && slices.Contains(checkedClaims[:], string(folded)) {
-		return errMiscasedClaim
+	if !ok || string(folded) == name {
+		return nil
 	}
-	return nil
+	return refusedMiscasedClaim[string(folded)]
 }
 
-// maxClaimName is the length of the longest name in decided.
+// maxClaimName is the length of the longest name in checkedClaims.
 const maxClaimName = len("_claim_sources")
 
 // foldASCII appends name in lower case, by Unicode's simple folding. It reports

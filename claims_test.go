@@ -25,7 +25,7 @@ func TestParseClaims(t *testing.T) {
 	got := map[string]any{
 		"issuer": c.Issuer(), "subject": c.Subject(), "audience": c.Audience(), "client": c.ClientID(), "org": c.OrganizationID(),
 		"scopes": c.Scopes(), "permissions": c.Permissions(), "issued": c.IssuedAt().Unix(), "expiry": c.Expiry().Unix(),
-		"notBefore": c.notBefore.UnixMilli(), "bound": c.cnf.jkt, "foreign": c.notAccessToken,
+		"notBefore": c.notBefore.UnixMilli(), "bound": c.cnf.jkt, "foreign": c.foreignClaim != "",
 	}
 	want := map[string]any{
 		"issuer": "https://a.example.com/", "subject": "s", "audience": []string{"api"}, "client": "app", "org": "org_a",

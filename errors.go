@@ -44,6 +44,8 @@ type Reason string
 const (
 	ReasonMissingToken            Reason = "MISSING_TOKEN"            // Unauthenticated: no authorization value
 	ReasonMalformedAuthorization  Reason = "MALFORMED_AUTHORIZATION"  // Unauthenticated: not one "Bearer <token>"
+	ReasonTokenTooLong            Reason = "TOKEN_TOO_LONG"           // Unauthenticated: a token of more than 16 KiB
+	ReasonDPoPNotAccepted         Reason = "DPOP_NOT_ACCEPTED"        // Unauthenticated: the scheme DPoP at a server that has it disabled
 	ReasonMalformedToken          Reason = "MALFORMED_TOKEN"          // Unauthenticated: not a compact JWT
 	ReasonUnsupportedAlgorithm    Reason = "UNSUPPORTED_ALGORITHM"    // Unauthenticated: alg is not on the list
 	ReasonWrongTokenType          Reason = "WRONG_TOKEN_TYPE"         // Unauthenticated: an ID token, a logout token, a proof

@@ -50,7 +50,7 @@ func TestAuthorization(t *testing.T) {
 		{"two equal", []string{"Bearer " + good, "Bearer " + good}, badAuthorization},
 		{"good and Basic", []string{"Bearer " + good, "Basic bGVhazpsZWFr"}, badAuthorization},
 		{"Basic", []string{"Basic bGVhazpsZWFr"}, badAuthorization},
-		{"DPoP", []string{"DPoP " + good}, badAuthorization},
+		{"DPoP", []string{"DPoP " + good}, dpopNotAccepted},
 		{"Token", []string{"Token " + good}, badAuthorization},
 		{"no scheme", []string{good}, badAuthorization},
 		{"empty", []string{""}, badAuthorization},
@@ -60,7 +60,7 @@ func TestAuthorization(t *testing.T) {
 		{"comma list", []string{"Bearer " + good + ", Bearer " + good}, badAuthorization},
 		{"quoted", []string{`Bearer "` + good + `"`}, badAuthorization},
 		{"opaque", []string{"Bearer leak-opaque-access-token"}, malformed},
-		{"oversize", []string{"Bearer " + strings.Repeat("a", 16<<10+1)}, badAuthorization},
+		{"oversize", []string{"Bearer " + strings.Repeat("a", 16<<10+1)}, tokenTooLong},
 		{"at the size", []string{"Bearer " + strings.Repeat("a", 16<<10)}, malformed},
 		{"many dots (CVE-2025-30204)", []string{"Bearer " + strings.Repeat(".", 16<<10)}, malformed},
 	}

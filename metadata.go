@@ -42,15 +42,34 @@ func parseCredential(values []string, acceptDPoP bool) (credential, *refusal) {
 		return credential{}, refusedMissingToken
 	}
 	if len(values) > 1 {
-		return credential{}, refusedAuthorization
+		return credential{}, refusedTwoAuthorizations
 	}
 	if token, ok := cutScheme(values[0], "Bearer "); ok {
 		return credential{schemeBearer, token}, nil
 	}
-	if token, ok := cutScheme(values[0], "DPoP "); ok && acceptDPoP {
+	token, ok := cutScheme(values[0], "DPoP ")
+	if ok && acceptDPoP {
 		return credential{schemeDPoP, token}, nil
 	}
-	return credential{}, refusedAuthorization
+	if ok {
+		return credential{}, refusedDPoPNotAccepted
+	}
+	return credential{}, credentialRefusal(values[0])
+}
+
+// credentialRefusal returns the refusal of a value without an acceptable scheme and
+// token.
+func credentialRefusal(value string) *refusal {
+	scheme, token, _ := strings.Cut(value, " ")
+	switch {
+	case scheme != "" && !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "DPoP"):
+		return refusedAuthorization
+	case token == "":
+		return refusedEmptyAuthorization
+	case len(token) > maxTokenBytes:
+		return refusedTokenTooLong
+	}
+	return refusedAuthorization
 }
 
 func cutScheme(value, scheme string) (token string, ok bool) {

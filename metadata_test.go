@@ -19,7 +19,7 @@ func TestBearerToken(t *testing.T) {
 		{"one", []string{"Bearer abc"}, "abc", ""},
 		{"any case", []string{"bEaReR abc"}, "abc", ""},
 		{"largest", []string{"Bearer " + largest}, largest, ""},
-		{"too large", []string{"Bearer x" + largest}, "", ReasonMalformedAuthorization},
+		{"too large", []string{"Bearer x" + largest}, "", ReasonTokenTooLong},
 		{"none", nil, "", ReasonMissingToken},
 		{"empty", []string{""}, "", ReasonMalformedAuthorization},
 		{"scheme alone", []string{"Bearer "}, "", ReasonMalformedAuthorization},
@@ -112,13 +112,13 @@ func FuzzCredential(f *testing.F) {
 			t.Errorf("%q: %+v", value, by)
 		}
 		if refused == nil && by.scheme == schemeDPoP {
-			if refusedWithout != refusedAuthorization || without != (credential{}) {
+			if refusedWithout != refusedDPoPNotAccepted || without != (credential{}) {
 				t.Errorf("%q where DPoP is not taken: %+v, %v", value, without, refusedWithout)
 			}
 		} else if without != by || refusedWithout != refused {
 			t.Errorf("%q: %+v, %v, and where DPoP is not taken %+v, %v", value, by, refused, without, refusedWithout)
 		}
-		if _, refused := parseCredential([]string{value, value}, true); refused != refusedAuthorization {
+		if _, refused := parseCredential([]string{value, value}, true); refused != refusedTwoAuthorizations {
 			t.Errorf("%q twice: %v", value, refused)
 		}
 	})

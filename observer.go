@@ -39,6 +39,8 @@ const reminderInterval = time.Hour
 var reportOnlyReasons = map[Reason]bool{
 	ReasonMissingToken:            true,
 	ReasonMalformedAuthorization:  true,
+	ReasonTokenTooLong:            true,
+	ReasonDPoPNotAccepted:         true,
 	ReasonTokenExpired:            true,
 	ReasonTokenNotYetValid:        true,
 	ReasonInsufficientScope:       true,

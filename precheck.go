@@ -40,6 +40,9 @@ func malformedRefusal(raw string, err error) *refusal {
 	if !isToken68(raw) {
 		return refusedAuthorization.withCause(err)
 	}
+	if strings.Count(raw, ".") != 2 { // opaque, or encrypted: a JWE has five parts
+		return refusedNotSigned.withCause(err)
+	}
 	return refusedMalformed.withCause(err)
 }
 
@@ -57,7 +60,7 @@ func (v *verifier) checkHeader(h *jws.Header) *refusal {
 		return nil
 	}
 	if h.Type != "" {
-		return refusedType
+		return refusedTypeHeader
 	}
 	return nil
 }
@@ -74,8 +77,11 @@ func (v *verifier) checkClaims(c *claims, now time.Time) (*oidc.IDTokenVerifier,
 	}
 	c.issuerKeys = issuer.keys
 	// Auth0 signs ID, logout and access tokens with one key and one typ.
-	if c.notAccessToken || c.audienceIsClient() {
-		return nil, refusedType
+	if c.foreignClaim != "" {
+		return nil, refusedForeignClaim[c.foreignClaim]
+	}
+	if c.audienceIsClient() {
+		return nil, refusedOwnAudience
 	}
 	var idVerifier *oidc.IDTokenVerifier
 	for _, audience := range c.audience {

@@ -109,12 +109,15 @@ func newRefusal(sentinel error, code codes.Code, info *errdetails.ErrorInfo, tex
 	}
 	info.Metadata[BeforeHandlerKey] = "true"
 	r := &refusal{sentinel: sentinel, reason: Reason(info.Reason), challengeParams: challengeParams}
-	r.status = mustDetail(status.New(code, "auth0grpc: "+text), info)
+	r.status = mustDetail(status.New(code, messagePrefix+text), info)
 	if challengeParams != nil {
 		r.challenge = metadata.Pairs("www-authenticate", strings.TrimSpace("Bearer "+*challengeParams))
 	}
 	return r
 }
+
+// messagePrefix names the package in the message of each status.
+const messagePrefix = "auth0grpc: "
 
 // mustDetail adds a detail. Adding fails only for codes.OK and for messages that cannot
 // be marshalled; neither occurs here.

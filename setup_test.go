@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -359,6 +360,7 @@ func (want outcome) check(t *testing.T, got result, sent ...string) {
 		t.Fatalf("the handler ran, for %q", handled)
 	}
 	s := status.Convert(got.err)
+	want = want.withCause(s)
 	if s.Code() != want.code || s.Message() != "auth0grpc: "+want.message {
 		t.Errorf("status = %v %q, want %v %q", s.Code(), s.Message(), want.code, "auth0grpc: "+want.message)
 	}
@@ -393,6 +395,24 @@ func (want outcome) check(t *testing.T, got result, sent ...string) {
 		}
 	}
 	checkSilence(t, got, sent)
+}
+
+// withCause returns want with the cause that got states, if it is a cause of the
+// reason. The tables name the reason; TestCauses has the cause of each.
+func (want outcome) withCause(got *status.Status) outcome {
+	_, cause, _ := strings.Cut(got.Message(), want.message+": ")
+	if slices.Contains(causes[want.message], cause) {
+		return want.because(cause)
+	}
+	return want
+}
+
+// because returns want with a cause in its text.
+func (want outcome) because(cause string) outcome {
+	text := want.message + ": " + cause
+	want.challenge = strings.Replace(want.challenge, want.message, text, 1)
+	want.message = text
+	return want
 }
 
 func (want outcome) checkPassed(t *testing.T, got result) {
@@ -508,6 +528,9 @@ var (
 		message:   "the authorization value is malformed",
 		challenge: `Bearer error="invalid_request", error_description="the authorization value is malformed"`,
 	}
+	tokenTooLong    = badRequest("TOKEN_TOO_LONG", "the access token is longer than 16 KiB")
+	dpopNotAccepted = badRequest("DPOP_NOT_ACCEPTED", "the scheme DPoP is not accepted here")
+
 	unlisted = outcome{
 		code: codes.PermissionDenied, reason: "METHOD_NOT_LISTED", kind: auth0grpc.ErrUnlistedMethod,
 		message: "the method is not listed",
@@ -549,6 +572,13 @@ func invalid(reason auth0grpc.Reason, text string) outcome {
 		code: codes.Unauthenticated, reason: reason, kind: auth0grpc.ErrInvalidToken, message: text,
 		challenge: `Bearer error="invalid_token", error_description="` + text + `"`,
 	}
+}
+
+// badRequest is the outcome of an authorization value at fault.
+func badRequest(reason auth0grpc.Reason, text string) outcome {
+	want := invalid(reason, text)
+	want.challenge = `Bearer error="invalid_request", error_description="` + text + `"`
+	return want
 }
 
 // falls is the outcome of a token that falls short of a rule naming scope.

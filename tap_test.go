@@ -122,7 +122,7 @@ func TestTapRefusesAsTheInterceptorDoes(t *testing.T) {
 	rows := slices.Concat(headerRows(p.fixture), claimRows(p.fixture), shapeRows(p.fixture), compactRows(p.fixture), []tokenRow{
 		{"expired", p.token(claims{"exp": today}), expired},
 		{"opaque", "leak-opaque", malformed},
-		{"too long", strings.Repeat("a", 16<<10+1), badAuthorization},
+		{"too long", strings.Repeat("a", 16<<10+1), tokenTooLong},
 		{"wrong scope", p.token(claims{"scope": "leak"}), lacksReadOrders},
 		{"unknown kid", p.tenant.Sign(claims{"kid": "leak"}, p.claims(nil)), unknownKey},
 	})

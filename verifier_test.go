@@ -345,7 +345,7 @@ func TestTapAgrees(t *testing.T) {
 					}
 					continue
 				}
-				if got.Code() != row.want.code || got.Message() != "auth0grpc: "+row.want.message {
+				if got.Code() != row.want.code || got.Message() != "auth0grpc: "+row.want.withCause(got).message {
 					t.Errorf("%s: %v, want %v %q", m.name, got, row.want.code, row.want.message)
 				}
 				row.want.checkDetails(t, got)

@@ -38,7 +38,8 @@ func cacheResultOf(d *auth0grpc.Decision) cacheResult {
 		return noLookUp
 	}
 	switch d.Reason {
-	case auth0grpc.ReasonMissingToken, auth0grpc.ReasonMalformedAuthorization, auth0grpc.ReasonMethodNotListed, auth0grpc.ReasonDPoPRequired:
+	case auth0grpc.ReasonMissingToken, auth0grpc.ReasonMalformedAuthorization, auth0grpc.ReasonTokenTooLong, auth0grpc.ReasonDPoPNotAccepted,
+		auth0grpc.ReasonMethodNotListed, auth0grpc.ReasonDPoPRequired:
 		return noLookUp
 	}
 	return miss
