@@ -103,7 +103,7 @@ func (s *scene) call(ctx context.Context, fullMethod, token string) error {
 }
 
 // collect returns the points of all metrics, as "name{attributes}". A histogram has its
-// count, a duration 1 if it is above zero.
+// count, a gauge its whole part.
 func collect(t *testing.T, reader sdkmetric.Reader) map[string]int64 {
 	t.Helper()
 	var all metricdata.ResourceMetrics
