@@ -87,6 +87,23 @@ func TestThreatModelIsProven(t *testing.T) {
 	}
 }
 
+// The table of supported versions starts at the versions of go.mod.
+func TestReadmeStatesTheOldestVersions(t *testing.T) {
+	module, page := read(t, "go.mod"), read(t, "README.md")
+	for row, line := range map[string]string{
+		"Go":                     `(?m)^go (\d+\.\d+)`,
+		"google.golang.org/grpc": `(?m)^\s*google\.golang\.org/grpc v(\S+)$`,
+	} {
+		match := regexp.MustCompile(line).FindStringSubmatch(module)
+		if match == nil {
+			t.Fatalf("go.mod has no line %s", line)
+		}
+		if want := "| " + row + " | " + match[1] + " |"; !strings.Contains(page, want) {
+			t.Errorf("README.md has no row %q", want)
+		}
+	}
+}
+
 func TestReadmeIsShort(t *testing.T) {
 	if lines := strings.Count(read(t, "README.md"), "\n"); lines >= 200 {
 		t.Errorf("README.md has %d lines, want fewer than 200", lines)
