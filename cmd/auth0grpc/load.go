@@ -75,6 +75,11 @@ func (in *input) loadDescriptors(name string) error {
 	if err != nil {
 		return err
 	}
+	return in.parseDescriptors(name, data)
+}
+
+// parseDescriptors reads the content of the descriptor set with a name.
+func (in *input) parseDescriptors(name string, data []byte) (err error) {
 	set := new(descriptorpb.FileDescriptorSet)
 	if err := rawOptions.Unmarshal(data, set); err != nil {
 		return fmt.Errorf("%s is not a descriptor set: %w", name, err)

@@ -16,6 +16,10 @@
 // uses. It is 2 if the check could not run: wrong flags, an unreadable file, a server
 // that does not answer.
 //
+// "auth0grpc diff OLD NEW" compares two policies and prints which methods admit more or
+// fewer calls. The exit status is 1 if a method admits more and -allow does not name it,
+// and 2 if the policies cannot be compared. See docs/changing-a-policy.md.
+//
 // "auth0grpc proto" writes the .proto file of the options, for projects that keep a copy.
 //
 // Two subcommands serve development without an account: "tenant" runs a test tenant
@@ -136,6 +140,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			return runToken(ctx, args[1:], stdout, stderr)
 		case "proto":
 			return runProto(args[1:], stdout, stderr)
+		case "diff":
+			return runDiff(ctx, args[1:], getenv, stdout, stderr)
 		}
 	}
 	o, err := parseFlags(args, getenv, stderr)
