@@ -97,7 +97,9 @@ func TestDiffColors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer regular.Close()
-	environment := func(pairs map[string]string) func(string) string { return func(name string) string { return pairs[name] } }
+	environment := func(pairs map[string]string) func(string) string {
+		return func(name string) string { return pairs[name] }
+	}
 	if !wantsColor(terminal, environment(nil)) {
 		t.Error("no colours on a terminal")
 	}
