@@ -621,6 +621,19 @@ func TestReadyNamesEveryIssuer(t *testing.T) {
 	}
 }
 
+// The commonest mistake is named: an issuer without the slash at its end, as in Auth0's
+// discovery document.
+func TestReadyNamesTheMissingSlash(t *testing.T) {
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	config.Issuers = []string{strings.TrimSuffix(tenant.Issuer(), "/")}
+	err := mustNew(t, config).Ready(t.Context())
+	want := fmt.Sprintf("it names %q, configured is %q; the configured issuer lacks the slash at its end", tenant.Issuer(), config.Issuers[0])
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Ready = %v, want %s", err, want)
+	}
+}
+
 // connect serves with the options and returns a client that sends the token.
 func connect(t *testing.T, token string, options ...grpc.ServerOption) testgrpc.TestServiceClient {
 	t.Helper()

@@ -15,7 +15,8 @@ type UnavailableError struct {
 	// RetryAfter is the time until the next attempt can start, at least 1 s.
 	RetryAfter time.Duration
 	// Err is the failure of the last attempt to fetch the keys. Its text is
-	// this package's own and contains no text of the issuer or a transport.
+	// this package's own and contains no text of a transport. Of the issuer it
+	// contains at most the name in its discovery document, cut and cleaned.
 	// It wraps no context error: the time limit of a fetch is not the
 	// caller's.
 	Err error

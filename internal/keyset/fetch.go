@@ -87,7 +87,7 @@ func (s *source) discover(ctx context.Context) (string, error) {
 	// Byte for byte (RFC 8414, section 3.3, OpenID Connect Discovery 1.0,
 	// section 4.3): a document of another issuer would bring its keys.
 	if doc.Issuer != s.issuer {
-		return "", newFetchError("discovery", "is of another issuer")
+		return "", issuerMismatch(doc.Issuer, s.issuer)
 	}
 	if !s.allowedJWKSURI(doc.JWKSURI) {
 		return "", newFetchError("discovery", "names a jwks_uri that is not on the issuer's host")

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// fetchError reports a failed attempt. Its texts are fixed in this package: the texts
-// of a transport contain addresses, and an issuer's texts can contain anything.
+// fetchError reports a failed attempt. Its texts are fixed in this package, except for
+// issuers (see [issuerMismatch]): the texts of a transport contain addresses, and an
+// issuer's texts can contain anything.
 type fetchError struct {
 	text       string
 	retryAfter time.Duration // requested by the issuer, or 0
@@ -24,6 +25,24 @@ func (e *fetchError) Error() string { return e.text }
 // given problem.
 func newFetchError(document, problem string) *fetchError {
 	return &fetchError{text: "keyset: " + document + " " + problem}
+}
+
+// maxShownIssuer bounds the issuer of a discovery document in an error, in bytes.
+const maxShownIssuer = 128
+
+// issuerMismatch returns the error that discovery names another issuer than the
+// expected one. It is the only error with a text of the issuer, cut and cleaned: the
+// operator has to compare the two.
+func issuerMismatch(named, expected string) *fetchError {
+	hint := ""
+	switch {
+	case named == expected+"/":
+		hint = "; the configured issuer lacks the slash at its end"
+	case named+"/" == expected:
+		hint = "; the configured issuer has a slash at its end, the document has none"
+	}
+	return newFetchError("discovery", "is of another issuer: it names "+strconv.Quote(cleanText(named, maxShownIssuer))+
+		", configured is "+strconv.Quote(expected)+hint)
 }
 
 // transportError returns an error that names the class of err. It wraps

@@ -85,7 +85,7 @@ func TestFaults(t *testing.T) {
 	tests := []struct {
 		name  string
 		setUp func(*testing.T, *site)
-		want  string // "" if keys are available
+		want  string // "" if keys are available; URL is the address of the site
 	}{
 		{"good", jwks(good), ""},
 		{"no discovery", func(*testing.T, *site) {}, "keyset: discovery answered status 404"},
@@ -98,13 +98,19 @@ func TestFaults(t *testing.T) {
 		}), "keyset: discovery is not a JSON metadata document"},
 		{"discovery in another case", discovered(func(s *site) string {
 			return fmt.Sprintf(`{"Issuer":%q,"jwks_uri":%q}`, s.issuer(), s.URL+"/jwks")
-		}), "keyset: discovery is of another issuer"},
+		}), `keyset: discovery is of another issuer: it names "", configured is "URL/"`},
 		{"another issuer", discovered(func(s *site) string {
 			return fmt.Sprintf(`{"issuer":"https://evil.example/","jwks_uri":%q}`, s.URL+"/jwks")
-		}), "keyset: discovery is of another issuer"},
+		}), `keyset: discovery is of another issuer: it names "https://evil.example/", configured is "URL/"`},
+		{"another issuer, long and with control characters", discovered(func(*site) string {
+			return fmt.Sprintf(`{"issuer":"a\n\"\u001b%s"}`, strings.Repeat("é", 1<<10))
+		}), `keyset: discovery is of another issuer: it names "a?\"?` + strings.Repeat("?", maxShownIssuer-4) + `...", configured is "URL/"`},
 		{"issuer without its slash", discovered(func(s *site) string {
 			return fmt.Sprintf(`{"issuer":%q,"jwks_uri":%q}`, s.URL, s.URL+"/jwks")
-		}), "keyset: discovery is of another issuer"},
+		}), `keyset: discovery is of another issuer: it names "URL", configured is "URL/"; the configured issuer has a slash at its end, the document has none`},
+		{"issuer with two slashes", discovered(func(s *site) string {
+			return fmt.Sprintf(`{"issuer":%q,"jwks_uri":%q}`, s.issuer()+"/", s.URL+"/jwks")
+		}), `keyset: discovery is of another issuer: it names "URL//", configured is "URL/"; the configured issuer lacks the slash at its end`},
 
 		// CVE-2026-32301, CVE-2025-52477: a document must not send us elsewhere.
 		{"jwks_uri missing", jwksAt(func(*site) string { return "" }), elsewhere},
@@ -199,7 +205,7 @@ func TestFaults(t *testing.T) {
 			if err := load(t, s.issuer(), s.Client(), limit); err != nil {
 				got = err.Error()
 			}
-			if got != tt.want {
+			if got = strings.ReplaceAll(got, s.URL, "URL"); got != tt.want {
 				t.Errorf("Load = %q, want %q", got, tt.want)
 			}
 		})

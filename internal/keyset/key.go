@@ -222,11 +222,17 @@ func shownID(raw []byte) string {
 	if json.Unmarshal(raw, &m) != nil {
 		return ""
 	}
-	id, cut := m.ID, ""
-	if len(id) > maxShownID {
-		id, cut = id[:maxShownID], "..."
+	return cleanText(m.ID, maxShownID)
+}
+
+// cleanText returns at most limit bytes of a text of the issuer, with "?" for every
+// byte other than printable ASCII.
+func cleanText(text string, limit int) string {
+	cut := ""
+	if len(text) > limit {
+		text, cut = text[:limit], "..."
 	}
-	shown := []byte(id)
+	shown := []byte(text)
 	for i, c := range shown {
 		if c < ' ' || c > '~' {
 			shown[i] = '?'
