@@ -79,11 +79,13 @@ type Config struct {
 	OnDecision func(context.Context, Decision)
 
 	// OnKeyRefresh is called after every attempt to fetch an issuer's keys. The library
-	// recovers its panics.
+	// recovers its panics. Default: Logger gets one warning when attempts begin to fail
+	// and one when they succeed again.
 	OnKeyRefresh func(KeyRefresh)
 
 	// Logger receives warnings that belong to no single call: that report-only mode is
-	// on, and panics of hooks. Default: slog.Default().
+	// on, panics of hooks, and outages of keys if OnKeyRefresh is nil. Default:
+	// slog.Default().
 	Logger *slog.Logger
 
 	// HTTPClient fetches discovery documents and keys. [New] copies it and replaces its

@@ -61,6 +61,7 @@ type observer struct {
 	clock          clock
 	reportOnlyRows func() []string // of the current table
 	lastReminder   atomic.Int64    // the last report-only warning, in Unix seconds
+	outages        keyOutages      // used if onKeyRefresh is nil
 }
 
 // init prepares an observer without hooks. rows returns the report-only rows of the
@@ -128,10 +129,11 @@ func (o *observer) notify(ctx context.Context, d Decision) {
 	o.onDecision(ctx, d)
 }
 
-// notifyKeyRefresh reports an attempt to fetch keys. A panic of the hook does not
-// end the refresh.
+// notifyKeyRefresh reports an attempt to fetch keys, or logs the begin and the end of
+// an outage if no hook is set. A panic of the hook does not end the refresh.
 func (o *observer) notifyKeyRefresh(r keyset.Refresh) {
 	if o.onKeyRefresh == nil {
+		o.outages.warn(o.logger, &r)
 		return
 	}
 	defer func() {
