@@ -1,17 +1,17 @@
 package auth0grpc
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"net/http"
 	"strings"
 	"time"
 	"weak"
 
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 
 	"github.com/auth0grpc/auth0grpc/internal/dpop"
 )
@@ -26,7 +26,7 @@ type bindingChecker struct {
 	replayStore       ReplayStore
 	nonces            *dpop.Nonces // nil: no nonces
 	mtlsMode          BindingMode
-	clientCertificate func(context.Context) (*x509.Certificate, error)
+	clientCertificate func(context.Context) (*x509.Certificate, error) // nil: of the connection
 	// A proof is checked after its token, so a flood of forged tokens does not reach
 	// this gate, and calls with a known token and a good proof do not wait for it.
 	gate       *signatureGate
@@ -41,9 +41,6 @@ func newBindingChecker(c *Config) *bindingChecker {
 		return nil
 	}
 	b := &bindingChecker{dpopMode: c.DPoP.Mode, mtlsMode: c.MTLS.Mode, clientCertificate: c.MTLS.Certificate}
-	if b.clientCertificate == nil {
-		b.clientCertificate = connectionCertificate
-	}
 	if b.dpopMode == BindingDisabled {
 		return b
 	}
@@ -120,7 +117,7 @@ func (b *bindingChecker) requiresDPoP(r *row) bool {
 // verifyBinding makes the checks of a verified token that each call repeats: first
 // the possession that the caller proved, and then the requirements of the row. It
 // returns the proof, which useProof has yet to check, or nil if there is none.
-func (b *bindingChecker) verifyBinding(ctx context.Context, now time.Time, fullMethod string, cred credential, call *caller) (*dpop.Proof, *refusal) {
+func (b *bindingChecker) verifyBinding(ctx context.Context, now time.Time, request *Request, cred credential, call *caller) (*dpop.Proof, *refusal) {
 	r, c := call.row, call.claims
 	switch {
 	case c.cnf.jkt == "" && b.dpopMode == BindingRequired:
@@ -132,13 +129,13 @@ func (b *bindingChecker) verifyBinding(ctx context.Context, now time.Time, fullM
 		return nil, refusedBoundAsBearer
 	}
 	if c.cnf.certThumbprint != "" {
-		if refused := b.checkCertificate(ctx, c); refused != nil {
+		if refused := b.checkCertificate(ctx, request, c); refused != nil {
 			return nil, refused
 		}
 	}
 	var proofs []string
 	if b.dpopMode != BindingDisabled {
-		proofs = metadata.ValueFromIncomingContext(ctx, "dpop")
+		proofs = request.proofs(ctx)
 	}
 	var proof *dpop.Proof
 	if c.cnf.jkt != "" {
@@ -146,7 +143,7 @@ func (b *bindingChecker) verifyBinding(ctx context.Context, now time.Time, fullM
 			return nil, refusedProofCount
 		}
 		var refused *refusal
-		if proof, refused = b.checkProof(ctx, now, fullMethod, proofs[0], cred.token, c); refused != nil {
+		if proof, refused = b.checkProof(ctx, now, request, proofs[0], cred.token, c); refused != nil {
 			return nil, refused
 		}
 	}
@@ -169,12 +166,10 @@ func (b *bindingChecker) verifyBinding(ctx context.Context, now time.Time, fullM
 
 // checkProof makes the checks of RFC 9449, section 4.3. The free ones come first,
 // so a proof of another key, or without a nonce, costs no public-key operation.
-func (b *bindingChecker) checkProof(ctx context.Context, now time.Time, fullMethod, raw, token string, c *claims) (proof *dpop.Proof, refused *refusal) {
-	uris := make([]string, len(b.authorities))
-	for i, authority := range b.authorities {
-		uris[i] = authority + fullMethod
-	}
-	candidate, err := b.proofVerifier.Precheck(now, raw, dpop.Request{URIs: uris, AccessToken: token, Thumbprint: c.cnf.jkt})
+func (b *bindingChecker) checkProof(ctx context.Context, now time.Time, request *Request, raw, token string, c *claims) (proof *dpop.Proof, refused *refusal) {
+	candidate, err := b.proofVerifier.Precheck(now, raw, dpop.Request{
+		Method: cmp.Or(request.HTTPMethod, http.MethodPost), URIs: b.requestURIs(request), AccessToken: token, Thumbprint: c.cnf.jkt,
+	})
 	switch {
 	case err == dpop.ErrOtherKey:
 		return nil, refusedProofKey
@@ -191,6 +186,20 @@ func (b *bindingChecker) checkProof(ctx context.Context, now time.Time, fullMeth
 		return nil, refusedProof.withCause(err)
 	}
 	return proof, nil
+}
+
+// requestURIs returns the normalised URIs of which a proof must name one: the path under
+// each authority. There is none for a path that no URI can have.
+func (b *bindingChecker) requestURIs(request *Request) []string {
+	uris := make([]string, 0, len(b.authorities))
+	for _, authority := range b.authorities {
+		if request.HTTPPath == "" {
+			uris = append(uris, authority+request.FullMethod)
+		} else if uri, err := dpop.NormalizeURI(authority + request.HTTPPath); err == nil && request.HTTPPath[0] == '/' {
+			uris = append(uris, uri)
+		}
+	}
+	return uris
 }
 
 // useProof makes the replay check of RFC 9449, section 11.1. It comes last: only a
@@ -210,8 +219,8 @@ func (b *bindingChecker) useProof(ctx context.Context, proof *dpop.Proof) *refus
 
 // checkCertificate is RFC 8705, section 3. The connection proved the key of its
 // certificate; its issuer does not matter here.
-func (b *bindingChecker) checkCertificate(ctx context.Context, c *claims) *refusal {
-	certificate, err := b.clientCertificate(ctx)
+func (b *bindingChecker) checkCertificate(ctx context.Context, request *Request, c *claims) *refusal {
+	certificate, err := b.certificate(ctx, request)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return contextRefusal(ctx.Err())
@@ -236,22 +245,20 @@ func (b *bindingChecker) checkCertificate(ctx context.Context, c *claims) *refus
 	return nil
 }
 
-// connectionCertificate returns the leaf that the client presented in the handshake.
-func connectionCertificate(ctx context.Context) (*x509.Certificate, error) {
-	if p, ok := peer.FromContext(ctx); ok {
-		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.PeerCertificates) > 0 {
-			return info.State.PeerCertificates[0], nil
-		}
+// certificate returns the certificate of the client, or nil.
+func (b *bindingChecker) certificate(ctx context.Context, request *Request) (*x509.Certificate, error) {
+	if b.clientCertificate != nil {
+		return b.clientCertificate(ctx)
 	}
-	return nil, nil
+	return request.connectionCertificate(ctx), nil
 }
 
-// challengeMetadata returns the challenges of a refused call. If DPoP is enabled,
+// withChallenges returns the refusal of a call with its challenges. If DPoP is enabled,
 // both schemes are offered, or DPoP alone if it is required. The error goes to the
 // scheme that the client used (RFC 9449, section 7.1).
-func (b *bindingChecker) challengeMetadata(c *caller, refused *refusal, now func() time.Time) metadata.MD {
+func (b *bindingChecker) withChallenges(c *caller, refused *refusal, now func() time.Time) *refusal {
 	if b == nil || b.dpopMode == BindingDisabled || refused.challengeParams == nil {
-		return refused.challenge
+		return refused
 	}
 	r := c.row
 	if c.claims == nil && refused != refusedDPoPRequired {
@@ -266,21 +273,31 @@ func (b *bindingChecker) challengeMetadata(c *caller, refused *refusal, now func
 			primary = "DPoP " + *refused.challengeParams + ", " + algs
 		}
 	}
-	md := metadata.Pairs("www-authenticate", primary)
+	md := metadata.Pairs(challengeHeader, primary)
 	if !b.requiresDPoP(r) {
-		md.Append("www-authenticate", secondary)
+		md.Append(challengeHeader, secondary)
 	}
 	if refused == refusedNonce {
-		md.Set("dpop-nonce", b.nonces.Issue(now()))
+		md.Set(nonceHeader, b.nonces.Issue(now()))
 	}
-	return md
+	return refused.withChallenge(md)
 }
 
-// nonceMetadata returns the metadata by which a client learns the nonce for its next
-// calls (RFC 9449, section 8.2), or nil.
-func (b *bindingChecker) nonceMetadata(usedScheme scheme, now func() time.Time) metadata.MD {
+// nextNonce returns the nonce for the client's next calls (RFC 9449, section 8.2), or "".
+func (b *bindingChecker) nextNonce(usedScheme scheme, now func() time.Time) string {
 	if b == nil || b.nonces == nil || usedScheme != schemeDPoP {
-		return nil
+		return ""
 	}
-	return metadata.Pairs("dpop-nonce", b.nonces.Issue(now()))
+	return b.nonces.Issue(now())
+}
+
+type nonceKey struct{}
+
+// DPoPNonceFromContext returns the nonce that the client's next DPoP proof must contain,
+// from the context that [Interceptor.Check] returned. A transport sends it in the header
+// DPoP-Nonce (RFC 9449, section 8.2); the interceptors send it themselves. It reports
+// false if there is none: see [DPoPConfig.NonceKeys].
+func DPoPNonceFromContext(ctx context.Context) (string, bool) {
+	nonce, ok := ctx.Value(nonceKey{}).(string)
+	return nonce, ok
 }

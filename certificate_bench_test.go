@@ -25,7 +25,7 @@ func BenchmarkCertificate(b *testing.B) {
 					if hashed {
 						c.lastCertificate.Store(nil)
 					}
-					if bind.checkCertificate(b.Context(), c) != nil {
+					if bind.checkCertificate(b.Context(), &Request{}, c) != nil {
 						b.Fatal("refused")
 					}
 				}

@@ -2,32 +2,121 @@ package auth0grpc
 
 import (
 	"context"
+	"crypto/x509"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 
 	"github.com/auth0grpc/auth0grpc/internal/dpop"
 )
 
-// authorize decides whether a call of fullMethod may proceed. It returns the
-// handler's context, or a verdict with a refusal whose challenge it has sent.
+// A Request describes a call to [Interceptor.Check], for any transport. Fill it from the
+// transport, and from the client's headers only where a field says so.
+type Request struct {
+	// FullMethod is the method that will run, as a key of [Config.Methods] has it:
+	// "/orders.v1.Orders/Get". It comes from the routing of the transport, never from a
+	// header. Required: an empty one is a method that is not listed.
+	FullMethod string
+
+	// Authorization and DPoP are all values of the headers authorization and dpop, in
+	// their order. Do not merge or pick them: two values are refused.
+	Authorization, DPoP []string
+
+	// Certificate is the leaf certificate of the connection, whose key the client
+	// proved. Nil means none. [MTLSConfig.Certificate], if set, is used instead.
+	Certificate *x509.Certificate
+
+	// HTTPMethod and HTTPPath are the request that a DPoP proof must name, if it is not
+	// a gRPC call: the path as sent, with its escapes and without the query. Default
+	// POST and FullMethod, as in gRPC.
+	HTTPMethod, HTTPPath string
+
+	// inMetadata reads headers and certificate from the context of a gRPC call, and
+	// only when they are needed.
+	inMetadata bool
+}
+
+func (r *Request) authorization(ctx context.Context) []string {
+	if r.inMetadata {
+		// ValueFromIncomingContext copies one value; FromIncomingContext copies all metadata.
+		return metadata.ValueFromIncomingContext(ctx, "authorization")
+	}
+	return r.Authorization
+}
+
+func (r *Request) proofs(ctx context.Context) []string {
+	if r.inMetadata {
+		return metadata.ValueFromIncomingContext(ctx, "dpop")
+	}
+	return r.DPoP
+}
+
+// connectionCertificate returns the leaf that the client presented in the handshake.
+func (r *Request) connectionCertificate(ctx context.Context) *x509.Certificate {
+	if !r.inMetadata {
+		return r.Certificate
+	}
+	if p, ok := peer.FromContext(ctx); ok {
+		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.PeerCertificates) > 0 {
+			return info.State.PeerCertificates[0]
+		}
+	}
+	return nil
+}
+
+// Check decides whether a call may proceed. It is the decision that the interceptors
+// make, for transports that are not gRPC: HTTP, a WebSocket, a queue. Packages
+// auth0grpchttp and auth0grpcconnect wrap it. If the call may proceed, Check returns
+// the context for its handler, which carries the [*Token], and a nil error. Otherwise
+// the error is a [*Refusal], and the handler must not run.
 //
+// Check calls [Config.OnDecision] and applies report-only as the interceptors do. It
+// sends nothing: the transport sends the refusal, and the nonce of
+// [DPoPNonceFromContext]. It decides once: a connection that stays open after its token
+// expires or is revoked continues. It is safe for concurrent use.
+func (i *Interceptor) Check(ctx context.Context, request Request) (context.Context, error) {
+	request.inMetadata = false
+	ctx, v := i.authorize(ctx, &request)
+	if err := v.err(); err != nil {
+		return ctx, err
+	}
+	if nonce := i.binder.nextNonce(v.scheme, i.clock.now); nonce != "" {
+		ctx = context.WithValue(ctx, nonceKey{}, nonce)
+	}
+	return ctx, nil
+}
+
+// authorizeCall decides on a gRPC call, and sends the challenge or the nonce.
 // fullMethod comes from gRPC, never from the client's metadata.
-func (i *Interceptor) authorize(ctx context.Context, fullMethod string) (context.Context, verdict) {
-	start := i.observer.startTime()
-	v := i.observer.judge(i.decide(ctx, fullMethod, start))
+func (i *Interceptor) authorizeCall(ctx context.Context, fullMethod string) (context.Context, verdict) {
+	handlerCtx, v := i.authorize(ctx, &Request{FullMethod: fullMethod, inMetadata: true})
 	switch {
 	case v.refused == nil:
-		if nonceMetadata := i.binder.nonceMetadata(v.scheme, i.clock.now); nonceMetadata != nil {
-			_ = grpc.SetTrailer(ctx, nonceMetadata)
+		if nonce := i.binder.nextNonce(v.scheme, i.clock.now); nonce != "" {
+			_ = grpc.SetTrailer(ctx, metadata.Pairs(nonceHeader, nonce))
 		}
+	case !v.reported:
+		v.refused.sendChallenge(ctx)
+	}
+	return handlerCtx, v
+}
+
+// authorize decides whether a call may proceed. It returns the handler's context, or a
+// verdict with a refusal and its challenge.
+func (i *Interceptor) authorize(ctx context.Context, request *Request) (context.Context, verdict) {
+	start := i.observer.startTime()
+	v := i.observer.judge(i.decide(ctx, request, start))
+	switch {
 	case v.reported:
 		i.observer.warnReportOnly(ctx)
-	default:
-		v.refused.sendChallenge(ctx, i.binder.challengeMetadata(&v.caller, v.refused, i.clock.now))
+	case v.refused != nil:
+		v.refused = i.binder.withChallenges(&v.caller, v.refused, i.clock.now)
 	}
-	i.observer.notifyDecision(ctx, fullMethod, &v, start)
-	if v.claims == nil {
+	i.observer.notifyDecision(ctx, request.FullMethod, &v, start)
+	if v.claims == nil || v.err() != nil {
 		return withoutToken(ctx), v
 	}
 	return contextWithToken(ctx, &v.claims.Token), v
@@ -36,37 +125,23 @@ func (i *Interceptor) authorize(ctx context.Context, fullMethod string) (context
 // decide evaluates the call against the current table. A panic becomes a refusal:
 // certificate function and replay store are the user's code. start is the result of
 // [observer.startTime].
-func (i *Interceptor) decide(ctx context.Context, fullMethod string, start time.Time) (c caller, refused *refusal) {
+func (i *Interceptor) decide(ctx context.Context, request *Request, start time.Time) (c caller, refused *refusal) {
 	defer func() {
 		if recover() != nil {
 			c.claims, refused = nil, refusedVerificationFailed
 		}
 	}()
-	methods := i.table.Load()
-	if methods == nil { // the zero Interceptor
-		return c, refusedUnlisted
+	c, cred, decided, refused := i.readCredential(ctx, request)
+	if decided {
+		return c, refused
 	}
-	c.row = methods.lookup(fullMethod)
-	if c.row != nil && c.row.rule.kind == kindPublic {
-		return c, nil
-	}
-	cred, refused := credentialFromContext(ctx, i.binder.acceptsDPoP())
-	if refused == refusedMissingToken && c.row != nil && c.row.rule.kind == kindOptional {
-		return c, nil
-	}
-	c.scheme = cred.scheme
-	if refused == nil {
-		refused = i.binder.refuseScheme(cred.scheme)
-	}
-	if refused == nil {
-		c.claims, c.cacheHit, refused = i.verifier.verify(ctx, i.clock.decisionTime(start), cred.token)
-	}
+	c.claims, c.cacheHit, refused = i.verifier.verify(ctx, i.clock.decisionTime(start), cred.token)
 	if refused != nil {
 		return c, refused
 	}
 	var proof *dpop.Proof
 	if i.binder != nil {
-		if proof, refused = i.binder.verifyBinding(ctx, i.clock.now(), fullMethod, cred, &c); refused != nil {
+		if proof, refused = i.binder.verifyBinding(ctx, i.clock.now(), request, cred, &c); refused != nil {
 			c.claims = nil // the presenter did not prove possession
 			return c, refused
 		}
@@ -85,4 +160,26 @@ func (i *Interceptor) decide(ctx context.Context, fullMethod string, start time.
 		}
 	}
 	return c, refused
+}
+
+// readCredential makes the checks before a token is verified. It reports whether the
+// call is decided already: refused, or allowed without a token.
+func (i *Interceptor) readCredential(ctx context.Context, request *Request) (c caller, cred credential, decided bool, refused *refusal) {
+	methods := i.table.Load()
+	if methods == nil { // the zero Interceptor
+		return c, cred, true, refusedUnlisted
+	}
+	c.row = methods.lookup(request.FullMethod)
+	if c.row != nil && c.row.rule.kind == kindPublic {
+		return c, cred, true, nil
+	}
+	cred, refused = parseCredential(request.authorization(ctx), i.binder.acceptsDPoP())
+	if refused == refusedMissingToken && c.row != nil && c.row.rule.kind == kindOptional {
+		return c, cred, true, nil
+	}
+	c.scheme = cred.scheme
+	if refused == nil {
+		refused = i.binder.refuseScheme(cred.scheme)
+	}
+	return c, cred, refused != nil, refused
 }

@@ -59,7 +59,7 @@ func New(config Config) (*Interceptor, error) {
 func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 	i.obtained.unary.Store(true)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		ctx, v := i.authorize(ctx, info.FullMethod)
+		ctx, v := i.authorizeCall(ctx, info.FullMethod)
 		if err := v.err(); err != nil {
 			return nil, err
 		}
@@ -73,7 +73,7 @@ func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
 	i.obtained.stream.Store(true)
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		ctx, v := i.authorize(stream.Context(), info.FullMethod)
+		ctx, v := i.authorizeCall(stream.Context(), info.FullMethod)
 		if err := v.err(); err != nil {
 			return err
 		}
@@ -134,7 +134,7 @@ func (i *Interceptor) AuthFunc() auth.AuthFunc {
 	i.obtained.authFunc.Store(true)
 	return func(ctx context.Context) (context.Context, error) {
 		fullMethod, _ := grpc.Method(ctx)
-		ctx, v := i.authorize(ctx, fullMethod)
+		ctx, v := i.authorizeCall(ctx, fullMethod)
 		return ctx, v.err()
 	}
 }

@@ -1,11 +1,6 @@
 package auth0grpc
 
-import (
-	"context"
-	"strings"
-
-	"google.golang.org/grpc/metadata"
-)
+import "strings"
 
 // maxTokenBytes bounds the size of a token that is parsed: 16 KiB, twice the header
 // limit of most HTTP servers. A longer token is refused by its length alone.
@@ -23,12 +18,6 @@ const (
 type credential struct {
 	scheme scheme
 	token  string
-}
-
-// credentialFromContext returns the credential in the call's metadata.
-func credentialFromContext(ctx context.Context, acceptDPoP bool) (credential, *refusal) {
-	// ValueFromIncomingContext copies one value; FromIncomingContext copies all metadata.
-	return parseCredential(metadata.ValueFromIncomingContext(ctx, "authorization"), acceptDPoP)
 }
 
 // parseCredential requires exactly one authorization value: the scheme Bearer, or DPoP

@@ -1,11 +1,8 @@
 package auth0grpc
 
 import (
-	"context"
 	"strings"
 	"testing"
-
-	"google.golang.org/grpc/metadata"
 )
 
 func TestBearerToken(t *testing.T) {
@@ -30,19 +27,15 @@ func TestBearerToken(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			by, refused := credentialFromContext(incoming(test.values...), false)
+			by, refused := parseCredential(test.values, false)
 			if got := by.token; got != test.want || reasonOf(refused) != test.reason {
-				t.Errorf("callCredential = %q, %q, want %q, %q", got, reasonOf(refused), test.want, test.reason)
+				t.Errorf("parseCredential = %q, %q, want %q, %q", got, reasonOf(refused), test.want, test.reason)
 			}
 		})
 	}
-	if _, refused := credentialFromContext(context.Background(), false); refused != refusedMissingToken {
+	if _, refused := parseCredential(nil, false); refused != refusedMissingToken {
 		t.Errorf("no metadata: %v", refused)
 	}
-}
-
-func incoming(values ...string) context.Context {
-	return metadata.NewIncomingContext(context.Background(), metadata.MD{"authorization": values})
 }
 
 func reasonOf(r *refusal) Reason {
@@ -78,7 +71,7 @@ func FuzzAuthorization(f *testing.F) {
 		if two {
 			values = append(values, second)
 		}
-		by, refused := credentialFromContext(incoming(values...), false)
+		by, refused := parseCredential(values, false)
 		got := by.token
 		scheme, token, found := strings.Cut(value, " ")
 		want := !two && found && strings.EqualFold(scheme, "bearer") && len(scheme) == 6 && token != "" && len(token) <= maxTokenBytes

@@ -3,6 +3,7 @@ package auth0grpc
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,19 +17,26 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// A refusal is the error of a refused call. The client gets only its status, which is
-// made once. Its cause is for outer interceptors, whose logs are not secret either: the
-// status and the cause contain no part of the token.
-type refusal struct {
+// A Refusal is the error of a refused call, in a form for each transport. The
+// interceptors return it, and so does [Interceptor.Check]. Find it with errors.As. A
+// client in another process receives only its status.
+//
+// The client must get only the status, which is made once. The cause behind it, for
+// errors.Is and logs, is for the server; logs are not secret either. So neither
+// contains any part of the token. A Refusal is immutable and safe for concurrent use.
+type Refusal struct {
 	sentinel        error // the sentinel
 	reason          Reason
 	status          *status.Status
-	challenge       metadata.MD // nil if the outcome has none
-	pushback        metadata.MD // nil unless the call may be retried
-	challengeParams *string     // of the challenge, for schemes other than Bearer; nil if there is none
-	cause           error       // nil if the reason is enough
+	challenge       metadata.MD   // nil if the outcome has none
+	retryDelay      time.Duration // 0 unless the call may be retried
+	challengeParams *string       // of the challenge, for schemes other than Bearer; nil if there is none
+	cause           error         // nil if the reason is enough
 }
 
+type refusal = Refusal
+
+// Error returns the text of the status and of the cause, for logs.
 func (r *refusal) Error() string {
 	if r.cause == nil {
 		return r.status.Message()
@@ -36,9 +44,54 @@ func (r *refusal) Error() string {
 	return r.status.Message() + ": " + r.cause.Error()
 }
 
-// GRPCStatus makes gRPC send the fixed status and not the text of Error.
+// Reason returns why the call was refused. It is "" if the caller's context ended before
+// the decision.
+func (r *Refusal) Reason() Reason { return r.reason }
+
+// GRPCStatus returns the status for the client: a fixed text, with a
+// google.rpc.ErrorInfo and, if the call may be repeated later, a google.rpc.RetryInfo.
+// It makes gRPC send this status and not the text of Error.
 func (r *refusal) GRPCStatus() *status.Status { return r.status }
 
+// HTTPStatus returns the status code of HTTP for the client: 401, 403, 429 or 503, and
+// 499 or 504 if the caller's context ended before the decision.
+func (r *Refusal) HTTPStatus() int {
+	switch r.status.Code() {
+	case codes.Unauthenticated:
+		return http.StatusUnauthorized
+	case codes.PermissionDenied:
+		return http.StatusForbidden
+	case codes.ResourceExhausted:
+		return http.StatusTooManyRequests
+	case codes.Unavailable:
+		return http.StatusServiceUnavailable
+	case codes.Canceled:
+		return 499 // nginx's code for a client that left; net/http has no name for it
+	case codes.DeadlineExceeded:
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusInternalServerError
+}
+
+// Challenges returns the values of WWW-Authenticate for the client (RFC 6750, section 3,
+// and RFC 9449, section 7.1), one for each scheme; nil if the outcome has none.
+func (r *Refusal) Challenges() []string { return slices.Clone(r.challenge.Get(challengeHeader)) }
+
+// DPoPNonce returns the nonce that the client's next proof must contain, for the header
+// DPoP-Nonce; "" if the refusal demands none.
+func (r *Refusal) DPoPNonce() string {
+	if nonces := r.challenge.Get(nonceHeader); len(nonces) > 0 {
+		return nonces[0]
+	}
+	return ""
+}
+
+// RetryAfter returns the delay after which the client may repeat the call, at least a
+// second; 0 if repeating does not help. In HTTP it is the header Retry-After, in whole
+// seconds.
+func (r *Refusal) RetryAfter() time.Duration { return r.retryDelay }
+
+// Unwrap returns the kind of the refusal, such as [ErrInvalidToken], and its cause.
 func (r *refusal) Unwrap() []error {
 	if r.cause == nil {
 		return []error{r.sentinel}
@@ -62,6 +115,13 @@ func (r *refusal) underHandler() *refusal {
 	return &clone
 }
 
+// withChallenge returns r with another challenge.
+func (r *refusal) withChallenge(challenge metadata.MD) *refusal {
+	clone := *r
+	clone.challenge = challenge
+	return &clone
+}
+
 // sendChallenge sets the challenge for the client. It goes out both as header and as
 // trailer: HTTP gateways turn headers into HTTP headers, while the errors of most
 // client libraries (grpc-js, grpcio) have only trailers. Behind net/http's ServeHTTP it
@@ -71,18 +131,24 @@ func (r *refusal) underHandler() *refusal {
 //
 // A refusal to be retried has a trailer for the retries of gRPC itself, which do not
 // read RetryInfo (gRFC A6). It has no header: any header switches those off.
-func (r *refusal) sendChallenge(ctx context.Context, challenge metadata.MD) {
-	if r.pushback != nil {
-		_ = grpc.SetTrailer(ctx, r.pushback)
+func (r *refusal) sendChallenge(ctx context.Context) {
+	if r.retryDelay > 0 {
+		_ = grpc.SetTrailer(ctx, metadata.Pairs(pushbackTrailer, strconv.FormatInt(r.retryDelay.Milliseconds(), 10)))
 	}
-	if challenge == nil {
+	if r.challenge == nil {
 		return
 	}
-	_ = grpc.SetHeader(ctx, challenge)
+	_ = grpc.SetHeader(ctx, r.challenge)
 	if ctx.Value(http.ServerContextKey) == nil {
-		_ = grpc.SetTrailer(ctx, challenge)
+		_ = grpc.SetTrailer(ctx, r.challenge)
 	}
 }
+
+// The keys of response metadata, which are headers in HTTP.
+const (
+	challengeHeader = "www-authenticate"
+	nonceHeader     = "dpop-nonce"
+)
 
 // pushbackTrailer holds the milliseconds after which a client may retry.
 const pushbackTrailer = "grpc-retry-pushback-ms"
@@ -111,7 +177,7 @@ func newRefusal(sentinel error, code codes.Code, info *errdetails.ErrorInfo, tex
 	r := &refusal{sentinel: sentinel, reason: Reason(info.Reason), challengeParams: challengeParams}
 	r.status = mustDetail(status.New(code, messagePrefix+text), info)
 	if challengeParams != nil {
-		r.challenge = metadata.Pairs("www-authenticate", strings.TrimSpace("Bearer "+*challengeParams))
+		r.challenge = metadata.Pairs(challengeHeader, strings.TrimSpace("Bearer "+*challengeParams))
 	}
 	return r
 }
@@ -179,7 +245,7 @@ func (r *refusal) retryAfter(delay time.Duration) *refusal {
 	delay = min(max(delay, time.Second), 24*time.Hour) // the pushback has 32 bits
 	delayed := *r
 	delayed.status = mustDetail(r.status, &errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
-	delayed.pushback = metadata.Pairs(pushbackTrailer, strconv.FormatInt(delay.Milliseconds(), 10))
+	delayed.retryDelay = delay
 	return &delayed
 }
 

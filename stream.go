@@ -53,7 +53,7 @@ func (i *Interceptor) serveStream(ctx context.Context, c *caller, srv any, strea
 	// A revocation between the decision and add did not find this stream.
 	if reason := i.verifier.checkRevoked(c.claims, now); reason != nil && g.endRequested.CompareAndSwap(false, true) {
 		if !i.observer.allowsReportOnly(c, reason) {
-			reason.sendChallenge(ctx, i.binder.challengeMetadata(c, reason, i.clock.now))
+			i.binder.withChallenges(c, reason, i.clock.now).sendChallenge(ctx)
 			return reason, reason
 		}
 		i.observer.reportStream(ctx, c, reason)
@@ -75,7 +75,7 @@ func (i *Interceptor) endStream(g *guardedStream, reason *refusal) {
 		return
 	}
 	i.streams.endOne(g, reason, func() {
-		reason.sendChallenge(g.ctx, i.binder.challengeMetadata(&g.caller, reason, i.clock.now))
+		i.binder.withChallenges(&g.caller, reason, i.clock.now).sendChallenge(g.ctx)
 	})
 }
 

@@ -35,7 +35,7 @@ import (
 func (i *Interceptor) TapHandle() tap.ServerInHandle {
 	return func(ctx context.Context, info *tap.Info) (context.Context, error) {
 		start := i.observer.startTime()
-		v := i.observer.judge(i.precheck(info))
+		v := i.observer.judge(i.precheck(ctx, &Request{FullMethod: info.FullMethodName, Authorization: info.Header.Get("authorization")}))
 		if v.err() == nil || hasFarDeadline(ctx) {
 			return ctx, nil
 		}
@@ -46,28 +46,14 @@ func (i *Interceptor) TapHandle() tap.ServerInHandle {
 
 // precheck refuses calls by their headers. Without a refusal the interceptor must
 // decide.
-func (i *Interceptor) precheck(info *tap.Info) (c caller, refused *refusal) {
+func (i *Interceptor) precheck(ctx context.Context, request *Request) (c caller, refused *refusal) {
 	defer func() {
 		if recover() != nil { // the interceptor will panic too and refuse
 			c, refused = caller{}, nil
 		}
 	}()
-	methods := i.table.Load()
-	if methods == nil {
-		return c, refusedUnlisted
-	}
-	c.row = methods.lookup(info.FullMethodName)
-	if c.row != nil && c.row.rule.kind == kindPublic {
-		return c, nil
-	}
-	cred, refused := parseCredential(info.Header.Get("authorization"), i.binder.acceptsDPoP())
-	if refused == nil {
-		refused = i.binder.refuseScheme(cred.scheme)
-	}
-	if refused == refusedMissingToken && c.row != nil && c.row.rule.kind == kindOptional {
-		return c, nil
-	}
-	if refused != nil {
+	c, cred, decided, refused := i.readCredential(ctx, request)
+	if decided {
 		return c, refused
 	}
 	known, refused := i.verifier.precheckCached(i.clock.now(), cred.token)

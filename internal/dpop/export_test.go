@@ -12,7 +12,7 @@ func (v *Verifier) Verify(now time.Time, proof string, uris []string, accessToke
 // VerifyMethod is Verify for another method: RFC 9449's resource request is a GET.
 func (v *Verifier) VerifyMethod(now time.Time, proof, method string, uris []string, accessToken string) (*Proof, error) {
 	thumbprint, _, _ := v.Signer(proof)
-	c, err := v.precheck(now, proof, method, Request{uris, accessToken, thumbprint})
+	c, err := v.Precheck(now, proof, Request{method, uris, accessToken, thumbprint})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,6 @@
 // Package dpop checks DPoP proofs (RFC 9449) as a resource server must, and provides
 // the parts for it: key thumbprints (RFC 7638), the memory of used proofs, and nonces.
-// It does not depend on gRPC, except that every gRPC call is an HTTP POST.
+// It does not depend on gRPC.
 package dpop
 
 import (
@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"net/http"
 	"slices"
 	"time"
 
@@ -95,13 +94,14 @@ type Proof struct {
 	Nonce      string    // nonce, or empty
 }
 
-// A Request is the request that the proof must be made for: a POST to one of URIs with
+// A Request is the request that the proof must be made for: Method on one of URIs with
 // AccessToken, which is bound to the key with Thumbprint (cnf.jkt).
 //
 // Each of URIs is a result of [NormalizeURI] on a configured value, never on a value of
 // the client. (In Auth0's node SDK before v1.9.1 a Host header decided, and proofs
 // moved between endpoints.)
 type Request struct {
+	Method      string
 	URIs        []string
 	AccessToken string
 	Thumbprint  string
@@ -127,10 +127,6 @@ type Candidate struct {
 //
 // Every error is an [ErrProof].
 func (v *Verifier) Precheck(now time.Time, proof string, request Request) (*Candidate, error) {
-	return v.precheck(now, proof, http.MethodPost, request)
-}
-
-func (v *Verifier) precheck(now time.Time, proof, method string, request Request) (*Candidate, error) {
 	token, err := v.parse(proof)
 	if err != nil {
 		return nil, err
@@ -139,7 +135,7 @@ func (v *Verifier) precheck(now time.Time, proof, method string, request Request
 	if err != nil {
 		return nil, err
 	}
-	if err := v.check(c, now, method, request.URIs, request.AccessToken); err != nil {
+	if err := v.check(c, now, request.Method, request.URIs, request.AccessToken); err != nil {
 		return nil, err
 	}
 	key, thumbprint, err := keyOf(token)
