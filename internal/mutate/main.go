@@ -30,6 +30,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/auth0grpc/auth0grpc/internal/progress"
 )
 
 func main() {
@@ -38,8 +40,9 @@ func main() {
 	flag.BoolVar(&r.constants, "constants", false, "change integer literals, one build each")
 	flag.BoolVar(&r.verbose, "v", false, "print killed mutants too, with the first test that failed")
 	flag.Parse()
-	r.out = os.Stdout
+	r.out, r.line = os.Stdout, progress.New(os.Stderr)
 	survivors, err := r.run(flag.Args())
+	r.line.Clear()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(2)
@@ -54,6 +57,7 @@ type runner struct {
 	tests              string
 	constants, verbose bool
 	out                io.Writer
+	line               *progress.Line
 
 	dir     string // of the package
 	tmp     string
@@ -97,7 +101,8 @@ func (r *runner) run(args []string) (survivors int, err error) {
 	r.timeout = 5*time.Second + 3*time.Since(start)
 	killed, broken := 0, 0
 	for _, f := range files {
-		for _, m := range f.mutants {
+		for i, m := range f.mutants {
+			r.line.Step("%s, change %d of %d", f.name, i+1, len(f.mutants))
 			if r.constants && r.build(files, m) != nil {
 				broken++ // overflows, or an index out of range
 				continue
@@ -108,17 +113,23 @@ func (r *runner) run(args []string) (survivors int, err error) {
 			}
 			if failed == "" {
 				survivors++
-				fmt.Fprintf(r.out, "%s:%d: %s\n", f.name, m.line, m.what)
+				r.print("%s:%d: %s\n", f.name, m.line, m.what)
 				continue
 			}
 			killed++
 			if r.verbose {
-				fmt.Fprintf(r.out, "%s:%d: %s: killed by %s\n", f.name, m.line, m.what, failed)
+				r.print("%s:%d: %s: killed by %s\n", f.name, m.line, m.what, failed)
 			}
 		}
 	}
-	fmt.Fprintf(r.out, "%d killed, %d survived, %d did not compile\n", killed, survivors, broken)
+	r.print("%d killed, %d survived, %d did not compile\n", killed, survivors, broken)
 	return survivors, nil
+}
+
+// print prints a result in place of the progress.
+func (r *runner) print(format string, args ...any) {
+	r.line.Clear()
+	fmt.Fprintf(r.out, format, args...)
 }
 
 // variable is the environment variable that selects a mutant by its number.

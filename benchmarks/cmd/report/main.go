@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/auth0grpc/auth0grpc/benchmarks/internal/progress"
 	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
+	"github.com/auth0grpc/auth0grpc/internal/progress"
 )
 
 // A plan sets the amount of measuring.

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/auth0grpc/auth0grpc/benchmarks/internal/progress"
 	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
+	"github.com/auth0grpc/auth0grpc/internal/progress"
 )
 
 // A key names a case on a number of cores.

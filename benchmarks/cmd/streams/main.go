@@ -19,8 +19,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/auth0grpc/auth0grpc/benchmarks/internal/progress"
 	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
+	"github.com/auth0grpc/auth0grpc/internal/progress"
 )
 
 // A plan sets the amount of measuring.

@@ -12,20 +12,20 @@ import (
 // not replace all of it.
 const columns = 79
 
-// A Line is one line of a terminal that shows the current step of a command. Any other
-// output gets nothing. A Line is for one goroutine.
+// A Line is one line of a terminal that shows the current step of a command. A nil Line
+// shows nothing. A Line is for one goroutine.
 type Line struct {
-	out   io.Writer // nil: not a terminal
+	out   io.Writer
 	now   func() time.Time
 	start time.Time
 }
 
-// New returns a line on out if it is a terminal. TERM=dumb, which cannot rewrite a line,
-// counts as no terminal.
+// New returns a line on out, or nil if out is not a terminal. TERM=dumb, which cannot
+// rewrite a line, counts as no terminal.
 func New(out *os.File) *Line {
 	info, err := out.Stat()
 	if err != nil || info.Mode()&os.ModeCharDevice == 0 || os.Getenv("TERM") == "dumb" {
-		return &Line{}
+		return nil
 	}
 	return newLine(out, time.Now)
 }
@@ -37,7 +37,7 @@ func newLine(out io.Writer, now func() time.Time) *Line {
 // Step replaces the line by the time since [New] and a text without line breaks. It
 // shortens a text that does not fit.
 func (l *Line) Step(format string, args ...any) {
-	if l.out == nil {
+	if l == nil {
 		return
 	}
 	elapsed := l.now().Sub(l.start).Truncate(time.Second)
@@ -47,7 +47,7 @@ func (l *Line) Step(format string, args ...any) {
 
 // Clear removes the line, so that results can follow.
 func (l *Line) Clear() {
-	if l.out != nil {
+	if l != nil {
 		fmt.Fprint(l.out, "\r\x1b[K")
 	}
 }
