@@ -54,7 +54,7 @@ func runningTenant(t *testing.T, config string) (stdout string) {
 	ended := make(chan int, 1)
 	var stderr bytes.Buffer
 	go func() {
-		ended <- run(ctx, []string{"tenant", "-config", config}, os.Getenv, writer, &stderr)
+		ended <- run(ctx, []string{"tenant", "-config", config}, os.Getenv, strings.NewReader(""), writer, &stderr)
 		_ = writer.Close()
 	}()
 	t.Cleanup(func() {

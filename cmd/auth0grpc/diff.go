@@ -180,6 +180,20 @@ func readTable(ctx context.Context, name string) (map[string]auth0grpc.Rule, err
 	return methods, nil
 }
 
+// readTables merges the tables in several files. It returns nil without files.
+func readTables(ctx context.Context, names []string) (map[string]auth0grpc.Rule, error) {
+	var tables []map[string]auth0grpc.Rule
+	var errs []error
+	for _, name := range names {
+		table, err := readTable(ctx, name)
+		tables, errs = append(tables, table), append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil || len(names) == 0 {
+		return nil, err
+	}
+	return policy.Merge(tables...)
+}
+
 // withFile puts the name of a file before each of several faults.
 func withFile(name string, err error) error {
 	list := []error{err}

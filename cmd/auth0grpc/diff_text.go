@@ -80,13 +80,13 @@ func rowText(row policy.Row, method string) string {
 	return shorten(row.String())
 }
 
-// shorten cuts a long rule. JSON has the whole of it.
-func shorten(rule string) string {
+// shorten cuts a long text. JSON has the whole of a rule.
+func shorten(text string) string {
 	const most = 300
-	if len(rule) <= most {
-		return rule
+	if len(text) <= most {
+		return text
 	}
-	return rule[:most] + " …" // names are ASCII
+	return strings.ToValidUTF8(text[:most], "") + " …"
 }
 
 // writeJSON writes all differences for other programs.

@@ -20,6 +20,10 @@
 // fewer calls. The exit status is 1 if a method admits more and -allow does not name it,
 // and 2 if the policies cannot be compared. See docs/changing-a-policy.md.
 //
+// "auth0grpc explain" reads an access token from standard input, and prints for each check
+// what a server would decide and how to change it. It sends nothing unless -issuer is
+// given. The exit status is 0 if the server would accept the call, and 1 if not.
+//
 // "auth0grpc proto" writes the .proto file of the options, for projects that keep a copy.
 //
 // Two subcommands serve development without an account: "tenant" runs a test tenant
@@ -51,7 +55,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	status := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	status := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
 }
@@ -131,7 +135,7 @@ func (o *options) check(args []string) error {
 }
 
 // run executes the command and returns the exit status.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) > 0 {
 		switch args[0] {
 		case "tenant":
@@ -142,6 +146,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			return runProto(args[1:], stdout, stderr)
 		case "diff":
 			return runDiff(ctx, args[1:], getenv, stdout, stderr)
+		case "explain":
+			return runExplain(ctx, args[1:], stdin, stdout, stderr)
 		}
 	}
 	o, err := parseFlags(args, getenv, stderr)

@@ -28,8 +28,14 @@ const shopSet = "../../proto/testdata/shop.binpb"
 // command runs the command as main does.
 func command(t *testing.T, environment map[string]string, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
+	return commandWithInput(t, "", environment, args...)
+}
+
+// commandWithInput runs the command with standard input.
+func commandWithInput(t *testing.T, stdin string, environment map[string]string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
 	var out, err bytes.Buffer
-	status = run(t.Context(), args, func(name string) string { return environment[name] }, &out, &err)
+	status = run(t.Context(), args, func(name string) string { return environment[name] }, strings.NewReader(stdin), &out, &err)
 	return status, out.String(), err.String()
 }
 
