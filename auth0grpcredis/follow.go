@@ -149,8 +149,8 @@ func (w *follower) step(ctx context.Context) error {
 // alive by our clock: the stream holds little else, and then no clock can make us
 // miss an entry.
 //
-// A reply that takes too long halves the batch: entries can be large, and the
-// network slow.
+// The size of the batch follows the time that a reply takes: entries can be large,
+// and the network slow.
 func (w *follower) read(ctx context.Context) ([]redis.XMessage, error) {
 	timeout, wait := w.timeout, time.Duration(-1) // not at all
 	if w.ready && w.failures == 0 {
@@ -158,6 +158,7 @@ func (w *follower) read(ctx context.Context) ([]redis.XMessage, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	began := time.Now()
 	streams, err := w.link.client.XRead(ctx, &redis.XReadArgs{
 		Streams: []string{w.stream, w.lastID.String()}, Count: int64(w.batchSize), Block: wait,
 	}).Result()
@@ -166,7 +167,7 @@ func (w *follower) read(ctx context.Context) ([]redis.XMessage, error) {
 		return nil, nil
 	case err != nil:
 		if isTimeout(err) {
-			w.batchSize = max(1, w.batchSize/2)
+			w.batchSize = smallerBatch(w.batchSize)
 		}
 		return nil, err
 	case len(streams) == 0:
@@ -174,9 +175,22 @@ func (w *follower) read(ctx context.Context) ([]redis.XMessage, error) {
 	}
 	entries := streams[0].Messages
 	if len(entries) == w.batchSize {
-		w.batchSize = min(maxBatch, 2*w.batchSize)
+		w.batchSize = largerBatch(w.batchSize, time.Since(began), w.timeout)
 	}
 	return entries, nil
+}
+
+// smallerBatch returns the size of the next batch after a read that timed out.
+func smallerBatch(size int) int { return max(1, size/4) }
+
+// largerBatch returns the size of the next batch after a full one. It doubles the
+// size only if the reply took less than half the timeout. A larger batch would not
+// arrive in time: half of all reads would fail, and each of them for a whole timeout.
+func largerBatch(size int, took, timeout time.Duration) int {
+	if took >= timeout/2 {
+		return size
+	}
+	return min(maxBatch, 2*size)
 }
 
 // applyEntries applies the entries of one reply.
