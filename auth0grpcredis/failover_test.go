@@ -23,17 +23,18 @@ type outageTest struct {
 
 func newOutageTest(t *testing.T, newClient func() redis.UniversalClient, prefix string) *outageTest {
 	t.Helper()
-	o := &outageTest{newClient: newClient, prefix: prefix, feed: newFeed(t, newClient(), FeedConfig{})}
-	store, err := NewReplayStore(newClient(), ReplayConfig{Prefix: prefix})
-	if err != nil {
-		t.Fatal(err)
-	}
+	o := &outageTest{newClient: newClient, prefix: prefix, feed: newFeed(t, newClient(), FeedConfig{Timeout: defaultTimeout})}
+	store := newStore(t, newClient(), ReplayConfig{Prefix: prefix, Timeout: defaultReplayTimeout})
 	o.store = store
-	o.followed = follow(t, newFeed(t, newClient(), FeedConfig{}))
-	publish(t, o.feed, bySubject("before"))
+	o.followed = follow(t, newFeed(t, newClient(), FeedConfig{Timeout: defaultTimeout}))
+	eventually(t, "a revocation is published", func() bool {
+		return o.feed.Publish(t.Context(), bySubject("before")) == nil
+	})
 	o.followed.next(t)
+	uses := 0
 	eventually(t, "a proof is used", func() bool {
-		first, err := store.Use(t.Context(), "before", time.Now().Add(time.Minute))
+		uses++
+		first, err := store.Use(t.Context(), fmt.Sprint("before ", uses), time.Now().Add(time.Hour))
 		return first && err == nil
 	})
 	return o
@@ -43,9 +44,8 @@ func newOutageTest(t *testing.T, newClient func() redis.UniversalClient, prefix 
 // goes on by itself: none repairs the client of another.
 func (o *outageTest) measure(t *testing.T, began time.Time) (r recovery) {
 	t.Helper()
-	const limit = 100 * time.Second
 	done := make(chan func(), 3)
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	retry := func(work func(int) bool) time.Duration {
 		tick := time.NewTicker(50 * time.Millisecond)
@@ -56,6 +56,9 @@ func (o *outageTest) measure(t *testing.T, began time.Time) (r recovery) {
 			}
 			<-tick.C
 		}
+		if ctx.Err() != nil {
+			t.Error("a part does not work again")
+		}
 		return time.Since(began)
 	}
 	go func() {
@@ -64,27 +67,27 @@ func (o *outageTest) measure(t *testing.T, began time.Time) (r recovery) {
 	}()
 	go func() {
 		took := retry(func(i int) bool {
-			first, err := o.store.Use(ctx, fmt.Sprint("after ", i), time.Now().Add(time.Minute))
+			first, err := o.store.Use(ctx, fmt.Sprint("after ", i), time.Now().Add(time.Hour))
 			return first && err == nil
 		})
 		done <- func() { r.use = took }
 	}()
 	go func() {
-		deadline := time.After(limit)
 		for {
 			select {
 			case got := <-o.followed.applied:
 				if got.Subject != "after" {
 					continue
 				}
-			case <-deadline:
+			case <-ctx.Done():
+				t.Error("Follow does not work again")
 			}
 			break
 		}
 		took := time.Since(began)
 		done <- func() { r.follow = took }
 	}()
-	late := newFeed(t, o.newClient(), FeedConfig{})
+	late := newFeed(t, o.newClient(), FeedConfig{Timeout: defaultTimeout})
 	follow(t, late)
 	if err := late.Ready(ctx); err != nil {
 		t.Errorf("a new replica is not ready: %v", err)
@@ -96,21 +99,17 @@ func (o *outageTest) measure(t *testing.T, began time.Time) (r recovery) {
 	return r
 }
 
+// check compares each part with the recovery of the servers by themselves.
 func (r recovery) check(t *testing.T, own time.Duration) {
 	t.Helper()
-	t.Logf("recovered by itself after %v; Publish after %v, Follow %v, Ready of a new replica %v, Use %v",
-		round(own), round(r.publish), round(r.follow), round(r.ready), round(r.use))
+	t.Logf("the servers recovered after %v", own.Round(time.Millisecond))
 	for name, took := range map[string]time.Duration{"Publish": r.publish, "Follow": r.follow, "Ready": r.ready, "Use": r.use} {
-		if took > 2*own {
-			t.Errorf("%s works after %v, want at most twice the %v of Redis itself", name, round(took), round(own))
-		}
+		checkFigure(t, name+" worked again after", took, 2*own)
 	}
 }
 
-func round(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
-
-// A master of a Cluster crashes or hangs. Everything works again within twice the
-// time that the Cluster itself takes.
+// A master of a Cluster crashes or hangs. Everything works again, though the clients
+// do not reload the table of slots by themselves.
 func TestClusterFailover(t *testing.T) {
 	needSetups(t)
 	for _, test := range []struct {
@@ -124,6 +123,7 @@ func TestClusterFailover(t *testing.T) {
 			cluster := startCluster(t)
 			o := newOutageTest(t, func() redis.UniversalClient { return cluster.client(t) }, "{"+defaultStream+"}:")
 			master, replica := cluster.masterOf(t, defaultStream)
+			cluster.detectFailures(t)
 			began := time.Now()
 			own := replica.recovers(t, "{"+defaultStream+"}:probe")
 			test.fail(master)
@@ -148,6 +148,7 @@ func TestClusterFailoverOfProofs(t *testing.T) {
 	}
 	o := newOutageTest(t, func() redis.UniversalClient { return cluster.client(t) }, prefix)
 	master, replica := cluster.masterOf(t, prefix)
+	cluster.detectFailures(t)
 	began := time.Now()
 	own := replica.recovers(t, prefix+"probe")
 	master.stop()
@@ -168,6 +169,7 @@ func TestSentinelFailover(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			group := startSentinels(t)
 			o := newOutageTest(t, func() redis.UniversalClient { return group.client(t) }, "")
+			group.detectFailures(t)
 			began := time.Now()
 			own := make(chan time.Duration, 2)
 			for _, replica := range group.servers[1:] {

@@ -19,10 +19,7 @@ var (
 )
 
 const (
-	repairInterval = 500 * time.Millisecond // between two attempts
-	repairTimeout  = time.Second            // of one attempt
-	maxRepairs     = 60                     // attempts after one failure
-
+	maxRepairs      = 60 // attempts after one failure
 	defaultPoolSize = 10 // of a client whose type this package does not know
 )
 
@@ -35,7 +32,9 @@ const (
 // connections whose peer is gone without a FIN or RST (half-open), and finds
 // them one command and one time-out after the other.
 type link struct {
-	client redis.UniversalClient
+	client         redis.UniversalClient
+	repairTimeout  time.Duration // of one attempt
+	repairInterval time.Duration // between two attempts
 
 	mu         sync.Mutex
 	repairing  bool
@@ -68,7 +67,10 @@ func newLink(client redis.UniversalClient) (*link, error) {
 	case *redis.Ring:
 		return nil, errRing
 	}
-	return &link{client: client, byServer: map[string]chan struct{}{}}, nil
+	return &link{
+		client: client, repairTimeout: time.Second, repairInterval: 500 * time.Millisecond,
+		byServer: map[string]chan struct{}{},
+	}, nil
 }
 
 // primary returns the client of the server that holds a key, for the commands
@@ -126,7 +128,7 @@ func (l *link) failed(err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.repairing || time.Since(l.repairedAt) < repairInterval {
+	if l.repairing || time.Since(l.repairedAt) < l.repairInterval {
 		return
 	}
 	l.repairing = true
@@ -155,7 +157,7 @@ func repairable(err error) bool {
 // first table may still be from before the failover.
 func (l *link) repair() {
 	for range maxRepairs {
-		ctx, cancel := context.WithTimeout(context.Background(), repairTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), l.repairTimeout)
 		var err error
 		switch client := l.client.(type) {
 		case *redis.Client:
@@ -169,7 +171,7 @@ func (l *link) repair() {
 		if err == nil || errors.Is(err, redis.ErrClosed) {
 			return
 		}
-		time.Sleep(repairInterval)
+		time.Sleep(l.repairInterval)
 	}
 }
 

@@ -122,9 +122,10 @@ func TestLoadBacklog(t *testing.T) {
 	t.Logf("%d entries (%d B each in Redis, %d B each in the replica) applied in %v, 1,000 of 2,000 streams ended after %v; %d calls meanwhile, the slowest %v",
 		stats.Entries, memory/backlog, (int64(after.HeapAlloc)-int64(before.HeapAlloc))/backlog, caughtUp.Round(time.Millisecond),
 		streamsEnded.Round(time.Millisecond), calls, time.Duration(slowest.Load()).Round(100*time.Microsecond))
-	if stats.Entries != backlog || caughtUp > 30*time.Second {
-		t.Errorf("%d entries after %v, want %d within 30s", stats.Entries, caughtUp, backlog)
+	if stats.Entries != backlog {
+		t.Errorf("%d entries, want %d", stats.Entries, backlog)
 	}
+	checkFigure(t, "the backlog was applied", caughtUp, 30*time.Second)
 	cancel()
 	<-followed
 }
@@ -135,9 +136,9 @@ func TestLoadProofs(t *testing.T) {
 	const rate, seconds = 5000, 3
 	server := startRedis(t)
 	client := server.client(t)
-	store := newStore(t, client, ReplayConfig{})
+	store := newStore(t, client, ReplayConfig{Timeout: 2 * patience}) // a slow machine works off the queue
 	before := usedMemory(t, server)
-	until := time.Now().Add(5 * time.Minute)
+	until := time.Now().Add(time.Hour)
 	times := make([]time.Duration, rate*seconds)
 	var wrong, failed atomic.Int32
 	var wait sync.WaitGroup

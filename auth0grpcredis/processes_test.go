@@ -29,6 +29,7 @@ type fleet struct {
 	tenant *auth0grpctest.Tenant
 	redis  *redisServer
 	config string
+	tokens int // made so far
 }
 
 func newFleet(tb testing.TB, redisOptions ...string) *fleet {
@@ -50,9 +51,10 @@ func newFleet(tb testing.TB, redisOptions ...string) *fleet {
 	return f
 }
 
-// token is a token of a subject that the servers accept.
+// token returns a new token of a subject that the servers accept.
 func (f *fleet) token(subject string) string {
-	return f.tenant.Token(map[string]any{"sub": subject, "scope": "read:orders"})
+	f.tokens++
+	return f.tenant.Token(map[string]any{"sub": subject, "scope": "read:orders", "jti": fmt.Sprint(f.tokens)})
 }
 
 // A replica is a server process.
@@ -191,8 +193,8 @@ func checkRevoked(tb testing.TB, err error) {
 	}
 }
 
-// A revocation on one of three servers ends the streams on all of them within a second,
-// and refuses later calls.
+// A revocation on one of three servers ends the streams on all of them, and refuses
+// later calls.
 func TestRevocationReachesEveryProcess(t *testing.T) {
 	f := newFleet(t)
 	replicas := f.startAll(t, 3)
@@ -201,7 +203,9 @@ func TestRevocationReachesEveryProcess(t *testing.T) {
 		subject := fmt.Sprintf("auth0|%d", round)
 		mine, other := f.token(subject), f.token("auth0|other")
 		var ends, others []<-chan error
+		var unseen []string // by any server
 		for _, r := range replicas {
+			unseen = append(unseen, f.token(subject))
 			ends = append(ends, r.open(t, mine))
 			others = append(others, r.open(t, other))
 		}
@@ -212,16 +216,12 @@ func TestRevocationReachesEveryProcess(t *testing.T) {
 		for _, end := range ends {
 			checkRevoked(t, receive(t, end, "the end of the stream"))
 		}
-		took := time.Since(began)
-		worst = max(worst, took)
-		if took > time.Second {
-			t.Errorf("the last stream ended after %v, want within a second", took)
-		}
+		worst = max(worst, time.Since(began))
 		for i, r := range replicas {
 			if reason := r.callWith(t, mine); reason != auth0grpc.ReasonTokenRevoked {
 				t.Errorf("server %d: a call with the same token is refused with %q, want TOKEN_REVOKED", i, reason)
 			}
-			if reason := r.callWith(t, f.token(subject)); reason != auth0grpc.ReasonTokenRevoked {
+			if reason := r.callWith(t, unseen[i]); reason != auth0grpc.ReasonTokenRevoked {
 				t.Errorf("server %d: a token that it never saw is refused with %q, want TOKEN_REVOKED", i, reason)
 			}
 			if reason := r.callWith(t, other); reason != "" {
@@ -234,7 +234,7 @@ func TestRevocationReachesEveryProcess(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("from the order to revoke to the end of the last of three streams: at most %v in 5 rounds", worst.Round(10*time.Microsecond))
+	checkFigure(t, "from Revoke to the end of the last of three streams, the longest of 5 rounds", worst, time.Second)
 }
 
 func TestLateProcessCatchesUp(t *testing.T) {

@@ -3,7 +3,10 @@ package auth0grpcredis
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net"
+	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -11,8 +14,30 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// patience is how long a test waits for an immediate effect.
-const patience = 20 * time.Second
+const (
+	// patience is how long a test waits for what must happen. It ends a test that
+	// hangs, and no test asserts it.
+	patience = 2 * time.Minute
+
+	// testTimeout is the Timeout of feeds and stores that no test cuts off. A slow
+	// machine is no outage.
+	testTimeout = 30 * time.Second
+)
+
+// figuresEnv has the tests enforce the times that they measure. That takes a quiet
+// machine.
+const figuresEnv = "AUTH0GRPCREDIS_TEST_FIGURES"
+
+// checkFigure logs how long something took beside its bound, which it enforces only
+// with figuresEnv.
+func checkFigure(tb testing.TB, what string, took, limit time.Duration) {
+	tb.Helper()
+	took, limit = took.Round(time.Millisecond), limit.Round(time.Millisecond)
+	tb.Logf("%s: %v (bound %v)", what, took, limit)
+	if os.Getenv(figuresEnv) != "" && took > limit {
+		tb.Errorf("%s: %v, want at most %v", what, took, limit)
+	}
+}
 
 // A redisServer is a redis-server process of this test.
 type redisServer struct {
@@ -26,35 +51,56 @@ type redisServer struct {
 // it with the test. It skips the test where there is no redis-server.
 func startRedis(tb testing.TB, options ...string) *redisServer {
 	tb.Helper()
+	return startServer(tb, func() []string { return options })
+}
+
+// startServer is startRedis with options that are made for each attempt.
+func startServer(tb testing.TB, options func() []string) *redisServer {
+	tb.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		tb.Skip("redis-server is not installed; the script test in this directory installs it")
 	}
 	dir := tb.TempDir()
 	for range 5 { // another process may get the port first
-		address := freeAddress(tb)
-		_, port, _ := net.SplitHostPort(address)
-		s := &redisServer{address: address, options: append([]string{
+		port := freePort(tb)
+		s := &redisServer{address: "127.0.0.1:" + port, options: append([]string{
 			"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "", "--appendonly", "no",
-		}, options...)}
+			"--repl-diskless-sync-delay", "0", // no five seconds for further replicas
+		}, options()...)}
 		err := s.start(tb)
 		if err == nil {
 			tb.Cleanup(s.stop)
 			return s
 		}
-		tb.Logf("redis-server on %s: %v", address, err)
+		tb.Logf("redis-server on %s: %v", s.address, err)
 	}
 	tb.Fatal("redis-server does not start")
 	return nil
 }
 
+// freeAddress returns an address that is free now. Its port is below those that
+// systems give to outgoing connections: one of them could take the port of a server
+// that is down, or connect to itself there.
 func freeAddress(tb testing.TB) string {
 	tb.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
+	var err error
+	for range 100 {
+		var listener net.Listener
+		listener, err = net.Listen("tcp", fmt.Sprint("127.0.0.1:", 11_000+rand.N(20_000)))
+		if err == nil {
+			listener.Close()
+			return listener.Addr().String()
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	tb.Fatal(err)
+	return ""
+}
+
+// freePort is the port of a freeAddress.
+func freePort(tb testing.TB) string {
+	tb.Helper()
+	_, port, _ := net.SplitHostPort(freeAddress(tb))
+	return port
 }
 
 // start runs the server and waits until it answers.
@@ -82,7 +128,7 @@ func (s *redisServer) start(tb testing.TB) error {
 			s.stop()
 			return errors.New("no PONG in time")
 		case <-tick.C:
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			err := client.Ping(ctx).Err()
 			cancel()
 			// A server that wants a password first answers as well.
@@ -130,7 +176,12 @@ func hangingServer(tb testing.TB) *redisServer {
 	return &redisServer{address: listener.Addr().String()} // the kernel accepts
 }
 
-// eventually waits for a condition that should come to hold at once.
+// withoutDeadlines removes the deadlines that a client has beside those of contexts.
+func withoutDeadlines(options *redis.Options) {
+	options.DialTimeout, options.ReadTimeout, options.WriteTimeout, options.PoolTimeout = time.Hour, time.Hour, time.Hour, time.Hour
+}
+
+// eventually waits until a condition holds.
 func eventually(tb testing.TB, what string, holds func() bool) {
 	tb.Helper()
 	deadline, tick := time.After(patience), time.NewTicker(5*time.Millisecond)

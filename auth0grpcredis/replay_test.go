@@ -3,7 +3,9 @@ package auth0grpcredis
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,7 +17,7 @@ import (
 func newStore(tb testing.TB, client redis.UniversalClient, config ReplayConfig) *ReplayStore {
 	tb.Helper()
 	if config.Timeout == 0 {
-		config.Timeout = 5 * time.Second // a machine under load is no outage
+		config.Timeout = testTimeout
 	}
 	store, err := NewReplayStore(client, config)
 	if err != nil {
@@ -100,7 +102,7 @@ func TestUseKeys(t *testing.T) {
 		t.Fatalf("keys %q, want %s", keys, want)
 	}
 	ttl, most := client.PTTL(t.Context(), want).Val(), 2*maxClockSkew+1500*time.Millisecond
-	if ttl > most || ttl < most-30*time.Second {
+	if ttl > most || ttl < most-patience {
 		t.Errorf("the key lives %v, want %v", ttl, most)
 	}
 }
@@ -110,7 +112,7 @@ func TestUseRace(t *testing.T) {
 	server := startRedis(t)
 	stores := []*ReplayStore{newStore(t, server.client(t), ReplayConfig{}), newStore(t, server.client(t), ReplayConfig{})}
 	for round := range 50 {
-		id, until := string(rune('A'+round)), time.Now().Add(time.Minute)
+		id, until := string(rune('A'+round)), time.Now().Add(time.Hour)
 		begin, firsts := make(chan struct{}), make(chan bool, 64)
 		for i := range 64 {
 			go func() {
@@ -145,11 +147,11 @@ func TestUseOneRoundTrip(t *testing.T) {
 	count := &commands{}
 	client.AddHook(count)
 	for _, id := range []string{"a", "a", "b"} {
-		if _, err := store.Use(t.Context(), id, time.Now().Add(time.Minute)); err != nil {
+		if _, err := store.Use(t.Context(), id, time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := strings.Join(count.names, " "); got != "set set set" {
+	if got := strings.Join(count.sent(), " "); got != "set set set" {
 		t.Errorf("commands %q, want one set for each use", got)
 	}
 }
@@ -157,8 +159,36 @@ func TestUseOneRoundTrip(t *testing.T) {
 // commands notes the commands that a client sends.
 type commands struct {
 	redis.Hook
-	mu    sync.Mutex
-	names []string
+	mu   sync.Mutex
+	args [][]any
+}
+
+// sent returns the names of the commands.
+func (c *commands) sent() (names []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, args := range c.args {
+		names = append(names, fmt.Sprint(args[0]))
+	}
+	return names
+}
+
+// option returns the value behind an option, for each command of a name: "" if the
+// command has no such option.
+func (c *commands) option(name, option string) (values []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, args := range c.args {
+		if args[0] != name {
+			continue
+		}
+		value := ""
+		if i := slices.Index(args, any(option)); i > 0 && i+1 < len(args) {
+			value = fmt.Sprint(args[i+1])
+		}
+		values = append(values, value)
+	}
+	return values
 }
 
 func (c *commands) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -168,7 +198,7 @@ func (c *commands) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 func (c *commands) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		c.mu.Lock()
-		c.names = append(c.names, cmd.Name())
+		c.args = append(c.args, slices.Clone(cmd.Args()))
 		c.mu.Unlock()
 		return next(ctx, cmd)
 	}
@@ -180,7 +210,7 @@ func outages(tb testing.TB) map[string]*redis.Client {
 	down := &redisServer{address: freeAddress(tb)}
 	closed, full := startRedis(tb, "--requirepass", "secret"), startRedis(tb, "--maxmemory", "1", "--maxmemory-policy", "noeviction")
 	return map[string]*redis.Client{
-		"down": down.client(tb), "hanging": hangingServer(tb).client(tb),
+		"down": down.client(tb), "hanging": hangingServer(tb).client(tb, withoutDeadlines),
 		"closed to us": closed.client(tb), "full": full.client(tb),
 	}
 }
@@ -190,14 +220,9 @@ func TestUseFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const timeout = 200 * time.Millisecond
 			store := newStore(t, client, ReplayConfig{Timeout: timeout})
-			began := time.Now()
-			first, err := store.Use(t.Context(), "jti", time.Now().Add(time.Minute))
-			took := time.Since(began)
+			first, err := store.Use(t.Context(), "jti", time.Now().Add(time.Hour))
 			if first || err == nil || !strings.HasPrefix(err.Error(), "auth0grpcredis: ") {
 				t.Errorf("Use = %t, %v, want false and an error of ours", first, err)
-			}
-			if took > timeout+time.Second {
-				t.Errorf("Use took %v, want at most %v", took, timeout)
 			}
 
 			var told []error
@@ -206,7 +231,7 @@ func TestUseFails(t *testing.T) {
 				OnFailOpen: func(_ context.Context, err error) { told = append(told, err) },
 			})
 			for range 2 {
-				if first, err := store.Use(t.Context(), "jti", time.Now().Add(time.Minute)); !first || err != nil {
+				if first, err := store.Use(t.Context(), "jti", time.Now().Add(time.Hour)); !first || err != nil {
 					t.Errorf("Use = %t, %v of a store that fails open, want true", first, err)
 				}
 			}
@@ -228,14 +253,14 @@ func TestUseFailsClosedForTheCaller(t *testing.T) {
 	})
 	for i := range 50 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*time.Millisecond)
-		if first, err := store.Use(ctx, "jti", time.Now().Add(time.Minute)); first || err == nil {
+		if first, err := store.Use(ctx, "jti", time.Now().Add(time.Hour)); first || err == nil {
 			t.Errorf("Use = %t, %v with %d ms of time, want an error", first, err, i)
 		}
 		cancel()
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if first, err := store.Use(ctx, "jti", time.Now().Add(time.Minute)); first || err == nil {
+	if first, err := store.Use(ctx, "jti", time.Now().Add(time.Hour)); first || err == nil {
 		t.Errorf("Use = %t, %v of a call that was canceled, want an error", first, err)
 	}
 }
@@ -251,12 +276,12 @@ func TestUseFailOpenLog(t *testing.T) {
 	for range 2 {
 		wire.setCut(true)
 		for range 3 {
-			if first, err := store.Use(t.Context(), "secret", time.Now().Add(time.Minute)); !first || err != nil {
+			if first, err := store.Use(t.Context(), "secret", time.Now().Add(time.Hour)); !first || err != nil {
 				t.Fatalf("Use = %t, %v of a store that fails open, want true", first, err)
 			}
 		}
 		wire.setCut(false)
-		if _, err := store.Use(t.Context(), "another", time.Now().Add(time.Minute)); err != nil {
+		if _, err := store.Use(t.Context(), "another", time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -268,8 +293,8 @@ func TestUseFailOpenLog(t *testing.T) {
 // A store that was out of reach answers again.
 func TestUseAfterAnOutage(t *testing.T) {
 	wire := &line{}
-	store := newStore(t, startRedis(t).client(t, wire.use), ReplayConfig{Timeout: 200 * time.Millisecond})
-	until := time.Now().Add(time.Minute)
+	store := newStore(t, startRedis(t).client(t, wire.use), ReplayConfig{})
+	until := time.Now().Add(time.Hour)
 	if first, err := store.Use(t.Context(), "jti", until); !first || err != nil {
 		t.Fatalf("Use = %t, %v", first, err)
 	}

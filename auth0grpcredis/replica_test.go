@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"sync"
-	"time"
 
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
@@ -56,11 +55,11 @@ func runReplica(text string) error {
 	}
 	client := redis.NewClient(&redis.Options{Addr: config.Redis, ContextTimeoutEnabled: true})
 	defer client.Close()
-	feed, err := NewRevocationFeed(client, FeedConfig{})
+	feed, err := NewRevocationFeed(client, FeedConfig{Timeout: testTimeout})
 	if err != nil {
 		return err
 	}
-	store, err := NewReplayStore(client, ReplayConfig{Timeout: 2 * time.Second}) // a machine under load is no outage
+	store, err := NewReplayStore(client, ReplayConfig{Timeout: testTimeout})
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -46,15 +45,21 @@ type redisCluster struct {
 	servers []*redisServer // the masters first
 }
 
-const clusterNodeTimeout = 2 * time.Second
+// The servers find a failure within detectTime, but only from detectFailures on.
+// Until then they are patient, as a slow machine would look like a failure.
+const (
+	detectTime  = 2 * time.Second
+	patientTime = 2 * patience
+)
 
 func startCluster(tb testing.TB) *redisCluster {
 	tb.Helper()
 	c := &redisCluster{}
 	for range 6 {
-		_, bus, _ := net.SplitHostPort(freeAddress(tb))
-		c.servers = append(c.servers, startRedis(tb, "--cluster-enabled", "yes", "--cluster-port", bus,
-			"--cluster-node-timeout", fmt.Sprint(clusterNodeTimeout.Milliseconds()), "--cluster-replica-validity-factor", "0"))
+		c.servers = append(c.servers, startServer(tb, func() []string {
+			return []string{"--cluster-enabled", "yes", "--cluster-port", freePort(tb),
+				"--cluster-node-timeout", fmt.Sprint(patientTime.Milliseconds()), "--cluster-replica-validity-factor", "0"}
+		}))
 	}
 	ctx := tb.Context()
 	must := func(err error) {
@@ -92,13 +97,24 @@ func startCluster(tb testing.TB) *redisCluster {
 	return c
 }
 
+// detectFailures has the servers find the next failure soon.
+func (c *redisCluster) detectFailures(tb testing.TB) {
+	tb.Helper()
+	for _, s := range c.servers {
+		if err := s.client(tb).ConfigSet(tb.Context(), "cluster-node-timeout", fmt.Sprint(detectTime.Milliseconds())).Err(); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// client returns a client that does not reload the table of slots by itself.
 func (c *redisCluster) client(tb testing.TB) *redis.ClusterClient {
 	tb.Helper()
 	var addresses []string
 	for _, s := range c.servers {
 		addresses = append(addresses, s.address)
 	}
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addresses, ContextTimeoutEnabled: true})
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addresses, ContextTimeoutEnabled: true, ClusterStateReloadInterval: time.Hour})
 	tb.Cleanup(func() { client.Close() })
 	return client
 }
@@ -134,7 +150,7 @@ func (s *redisServer) recovers(tb testing.TB, key string) <-chan time.Duration {
 				done <- time.Since(began)
 				return
 			}
-			if time.Since(began) > 2*time.Minute {
+			if time.Since(began) > patience {
 				return
 			}
 		}
@@ -159,23 +175,7 @@ func startSentinels(tb testing.TB) *sentinelGroup {
 		return strings.Contains(primary.Info(tb.Context(), "replication").Val(), "connected_slaves:2")
 	})
 	for range 3 {
-		address := freeAddress(tb)
-		_, port, _ := net.SplitHostPort(address)
-		file := filepath.Join(tb.TempDir(), "sentinel.conf")
-		config := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor main 127.0.0.1 %s 2\n"+
-			"sentinel down-after-milliseconds main 2000\nsentinel failover-timeout main 10000\n", port, filepath.Dir(file), g.servers[0].port())
-		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-			tb.Fatal(err)
-		}
-		cmd := exec.Command("redis-server", file, "--sentinel")
-		if err := cmd.Start(); err != nil {
-			tb.Fatal(err)
-		}
-		tb.Cleanup(func() {
-			cmd.Process.Kill()
-			cmd.Wait()
-		})
-		g.sentinels = append(g.sentinels, address)
+		g.sentinels = append(g.sentinels, startSentinel(tb, g.servers[0].port()))
 	}
 	for _, address := range g.sentinels {
 		sentinel := redis.NewSentinelClient(&redis.Options{Addr: address})
@@ -186,6 +186,42 @@ func startSentinels(tb testing.TB) *sentinelGroup {
 		})
 	}
 	return g
+}
+
+// startSentinel starts a Sentinel for the primary at a port, and returns its address.
+func startSentinel(tb testing.TB, primary string) string {
+	tb.Helper()
+	dir := tb.TempDir()
+	for range 5 { // another process may get the port first
+		port := freePort(tb)
+		file := filepath.Join(dir, port+".conf")
+		config := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor main 127.0.0.1 %s 2\n"+
+			"sentinel down-after-milliseconds main %d\nsentinel failover-timeout main 10000\n", port, dir, primary, patientTime.Milliseconds())
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+			tb.Fatal(err)
+		}
+		s := &redisServer{address: "127.0.0.1:" + port, options: []string{file, "--sentinel"}}
+		err := s.start(tb)
+		if err == nil {
+			tb.Cleanup(s.stop)
+			return s.address
+		}
+		tb.Logf("Sentinel on %s: %v", s.address, err)
+	}
+	tb.Fatal("the Sentinel does not start")
+	return ""
+}
+
+// detectFailures has the Sentinels find the next failure soon.
+func (g *sentinelGroup) detectFailures(tb testing.TB) {
+	tb.Helper()
+	for _, address := range g.sentinels {
+		sentinel := redis.NewSentinelClient(&redis.Options{Addr: address})
+		defer sentinel.Close()
+		if err := sentinel.Set(tb.Context(), "main", "down-after-milliseconds", fmt.Sprint(detectTime.Milliseconds())).Err(); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }
 
 func (g *sentinelGroup) client(tb testing.TB) *redis.Client {
