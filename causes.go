@@ -13,6 +13,7 @@ var (
 	refusedMissingClaim   = newClaimRefusals(errMissingClaim, " is missing or empty", requiredClaims[:]...)
 	refusedClaimType      = newClaimRefusals(errClaimType, " has the wrong type", checkedClaims[:]...)
 	refusedMiscasedClaim  = newClaimRefusals(errMiscasedClaim, " is spelled in another case", checkedClaims[:]...)
+	refusedMalformedActor = newClaimRefusals(errClaimType, " is malformed", "act")["act"]
 	refusedClientMismatch = newClaimRefusals(errClientMismatch, " and client_id differ", "azp")["azp"]
 
 	refusedTypeHeader   = newWrongType("its typ is not JWT or at+jwt")

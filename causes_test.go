@@ -28,6 +28,7 @@ var causes = func() map[string][]string {
 	for _, name := range []string{"iss", "sub", "aud", "exp", "iat", "nbf", "azp", "client_id", "scope", "permissions", "org_id", "cnf", "jti"} {
 		all[badClaims.message] = append(all[badClaims.message], name+" has the wrong type", name+" is spelled in another case")
 	}
+	all[badClaims.message] = append(all[badClaims.message], "act is malformed", "act is spelled in another case")
 	for _, name := range []string{"nonce", "at_hash", "c_hash", "events", "htm", "htu", "_claim_names", "_claim_sources"} {
 		all[badClaims.message] = append(all[badClaims.message], name+" is spelled in another case")
 	}
@@ -80,6 +81,7 @@ func TestCauses(t *testing.T) {
 		{"scope as an array", with(claims{"scope": []string{"leak"}}), badClaims, "scope has the wrong type"},
 		{"null", with(claims{"aud": json.RawMessage("null")}), badClaims, "aud has the wrong type"},
 		{"cnf", with(claims{"cnf": "leak"}), badClaims, "cnf has the wrong type"},
+		{"act", with(claims{"act": "leak"}), badClaims, "act is malformed"},
 		{"AUD", with(claims{"AUD": "leak"}), badClaims, "aud is spelled in another case"},
 		{"two clients", with(claims{"client_id": "leak"}), badClaims, "azp and client_id differ"},
 		{"scp alone, as Okta and Entra", with(claims{"scope": nil, "scp": []string{"read:orders"}}), lacksReadOrders, ""},

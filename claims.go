@@ -31,7 +31,7 @@ type claims struct {
 	validFrom, usableUntil time.Time                                      // nbf or iat, and exp, with the clock skew
 	notBefore              time.Time                                      // zero: no nbf
 	foreignClaim           string                                         // the name of a claim that an access token does not have, or empty
-	cnf                    *confirmation                                  // unbound if absent
+	cnf                    *confirmation                                  // noConfirmation if absent
 	lastCertificate        atomic.Pointer[weak.Pointer[x509.Certificate]] // the last certificate that matched cnf
 }
 
@@ -45,7 +45,7 @@ var (
 
 // checkedClaims are the claims that matter here or in go-oidc.
 var checkedClaims = [...]string{
-	"iss", "sub", "aud", "exp", "iat", "nbf", "azp", "client_id", "scope", "permissions", "org_id", "cnf", "jti",
+	"iss", "sub", "aud", "exp", "iat", "nbf", "azp", "client_id", "scope", "permissions", "org_id", "act", "cnf", "jti",
 	"nonce", "at_hash", "c_hash", "events", "htm", "htu", "_claim_names", "_claim_sources",
 }
 
@@ -87,6 +87,7 @@ func readClaims(payload string, forOIDC *oidcClaims) (*claims, *refusal) {
 		return nil, refusedClientMismatch
 	}
 	c.clientID = cmp.Or(c.authorizedParty, c.clientIDClaim)
+	c.setAllowedActor()
 	return c, nil
 }
 
@@ -125,6 +126,10 @@ func (c *claims) setClaim(name, value string) *refusal {
 		c.clientIDClaim, ok = strictjson.String(value)
 	case "org_id":
 		c.organizationID, ok = strictjson.String(value)
+	case "act":
+		if !c.setActors(value) {
+			return refusedMalformedActor
+		}
 	case "permissions":
 		c.permissions, ok = strictjson.Strings(value)
 	case "scope":
@@ -230,44 +235,6 @@ func (c *claims) checkTimes(now time.Time) *refusal {
 	return nil
 }
 
-// A confirmation is the cnf claim (RFC 7800), which binds the token to its sender.
-type confirmation struct {
-	jkt            string // jkt: the thumbprint of a DPoP key
-	certThumbprint string // x5t#S256: the hash of a client certificate
-	understood     bool   // has one of the two
-	empty          bool   // has an empty one: bound, and no proof can match
-}
-
-// unbound is the confirmation of a token without cnf.
-var noConfirmation = &confirmation{}
-
-// parseConfirmation ignores unknown members: RFC 7800, section 3.1.
-// [bindingChecker.refuseConfirmation] refuses a cnf that has only unknown ones.
-func parseConfirmation(value string) (*confirmation, bool) {
-	cnf := &confirmation{}
-	err := strictjson.Nested(value, func(name, value string) error {
-		var text string
-		var ok bool
-		switch name {
-		case "jkt":
-			text, ok = strictjson.String(value)
-			cnf.jkt = text
-		case "x5t#S256":
-			text, ok = strictjson.String(value)
-			cnf.certThumbprint = text
-		default:
-			return nil
-		}
-		if !ok {
-			return errClaimType
-		}
-		cnf.understood = true
-		cnf.empty = cnf.empty || text == ""
-		return nil
-	})
-	return cnf, err == nil
-}
-
 // memory returns about how many bytes of memory the claims take in the cache.
 func (c *claims) memory() int {
 	const fixed = 1 << 10 // the struct, its pointers' targets, and the entry of the cache
@@ -275,7 +242,7 @@ func (c *claims) memory() int {
 	if strings.IndexByte(c.payload, '\\') >= 0 {
 		bytes += len(c.payload) // claims that had to be unescaped are copies
 	}
-	for _, list := range [][]string{c.audience, c.scopes, c.permissions} {
+	for _, list := range [][]string{c.audience, c.scopes, c.permissions, c.actors} {
 		bytes += cap(list) * int(unsafe.Sizeof(""))
 	}
 	return bytes

@@ -207,11 +207,11 @@ func isShownBy(caller *policy.Caller, want *compareToken, refuses, admits func(s
 func TestCompareCoversEveryKind(t *testing.T) {
 	names := map[string]func(...string) auth0grpc.Rule{
 		"scopes": auth0grpc.Scopes, "anyScope": auth0grpc.AnyScope, "permissions": auth0grpc.Permissions,
-		"anyPermission": auth0grpc.AnyPermission, "organizations": auth0grpc.Organizations, "clients": auth0grpc.Clients,
+		"anyPermission": auth0grpc.AnyPermission, "organizations": auth0grpc.Organizations, "clients": auth0grpc.Clients, "actedBy": auth0grpc.ActedBy,
 	}
 	rules := map[string]auth0grpc.Rule{
 		"allOf": auth0grpc.AllOf(auth0grpc.Scopes("org_x")), "anyOf": auth0grpc.AnyOf(auth0grpc.Scopes("org_x")),
-		"authenticated": auth0grpc.Authenticated(), "optional": auth0grpc.Optional(), "public": auth0grpc.Public(),
+		"notDelegated": auth0grpc.NotDelegated(), "authenticated": auth0grpc.Authenticated(), "optional": auth0grpc.Optional(), "public": auth0grpc.Public(),
 	}
 	for _, member := range auth0grpc.RuleMembers() {
 		rule, ok := rules[member]

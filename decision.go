@@ -19,7 +19,7 @@ const (
 
 // A Decision is the argument of [Config.OnDecision]: one for each call, and one more
 // when a stream that was opened with a token has ended. It contains no token, and only
-// four claims, which identify the caller.
+// five claims, which identify the caller.
 type Decision struct {
 	// FullMethod is the method as gRPC names it. If the table does not list it, it is
 	// text of the client's choice: use Row for metric labels.
@@ -39,6 +39,10 @@ type Decision struct {
 	// Subject, ClientID, Issuer and OrganizationID are claims of the verified token.
 	// All are empty if no token was verified.
 	Subject, ClientID, Issuer, OrganizationID string
+
+	// Actor is the party that acts for the subject, see [Token.Actor]; "" if the issuer
+	// named none.
+	Actor string
 
 	// KeyID is the id of the key that signed the verified token.
 	KeyID string

@@ -72,6 +72,8 @@ const (
 	ReasonInsufficientPermissions Reason = "INSUFFICIENT_PERMISSIONS" // PermissionDenied: the permissions claim lacks a permission of the rule
 	ReasonWrongOrganization       Reason = "WRONG_ORGANIZATION"       // PermissionDenied: org_id is not one of the rule's
 	ReasonWrongClient             Reason = "WRONG_CLIENT"             // PermissionDenied: azp or client_id is not one of the rule's
+	ReasonActorNotAllowed         Reason = "ACTOR_NOT_ALLOWED"        // PermissionDenied: the act claim does not satisfy NotDelegated or ActedBy
+	ReasonAnonymousSubject        Reason = "ANONYMOUS_SUBJECT"        // PermissionDenied: an anonymous session, and no AllowAnonymous
 	ReasonMethodNotListed         Reason = "METHOD_NOT_LISTED"        // PermissionDenied: no row covers the method
 	ReasonKeysUnavailable         Reason = "KEYS_UNAVAILABLE"         // Unavailable: retry after the RetryInfo
 )

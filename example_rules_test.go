@@ -133,3 +133,60 @@ func ExampleInterceptor_FollowRevocations() {
 	fmt.Println(<-done)
 	// Output: context canceled
 }
+
+// A payment must not be made by an agent or an on-behalf-of client.
+func ExampleNotDelegated() {
+	rule := auth0grpc.AllOf(auth0grpc.Scopes("write:payments"), auth0grpc.NotDelegated())
+	tenant, _, call, stop := embedded(allow(rule))
+	defer stop()
+	fmt.Println(call(tenant.Token(map[string]any{"scope": "write:payments"})))
+	fmt.Println(call(tenant.Token(map[string]any{"scope": "write:payments", "act": map[string]any{"sub": "agt_1"}})))
+	// Output:
+	// OK, error <nil>
+	// ACTOR_NOT_ALLOWED
+}
+
+// One agent may act for users. Earlier actors do not count.
+func ExampleActedBy() {
+	tenant, _, call, stop := embedded(allow(auth0grpc.ActedBy("agt_1")))
+	defer stop()
+	act := map[string]any{"sub": "agt_1", "act": map[string]any{"sub": "spa"}}
+	fmt.Println(call(tenant.Token(map[string]any{"act": act})))
+	fmt.Println(call(tenant.Token(map[string]any{"act": act["act"]})))
+	// Output:
+	// OK, error <nil>
+	// ACTOR_NOT_ALLOWED
+}
+
+// Visitors without a login may read the catalogue.
+func ExampleRule_AllowAnonymous() {
+	anonymous := map[string]any{"sub": "anon@1234", "scope": "read:catalogue"}
+	for _, rule := range []auth0grpc.Rule{auth0grpc.Scopes("read:catalogue"), auth0grpc.Scopes("read:catalogue").AllowAnonymous()} {
+		tenant, _, call, stop := embedded(allow(rule))
+		fmt.Println(call(tenant.Token(anonymous)))
+		stop()
+	}
+	// Output:
+	// ANONYMOUS_SUBJECT
+	// OK, error <nil>
+}
+
+// A handler distinguishes a user, an agent that acts for one, a program and a visitor.
+func ExampleToken_Actor() {
+	for _, claims := range []map[string]any{
+		{"sub": "auth0|1"},
+		{"sub": "auth0|1", "act": map[string]any{"sub": "agt_1", "act": map[string]any{"sub": "spa"}}},
+		{"sub": "app@clients", "azp": "app"},
+		{"sub": "anon@1234"},
+	} {
+		ctx := auth0grpctest.ContextWithToken(context.Background(), claims)
+		token, _ := auth0grpc.TokenFromContext(ctx)
+		fmt.Printf("%s actor %q of %q machine %t anonymous %t\n",
+			token.Subject(), token.Actor(), token.Actors(), token.IsMachine(), token.IsAnonymous())
+	}
+	// Output:
+	// auth0|1 actor "" of [] machine false anonymous false
+	// auth0|1 actor "agt_1" of ["agt_1" "spa"] machine false anonymous false
+	// app@clients actor "" of [] machine true anonymous false
+	// anon@1234 actor "" of [] machine false anonymous true
+}

@@ -47,6 +47,8 @@ var reportOnlyReasons = map[Reason]bool{
 	ReasonInsufficientPermissions: true,
 	ReasonWrongOrganization:       true,
 	ReasonWrongClient:             true,
+	ReasonActorNotAllowed:         true,
+	ReasonAnonymousSubject:        true,
 	ReasonMethodNotListed:         true,
 	ReasonKeysUnavailable:         true,
 }

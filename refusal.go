@@ -227,9 +227,18 @@ var (
 	refusedCertificate        = newInvalidToken(ReasonWrongCertificate, "the access token is bound to another certificate")
 	refusedReplayStore        = newRefusal(ErrReplayStoreUnavailable, codes.Unavailable, errorInfo(ReasonReplayStoreUnavailable), "the memory of used DPoP proofs is unavailable", nil).retryAfter(time.Second)
 	refusedUnlisted           = newRefusal(ErrUnlistedMethod, codes.PermissionDenied, errorInfo(ReasonMethodNotListed), "the method is not listed", nil)
+	refusedAnonymous          = newAnonymousRefusal()
 	refusedOverload           = newRefusal(ErrOverloaded, codes.Unavailable, errorInfo(ReasonOverloaded), "too many signature checks at once", nil).retryAfter(time.Second)
 	refusedKeysUnavailable    = newRefusal(ErrKeysUnavailable, codes.Unavailable, errorInfo(ReasonKeysUnavailable), "the signing keys of the issuer are unavailable", nil)
 )
+
+// newAnonymousRefusal makes the refusal of a token from an anonymous session. Its
+// challenge names no scope: more scopes do not help, a login does.
+func newAnonymousRefusal() *refusal {
+	challengeParams := `error="insufficient_scope"`
+	return newRefusal(ErrInsufficientScope, codes.PermissionDenied, errorInfo(ReasonAnonymousSubject),
+		"the access token is of an anonymous session, and the method requires a login", &challengeParams)
+}
 
 func newInvalidToken(reason Reason, text string) *refusal {
 	return newTokenRefusal(ErrInvalidToken, "invalid_token", reason, text)

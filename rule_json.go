@@ -38,6 +38,9 @@ func (r *Rule) appendJSON(text []byte) []byte {
 		text = append(text, `,"streams":`...)
 		text = append(text, toJSON(streams)...)
 	}
+	if r.allowAnonymous {
+		text = append(text, `,"allowAnonymous":true`...)
+	}
 	if r.reportOnly {
 		text = append(text, `,"reportOnly":true`...)
 	}
@@ -59,7 +62,7 @@ func toJSON(value any) []byte {
 	return text
 }
 
-// json returns the form of the policy, or nil for the policy of the Config.
+// toJSON returns the form of the policy, or nil for the policy of the Config.
 func (p StreamPolicy) toJSON() any {
 	switch p.kind {
 	case endAtExpiry:

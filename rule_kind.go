@@ -10,6 +10,8 @@ const (
 	kindAnyPermission
 	kindOrganizations
 	kindClients
+	kindActedBy
+	kindNotDelegated
 	kindAllOf
 	kindAnyOf
 	kindAuthenticated
@@ -17,8 +19,8 @@ const (
 	kindPublic
 )
 
-// lastListKind is the last kind whose rules name something.
-const lastListKind = kindClients
+// lastClaimKind is the last kind whose rules a valid token can fail to satisfy.
+const lastClaimKind = kindNotDelegated
 
 // The operators of a rule. A token needs all names or rules, or one of them.
 const (
@@ -34,6 +36,7 @@ const (
 	claimPermissions
 	claimOrganization
 	claimClient
+	claimActor
 )
 
 // ruleKinds describes each kind. CONTRIBUTING.md lists the other places that a new kind
@@ -43,9 +46,10 @@ var ruleKinds = [...]struct {
 	member string
 	// operator joins the names or rules.
 	operator string
-	// claim, label, reason and refusal describe a rule that names something.
-	claim   ruleClaim
-	label   string // surrounds each name in the text of the rule; "" for the name alone
+	// claim and label describe a rule that names something.
+	claim ruleClaim
+	label string // surrounds each name in the text of the rule; "" for the name alone
+	// reason and refusal describe a rule that a valid token can fail to satisfy.
 	reason  Reason
 	refusal string // the text for a token that does not satisfy the rule
 }{
@@ -55,6 +59,8 @@ var ruleKinds = [...]struct {
 	kindAnyPermission: {"anyPermission", operatorOr, claimPermissions, "permission", ReasonInsufficientPermissions, lacksPermission},
 	kindOrganizations: {"organizations", operatorOr, claimOrganization, "organization", ReasonWrongOrganization, wrongOrganization},
 	kindClients:       {"clients", operatorOr, claimClient, "client", ReasonWrongClient, wrongClient},
+	kindActedBy:       {"actedBy", operatorOr, claimActor, "actor", ReasonActorNotAllowed, wrongActor},
+	kindNotDelegated:  {member: "notDelegated", reason: ReasonActorNotAllowed, refusal: wrongActor},
 	kindAllOf:         {member: "allOf", operator: operatorAnd},
 	kindAnyOf:         {member: "anyOf", operator: operatorOr},
 	kindAuthenticated: {member: "authenticated"},
@@ -67,6 +73,7 @@ const (
 	lacksPermission   = "the access token lacks a permission that the method needs"
 	wrongOrganization = "the access token is of an organization that the method is not open to"
 	wrongClient       = "the access token is of a client that the method is not open to"
+	wrongActor        = "the method does not accept the party that acts for the subject of the access token"
 )
 
 // values returns the values of a claim: a list, or one value. An absent claim is an
@@ -81,6 +88,8 @@ func (t *Token) values(claim ruleClaim) (list []string, value string) {
 		return nil, t.organizationID
 	case claimClient:
 		return nil, t.clientID
+	case claimActor:
+		return nil, t.allowedActor
 	}
 	return nil, ""
 }

@@ -17,6 +17,9 @@ func (r *Rule) modifiers() string {
 	if r.streams.kind != 0 {
 		text += ", " + r.streams.String()
 	}
+	if r.allowAnonymous {
+		text += ", anonymous allowed"
+	}
 	if r.requireDPoP {
 		text += ", DPoP required"
 	}

@@ -13,12 +13,13 @@ import (
 // zero Rule states nothing, and [New] refuses it: no method is open by omission.
 type Rule struct {
 	kind  ruleKind
-	names []string       // scopes, permissions, organizations or clients
+	names []string       // scopes, permissions, organizations, clients or actors
 	index map[string]int // the first place of each name; nil for few names
 	rules []Rule         // of AllOf and AnyOf
 
 	// The other fields belong to the row and not to a part of its rule.
 	reportOnly               bool
+	allowAnonymous           bool
 	streams                  StreamPolicy
 	requireDPoP, requireMTLS bool
 }
@@ -51,6 +52,23 @@ func Organizations(ids ...string) Rule { return newNameRule(kindOrganizations, i
 // the azp claim, or client_id in the profile of RFC 9068.
 func Clients(ids ...string) Rule { return newNameRule(kindClients, ids) }
 
+// ActedBy requires a token whose actor is one of subjects: the sub of its act claim (RFC
+// 8693, section 4.1). Only the outermost actor counts. Nested ones are earlier parties,
+// which the RFC excludes from decisions. A token without act does not satisfy the
+// rule. An actor with an iss of its own satisfies it only if that is the issuer of the
+// token: a sub has no meaning outside its issuer.
+//
+// Auth0 names the client of an on-behalf-of exchange, an agent ("agt_…"), or the
+// subject that an Action passed to setActor. [New] refuses subjects with spaces, quotes,
+// "*" or ",".
+func ActedBy(subjects ...string) Rule { return newNameRule(kindActedBy, subjects) }
+
+// NotDelegated requires a token without an act claim (RFC 8693, section 4.1). It proves
+// that the issuer named no actor. It does not prove that the subject acts in person: a
+// user who shares a token, or an application that the issuer does not know as an agent,
+// leaves no trace.
+func NotDelegated() Rule { return Rule{kind: kindNotDelegated} }
+
 // AllOf requires every one of the rules. [New] refuses [Public] and [Optional] inside it.
 func AllOf(rules ...Rule) Rule { return Rule{kind: kindAllOf, rules: slices.Clone(rules)} }
 
@@ -81,6 +99,16 @@ func (r Rule) ReportOnly() Rule {
 // place of [Config.StreamPolicy]. It applies to the whole rule of a row.
 func (r Rule) Streams(policy StreamPolicy) Rule {
 	r.streams = policy
+	return r
+}
+
+// AllowAnonymous returns the rule for tokens of anonymous sessions too. Without it every
+// rule except [Public] refuses them with [ReasonAnonymousSubject]: Auth0 issues such a
+// token to anybody, without a login, and only its subject ("anon@…") tells. The token
+// must still satisfy the rule. [Token.IsAnonymous] distinguishes the callers. It applies
+// to the whole rule of a row.
+func (r Rule) AllowAnonymous() Rule {
+	r.allowAnonymous = true
 	return r
 }
 
@@ -133,6 +161,8 @@ func (r *Rule) satisfiedBy(t *Token) (ok bool, failed ruleKind) {
 	switch r.kind {
 	case kindAuthenticated, kindOptional:
 		return true, 0
+	case kindNotDelegated:
+		return t.Actor() == "", r.kind
 	case kindAllOf:
 		for i := range r.rules {
 			if ok, failed := r.rules[i].satisfiedBy(t); !ok {
@@ -235,7 +265,7 @@ func (r *Rule) validate() []string {
 	var faults []string
 	r.walk(func(rule *Rule) {
 		if rule != r && rule.modifiers() != "" {
-			faults = append(faults, "ReportOnly, Streams, RequireDPoP and RequireMTLS are for the whole rule of a row, not for a part of it")
+			faults = append(faults, "AllowAnonymous, ReportOnly, Streams, RequireDPoP and RequireMTLS are for the whole rule of a row, not for a part of it")
 		}
 		if fault := rule.streams.fault(); fault != "" {
 			faults = append(faults, "Streams: "+fault)
@@ -249,10 +279,13 @@ func (r *Rule) validate() []string {
 			if rule.kind == kindPublic && (r.requireDPoP || r.requireMTLS) {
 				faults = append(faults, "Public looks at no token, so it cannot require one that is bound")
 			}
+			if rule.kind == kindPublic && r.allowAnonymous {
+				faults = append(faults, "Public looks at no token, so AllowAnonymous has no effect")
+			}
 			if rule != r {
 				faults = append(faults, "Public and Optional stand alone, not inside AllOf or AnyOf")
 			}
-		case kindAuthenticated:
+		case kindAuthenticated, kindNotDelegated:
 		case 0:
 			faults = append(faults, "no rule is stated; use Scopes, Authenticated or, to let everyone in, Public")
 		default:

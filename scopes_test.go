@@ -24,6 +24,8 @@ func TestRuleString(t *testing.T) {
 		{AnyPermission("a", "b"), "permission(a) OR permission(b)"},
 		{Organizations("org_a", "org_b"), "organization(org_a) OR organization(org_b)"},
 		{Clients("machine"), "client(machine)"},
+		{ActedBy("agt_1", "app"), "actor(agt_1) OR actor(app)"},
+		{NotDelegated(), "notDelegated"},
 		{Authenticated(), "authenticated"},
 		{Optional(), "optional"},
 		{Public(), "public"},
@@ -35,8 +37,8 @@ func TestRuleString(t *testing.T) {
 		{AllOf(AnyScope("a", "b")), "a OR b"},
 		{AllOf(), ""},
 		{
-			Scopes("a").Streams(EndAfter(time.Minute)).RequireDPoP().RequireMTLS().ReportOnly(),
-			"a, " + EndAfter(time.Minute).String() + ", DPoP required, mTLS required, REPORT ONLY",
+			Scopes("a").Streams(EndAfter(time.Minute)).RequireDPoP().RequireMTLS().ReportOnly().AllowAnonymous(),
+			"a, " + EndAfter(time.Minute).String() + ", anonymous allowed, DPoP required, mTLS required, REPORT ONLY",
 		},
 	}
 	for _, test := range tests {
@@ -119,6 +121,10 @@ func TestRuleValidate(t *testing.T) {
 		{AnyPermission(), []string{noNames}},
 		{Organizations(), []string{noNames}},
 		{Clients(), []string{noNames}},
+		{ActedBy(), []string{noNames}},
+		{AllOf(NotDelegated(), ActedBy("agt_1")), nil},
+		{Public().AllowAnonymous(), []string{"Public looks at no token, so AllowAnonymous has no effect"}},
+		{ActedBy("a b", ""), []string{`"a b" has characters that no scope can have; give each name as an argument of its own`, "a name is empty"}},
 		{Scopes(""), []string{"a name is empty"}}, // CVE-2026-23990
 		{Scopes("a", "a"), []string{`"a" is named twice`}},
 		{Scopes("a b"), []string{`"a b" has characters that no scope can have; give each name as an argument of its own`}},

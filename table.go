@@ -32,17 +32,21 @@ type table struct {
 type row struct {
 	pattern  string
 	rule     Rule
-	refusals [lastListKind + 1]*refusal // by the kind of rule that a token does not satisfy
+	refusals [lastClaimKind + 1]*refusal // by the kind of rule that a token does not satisfy
 }
 
 // check returns the refusal of a token that does not satisfy the rule of the row, or
-// nil.
+// nil. It rejects an anonymous subject first: no rule states by itself that an issuer
+// knows the subject.
 func (r *row) check(t *Token) *refusal {
+	if t.IsAnonymous() && !r.rule.allowAnonymous {
+		return refusedAnonymous
+	}
 	ok, failed := r.rule.satisfiedBy(t)
 	switch {
 	case ok:
 		return nil
-	case failed <= lastListKind && r.refusals[failed] != nil:
+	case failed <= lastClaimKind && r.refusals[failed] != nil:
 		return r.refusals[failed]
 	}
 	return refusedUnlisted // New refuses rules that have no refusal
@@ -205,7 +209,7 @@ func (cache refusalCache) fill(r *row) {
 	scope := boundedScope(r.rule.scopes())
 	r.rule.walk(func(rule *Rule) {
 		kind := &ruleKinds[rule.kind]
-		if kind.claim == 0 || r.refusals[rule.kind] != nil {
+		if kind.reason == "" || r.refusals[rule.kind] != nil {
 			return
 		}
 		key := refusalKey{kind.reason, scope}

@@ -26,6 +26,9 @@ type Token struct {
 	audience       []string
 	scopes         []string
 	permissions    []string
+	actors         []string // of act, the outermost first
+	actorIssuer    string   // iss of the outermost actor, or empty
+	allowedActor   string   // the actor that ActedBy compares, or empty
 	issuedAt       time.Time
 	expiry         time.Time
 	payload        string // the JSON object of all claims
@@ -120,7 +123,7 @@ func withoutToken(ctx context.Context) context.Context {
 //	logging.UnaryServerInterceptor(logger, logging.WithFieldsFromContext(auth0grpc.LogFields))
 //
 // The fields are auth.subject, auth.client_id, auth.issuer and, if the token has
-// one, auth.organization_id; nil for a call without a verified token. They are made
+// them, auth.organization_id and auth.actor; nil for a call without a verified token. They are made
 // on demand, so a call that is not logged costs nothing.
 func LogFields(ctx context.Context) logging.Fields {
 	t, ok := TokenFromContext(ctx)
@@ -130,6 +133,9 @@ func LogFields(ctx context.Context) logging.Fields {
 	fields := logging.Fields{"auth.subject", t.subject, "auth.client_id", t.clientID, "auth.issuer", t.issuer}
 	if t.organizationID != "" {
 		fields = append(fields, "auth.organization_id", t.organizationID)
+	}
+	if actor := t.Actor(); actor != "" {
+		fields = append(fields, "auth.actor", actor)
 	}
 	return fields
 }

@@ -40,6 +40,7 @@ func (v *verdict) toDecision(fullMethod string, elapsed time.Duration) Decision 
 	}
 	if c := v.claims; c != nil {
 		d.Subject, d.ClientID, d.Issuer, d.OrganizationID = c.subject, c.clientID, c.issuer, c.organizationID
+		d.Actor = c.Actor()
 		d.KeyID = c.signingKey.ID
 	}
 	return d

@@ -238,13 +238,14 @@ func (l *Log) writeSummaries(ctx context.Context, all []summary) {
 }
 
 func (l *Log) write(ctx context.Context, level slog.Level, d *auth0grpc.Decision) {
-	attrs := append(make([]slog.Attr, 0, 10), slog.String("method", methodOf(d)))
+	attrs := append(make([]slog.Attr, 0, 11), slog.String("method", methodOf(d)))
 	for _, attr := range []struct{ name, value string }{
 		{"reason", string(d.Reason)},
 		{"auth.subject", d.Subject},
 		{"auth.client_id", d.ClientID},
 		{"auth.issuer", d.Issuer},
 		{"auth.organization_id", d.OrganizationID},
+		{"auth.actor", d.Actor},
 		{"key_id", d.KeyID},
 	} {
 		if attr.value != "" {

@@ -69,6 +69,7 @@ type series struct {
 	outcome     auth0grpc.Outcome
 	cacheResult cacheResult
 	errorType   string
+	delegated   bool // the token names an actor
 }
 
 type counter struct {
@@ -78,11 +79,11 @@ type counter struct {
 
 func (c *decisions) add(d *auth0grpc.Decision, lookUp cacheResult) {
 	r := c.row(d.Row)
-	if lookUp == hit && d.Outcome == auth0grpc.OutcomeAllowed {
+	if lookUp == hit && d.Outcome == auth0grpc.OutcomeAllowed && d.Actor == "" {
 		r.hits.n.Add(1)
 		return
 	}
-	r.counterFor(series{d.Outcome, lookUp, errorType(d)}).n.Add(1)
+	r.counterFor(series{d.Outcome, lookUp, errorType(d), d.Actor != ""}).n.Add(1)
 }
 
 func (c *decisions) row(name string) *row {
@@ -131,6 +132,9 @@ func (r *row) optionsOf(s series) []metric.ObserveOption {
 	attributes := []attribute.KeyValue{r.method, outcomeKey.String(string(s.outcome))}
 	if s.cacheResult != noLookUp {
 		attributes = append(attributes, cacheResultKey.String(s.cacheResult.String()))
+	}
+	if s.delegated {
+		attributes = append(attributes, delegatedKey.Bool(true))
 	}
 	return []metric.ObserveOption{metric.WithAttributeSet(attribute.NewSet(withError(attributes, s.errorType)...))}
 }

@@ -17,7 +17,7 @@
 //
 // # Metrics
 //
-//	auth0grpc.decisions               counter    {decision}  rpc.method, auth0grpc.outcome, auth0grpc.cache.result, error.type
+//	auth0grpc.decisions               counter    {decision}  rpc.method, auth0grpc.outcome, auth0grpc.cache.result, error.type, auth0grpc.delegated
 //	auth0grpc.verification.duration   histogram  s           error.type
 //	auth0grpc.cache.size              gauge      {token}
 //	auth0grpc.active_streams          gauge      {stream}
@@ -46,6 +46,8 @@
 //     the caller left before the decision, and "_OTHER" for a failed refresh: the log
 //     has the cause. It is absent on success.
 //   - auth0grpc.issuer is one of Config.Issuers.
+//   - auth0grpc.delegated is true if the token names an actor (RFC 8693, section 4.1), and
+//     absent otherwise. The actor itself is on spans alone.
 //
 // The semantic conventions, version 1.43, define rpc.method, error.type and enduser.id.
 // otelgrpc measures the calls themselves (rpc.server.call.duration), with the same
@@ -59,7 +61,7 @@
 //
 // The span of the call, if it is recorded, gets auth0grpc.outcome,
 // auth0grpc.reason, auth0grpc.row, auth0grpc.cache.result, auth0grpc.issuer,
-// auth0grpc.client.id and auth0grpc.organization.id, and with Config.EndUserID
+// auth0grpc.client.id, auth0grpc.organization.id and auth0grpc.actor, and with Config.EndUserID
 // enduser.id. The reason is not error.type there: the span describes the call, and a
 // call that report-only lets through has not failed. A stream that the interceptor ends
 // gets the reason.

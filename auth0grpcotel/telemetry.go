@@ -31,6 +31,8 @@ const (
 	issuerKey       = attribute.Key("auth0grpc.issuer")
 	clientKey       = attribute.Key("auth0grpc.client.id")
 	organizationKey = attribute.Key("auth0grpc.organization.id")
+	actorKey        = attribute.Key("auth0grpc.actor")
+	delegatedKey    = attribute.Key("auth0grpc.delegated")
 )
 
 // Config configures [New]. Every field has a default.
@@ -193,7 +195,7 @@ func errorType(d *auth0grpc.Decision) string {
 }
 
 func (t *Telemetry) annotate(span trace.Span, d *auth0grpc.Decision, lookUp cacheResult) {
-	attributes := make([]attribute.KeyValue, 0, 8)
+	attributes := make([]attribute.KeyValue, 0, 9)
 	set := func(key attribute.Key, value string) {
 		if value != "" {
 			attributes = append(attributes, key.String(value))
@@ -207,6 +209,7 @@ func (t *Telemetry) annotate(span trace.Span, d *auth0grpc.Decision, lookUp cach
 		set(issuerKey, d.Issuer)
 		set(clientKey, d.ClientID)
 		set(organizationKey, d.OrganizationID)
+		set(actorKey, d.Actor)
 		if t.endUserID {
 			set(semconv.EnduserIDKey, d.Subject)
 		}

@@ -154,6 +154,10 @@ func TestMetrics(t *testing.T) {
 	for range 3 {
 		_ = s.call(t.Context(), method, good)
 	}
+	delegated := s.tenant.Token(map[string]any{"act": map[string]any{"sub": "agt_1"}})
+	for range 2 {
+		_ = s.call(t.Context(), method, delegated)
+	}
 	_ = s.call(t.Context(), method, "")
 	_ = s.call(t.Context(), method, s.tenant.Token(map[string]any{"exp": time.Now().Add(-time.Hour)}))
 	_ = s.call(t.Context(), watched, good)
@@ -164,6 +168,8 @@ func TestMetrics(t *testing.T) {
 	want := map[string]int64{
 		"auth0grpc.decisions{auth0grpc.cache.result=miss,auth0grpc.outcome=allowed,rpc.method=orders.v1.Orders/Get}":                                1,
 		"auth0grpc.decisions{auth0grpc.cache.result=hit,auth0grpc.outcome=allowed,rpc.method=orders.v1.Orders/Get}":                                 2,
+		"auth0grpc.decisions{auth0grpc.cache.result=miss,auth0grpc.delegated=true,auth0grpc.outcome=allowed,rpc.method=orders.v1.Orders/Get}":       1,
+		"auth0grpc.decisions{auth0grpc.cache.result=hit,auth0grpc.delegated=true,auth0grpc.outcome=allowed,rpc.method=orders.v1.Orders/Get}":        1,
 		"auth0grpc.decisions{auth0grpc.outcome=refused,error.type=MISSING_TOKEN,rpc.method=orders.v1.Orders/Get}":                                   1,
 		"auth0grpc.decisions{auth0grpc.cache.result=miss,auth0grpc.outcome=refused,error.type=TOKEN_EXPIRED,rpc.method=orders.v1.Orders/Get}":       1,
 		"auth0grpc.decisions{auth0grpc.cache.result=hit,auth0grpc.outcome=reported,error.type=INSUFFICIENT_SCOPE,rpc.method=orders.v1.Orders/List}": 1,
@@ -171,9 +177,9 @@ func TestMetrics(t *testing.T) {
 		"auth0grpc.decisions{auth0grpc.outcome=allowed,rpc.method=admin.v1.Admin/*}":                                                                1,
 		"auth0grpc.decisions{auth0grpc.cache.result=hit,auth0grpc.outcome=refused,error.type=METHOD_NOT_LISTED,rpc.method=_OTHER}":                  1,
 		"auth0grpc.decisions{auth0grpc.outcome=refused,error.type=MISSING_TOKEN,rpc.method=_OTHER}":                                                 1,
-		"auth0grpc.verification.duration{}":                                          1,
+		"auth0grpc.verification.duration{}":                                          2,
 		"auth0grpc.verification.duration{error.type=TOKEN_EXPIRED}":                  1,
-		"auth0grpc.cache.size{}":                                                     1,
+		"auth0grpc.cache.size{}":                                                     2,
 		"auth0grpc.active_streams{}":                                                 0,
 		"auth0grpc.lingering_streams{}":                                              0,
 		"auth0grpc.key.refreshes{auth0grpc.issuer=" + issuer + "}":                   1,
@@ -388,6 +394,10 @@ func TestSpans(t *testing.T) {
 			"auth0grpc.outcome": "reported", "auth0grpc.reason": "INSUFFICIENT_SCOPE", "auth0grpc.row": watched, "auth0grpc.cache.result": "hit",
 		})},
 		{"refused", method, "", map[string]string{"auth0grpc.outcome": "refused", "auth0grpc.reason": "MISSING_TOKEN", "auth0grpc.row": method}},
+		{"delegated", method, s.tenant.Token(map[string]any{"act": map[string]any{"sub": "agt_1", "act": map[string]any{"sub": "spa"}}}), map[string]string{
+			"auth0grpc.issuer": s.tenant.Issuer(), "auth0grpc.client.id": auth0grpctest.ClientID, "auth0grpc.actor": "agt_1",
+			"auth0grpc.outcome": "allowed", "auth0grpc.row": method, "auth0grpc.cache.result": "miss",
+		}},
 		{"unlisted", "/made.up/Method", "", map[string]string{"auth0grpc.outcome": "refused", "auth0grpc.reason": "MISSING_TOKEN"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

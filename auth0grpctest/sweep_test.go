@@ -2,6 +2,7 @@ package auth0grpctest_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -110,7 +111,7 @@ func TestSweepReportsMethodsWithoutInterceptor(t *testing.T) {
 			service + "FullDuplexCall", service + "HalfDuplexCall", service + "StreamingInputCall", service + "StreamingOutputCall",
 		}},
 		{"unary", grpc.StreamInterceptor(guard.StreamServerInterceptor()), []string{
-			service + "UnaryCall", service + "UnimplementedCall",
+			service + "CacheableUnaryCall", service + "UnaryCall", service + "UnimplementedCall",
 		}},
 	}
 	for _, test := range tests {
@@ -130,7 +131,7 @@ func TestSweepReportsEveryMethodThatDiffers(t *testing.T) {
 	served := sweepMethods()
 	served[service+"EmptyCall"] = auth0grpc.Authenticated()
 	served[service+"UnaryCall"] = auth0grpc.Scopes("read:a")
-	served[service+"CacheableUnaryCall"] = auth0grpc.Public() // looks the same without a bad token
+	served[service+"CacheableUnaryCall"] = auth0grpc.Public() // differs for an anonymous subject
 	served[service+"StreamingOutputCall"] = auth0grpc.AnyScope("read:a")
 	served[service+"StreamingInputCall"] = auth0grpc.AllOf(auth0grpc.Permissions("p", "q"), auth0grpc.Organizations("org_2"))
 	served[service+"FullDuplexCall"] = auth0grpc.AnyOf(auth0grpc.Clients("c"), auth0grpc.AnyPermission("p")).ReportOnly()
@@ -141,7 +142,7 @@ func TestSweepReportsEveryMethodThatDiffers(t *testing.T) {
 	auth0grpctest.Sweep(record, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, other.ServerOptions()...), guard, tenant, nil)
 	want := []string{
 		"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/List", "/grpc.health.v1.Health/Watch",
-		service + "EmptyCall", service + "FullDuplexCall", service + "HalfDuplexCall",
+		service + "CacheableUnaryCall", service + "EmptyCall", service + "FullDuplexCall", service + "HalfDuplexCall",
 		service + "StreamingInputCall", service + "StreamingOutputCall", service + "UnaryCall", service + "UnimplementedCall",
 	}
 	if got := record.methods(); !slices.Equal(got, want) {
@@ -377,7 +378,7 @@ func TestSweepLogs(t *testing.T) {
 	auth0grpctest.Sweep(record, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, guard.ServerOptions()...), guard, tenant, nil)
 	for _, want := range []string{
 		"auth0grpctest: sweep: " + service + "UnaryCall (read OR admin): let through with a token of scope read | with a token of scope admin; " +
-			"refused without a token | with a token without any grant | with a token of 2 grants that only other rows name",
+			"refused without a token | with a token without any grant | with a token of scope read, sub anon@auth0grpctest-sweep | with a token of 2 grants that only other rows name",
 		"auth0grpctest: sweep: /grpc.health.v1.Health/Check (public): let through without a token | with a token without any grant; refused none",
 	} {
 		if !slices.Contains(record.logs, want) {
@@ -386,5 +387,33 @@ func TestSweepLogs(t *testing.T) {
 	}
 	if last := record.logs[len(record.logs)-1]; !strings.HasSuffix(last, " methods went as the table says") {
 		t.Errorf("last log %q", last)
+	}
+}
+
+// A sweep finds a row that lost its rule about actors or anonymous sessions.
+func TestSweepReportsActorsAndAnonymousSubjects(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	stated := map[string]auth0grpc.Rule{
+		service + "EmptyCall":          auth0grpc.AllOf(auth0grpc.Scopes("read:a"), auth0grpc.NotDelegated()),
+		service + "UnaryCall":          auth0grpc.ActedBy("agt_1"),
+		service + "CacheableUnaryCall": auth0grpc.Authenticated(),
+		service + "FullDuplexCall":     auth0grpc.Authenticated().AllowAnonymous(),
+		service + "*":                  auth0grpc.AnyOf(auth0grpc.NotDelegated(), auth0grpc.Scopes("admin")),
+		auth0grpc.HealthService:        auth0grpc.Public(),
+	}
+	guard := newSweepGuard(t, sweepConfig(tenant, stated))
+	auth0grpctest.Sweep(t, newSweepServer(t, blocking{}, guard.ServerOptions()...), guard, tenant, nil)
+
+	served := maps.Clone(stated)
+	served[service+"EmptyCall"] = auth0grpc.Scopes("read:a")
+	served[service+"UnaryCall"] = auth0grpc.Authenticated()
+	served[service+"CacheableUnaryCall"] = auth0grpc.Authenticated().AllowAnonymous()
+	served[service+"FullDuplexCall"] = auth0grpc.Authenticated()
+	other := newSweepGuard(t, sweepConfig(tenant, served))
+	record := &sweepRecorder{TB: t}
+	auth0grpctest.Sweep(record, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, other.ServerOptions()...), guard, tenant, nil)
+	want := []string{service + "CacheableUnaryCall", service + "EmptyCall", service + "FullDuplexCall", service + "UnaryCall"}
+	if got := record.methods(); !slices.Equal(got, want) {
+		t.Errorf("reported %v\nwant %v\n%s", got, want, strings.Join(record.errors, "\n"))
 	}
 }

@@ -71,6 +71,9 @@ func rowProbes(row auth0grpc.Rule, listed bool, all grants, faults *[]string, fu
 	}
 	for _, way := range satisfyingGrants[:min(len(satisfyingGrants), maxKinds)] {
 		for _, tried := range append([]grants{way}, way.withoutEach()...) {
+			if delegated, ok := tried.merge(grants{otherActor}); ok && rule.namesNotDelegated() && !rule.RequireDPoP && !rule.RequireMTLS {
+				add(delegated, lenient || rule.met(delegated))
+			}
 			switch {
 			case rule.RequireDPoP || rule.RequireMTLS:
 				if !rule.ReportOnly {
@@ -82,6 +85,10 @@ func rowProbes(row auth0grpc.Rule, listed bool, all grants, faults *[]string, fu
 		}
 	}
 	if !lenient && !rule.RequireDPoP && !rule.RequireMTLS {
+		for _, way := range satisfyingGrants[:min(len(satisfyingGrants), 1)] {
+			anonymous := append(slices.Clone(way), anonymousSubject)
+			add(anonymous, rule.met(anonymous))
+		}
 		probes = append(probes, rule.otherProbes(satisfyingGrants, all)...)
 	}
 	for i := range probes {
@@ -193,7 +200,7 @@ func (emptyCodec) Name() string                         { return "proto" }
 func (g grants) claims(more map[string]any) map[string]any {
 	claims := map[string]any{}
 	maps.Copy(claims, more)
-	for _, claim := range []string{scopeClaim, permissionsClaim, organizationClaim, "client_id"} {
+	for _, claim := range []string{scopeClaim, permissionsClaim, organizationClaim, actorClaim, "client_id"} {
 		delete(claims, claim)
 	}
 	claims[clientClaim] = "auth0grpctest-sweep" // no client that a rule names
@@ -203,10 +210,13 @@ func (g grants) claims(more map[string]any) map[string]any {
 	if permissions := g.names(permissionsClaim); len(permissions) > 0 {
 		claims[permissionsClaim] = permissions
 	}
-	for _, claim := range []string{organizationClaim, clientClaim} {
+	for _, claim := range []string{organizationClaim, clientClaim, subjectClaim} {
 		if names := g.names(claim); len(names) > 0 {
 			claims[claim] = names[0]
 		}
+	}
+	if actors := g.names(actorClaim); len(actors) > 0 {
+		claims[actorClaim] = map[string]any{"sub": actors[0]}
 	}
 	return claims
 }

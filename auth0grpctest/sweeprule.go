@@ -23,6 +23,14 @@ const (
 	permissionsClaim  = "permissions"
 	organizationClaim = "org_id"
 	clientClaim       = "azp"
+	actorClaim        = "act"
+	subjectClaim      = "sub"
+)
+
+// Grants that no rule names.
+var (
+	otherActor       = grant{actorClaim, "auth0grpctest-sweep"}
+	anonymousSubject = grant{subjectClaim, "anon@auth0grpctest-sweep"}
 )
 
 // A grant is one thing that a token has and a rule asks for.
@@ -54,6 +62,9 @@ func (g grants) names(claim string) []string {
 	return all
 }
 
+// singleClaims have one value in a token.
+var singleClaims = []string{organizationClaim, clientClaim, actorClaim, subjectClaim}
+
 // each returns tokens of one grant each.
 func (g grants) each() []grants {
 	tokens := make([]grants, len(g))
@@ -72,15 +83,15 @@ func (g grants) withoutEach() []grants {
 	return all
 }
 
-// merge returns both grants together, merge reports whether one token can have them:
-// it is of one organization merge one client.
+// merge returns both grants together, and reports whether one token can have them: it
+// has at most one organization, client and actor.
 func (g grants) merge(more grants) (grants, bool) {
 	all := slices.Clone(g)
 	for _, one := range more {
 		if slices.Contains(all, one) {
 			continue
 		}
-		if (one.claim == organizationClaim || one.claim == clientClaim) && len(all.names(one.claim)) > 0 {
+		if slices.Contains(singleClaims, one.claim) && len(all.names(one.claim)) > 0 {
 			return nil, false
 		}
 		all = append(all, one)
@@ -91,21 +102,24 @@ func (g grants) merge(more grants) (grants, bool) {
 // A sweepRule is a rule as its JSON says it. It is judged here by code of its own,
 // so that a sweep does not take its expectations from the interceptor.
 type sweepRule struct {
-	Scopes        []string        `json:"scopes"`
-	AnyScope      []string        `json:"anyScope"`
-	Permissions   []string        `json:"permissions"`
-	AnyPermission []string        `json:"anyPermission"`
-	Organizations []string        `json:"organizations"`
-	Clients       []string        `json:"clients"`
-	AllOf         []sweepRule     `json:"allOf"`
-	AnyOf         []sweepRule     `json:"anyOf"`
-	Authenticated bool            `json:"authenticated"`
-	Optional      bool            `json:"optional"`
-	Public        bool            `json:"public"`
-	ReportOnly    bool            `json:"reportOnly"`
-	RequireDPoP   bool            `json:"requireDPoP"`
-	RequireMTLS   bool            `json:"requireMTLS"`
-	Streams       json.RawMessage `json:"streams"` // does not affect opening
+	Scopes         []string        `json:"scopes"`
+	AnyScope       []string        `json:"anyScope"`
+	Permissions    []string        `json:"permissions"`
+	AnyPermission  []string        `json:"anyPermission"`
+	Organizations  []string        `json:"organizations"`
+	Clients        []string        `json:"clients"`
+	ActedBy        []string        `json:"actedBy"`
+	NotDelegated   bool            `json:"notDelegated"`
+	AllOf          []sweepRule     `json:"allOf"`
+	AnyOf          []sweepRule     `json:"anyOf"`
+	Authenticated  bool            `json:"authenticated"`
+	Optional       bool            `json:"optional"`
+	Public         bool            `json:"public"`
+	AllowAnonymous bool            `json:"allowAnonymous"`
+	ReportOnly     bool            `json:"reportOnly"`
+	RequireDPoP    bool            `json:"requireDPoP"`
+	RequireMTLS    bool            `json:"requireMTLS"`
+	Streams        json.RawMessage `json:"streams"` // does not affect opening
 }
 
 func ruleOf(rule auth0grpc.Rule) (*sweepRule, error) {
@@ -132,6 +146,7 @@ func (r *sweepRule) list() (sweepList, bool) {
 		{scopeClaim, r.Scopes, true}, {scopeClaim, r.AnyScope, false},
 		{permissionsClaim, r.Permissions, true}, {permissionsClaim, r.AnyPermission, false},
 		{organizationClaim, r.Organizations, false}, {clientClaim, r.Clients, false},
+		{actorClaim, r.ActedBy, false},
 	} {
 		if l.names != nil {
 			return l, true
@@ -261,6 +276,12 @@ func product(satisfyingGrants, others []grants) []grants {
 
 // met reports whether a token with the grants meets the rule.
 func (r *sweepRule) met(g grants) bool {
+	if slices.Contains(g, anonymousSubject) {
+		if !r.AllowAnonymous {
+			return false
+		}
+		g = slices.DeleteFunc(slices.Clone(g), func(one grant) bool { return one == anonymousSubject })
+	}
 	met := func(part sweepRule) bool { return part.met(g) }
 	l, ok := r.list()
 	has := func(name string) bool { return slices.Contains(g, grant{l.claim, name}) }
@@ -273,8 +294,16 @@ func (r *sweepRule) met(g grants) bool {
 		return slices.ContainsFunc(r.AnyOf, met)
 	case r.AllOf != nil:
 		return all(r.AllOf, met)
+	case r.NotDelegated:
+		return len(g.names(actorClaim)) == 0
 	}
 	return r.Authenticated || r.Optional || r.Public
+}
+
+// namesNotDelegated reports whether a part of the rule is NotDelegated.
+func (r *sweepRule) namesNotDelegated() bool {
+	inside := func(part sweepRule) bool { return part.namesNotDelegated() }
+	return r.NotDelegated || slices.ContainsFunc(r.AllOf, inside) || slices.ContainsFunc(r.AnyOf, inside)
 }
 
 func all[T any](list []T, is func(T) bool) bool {

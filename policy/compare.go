@@ -93,7 +93,8 @@ const (
 //
 // The result is exact: a rule and its new form are equal if they admit the same calls,
 // however they are written. A token has any set of scopes and of permissions, at most one
-// organization and at most one client, and may be bound. Among the callers that show a
+// organization, one client and one actor, may be bound, and may be of an anonymous
+// session. Among the callers that show a
 // change, the result has the one with the fewest scopes and other properties.
 //
 // Report-only counts: the row admits the calls that it would refuse. So does the policy
@@ -219,15 +220,39 @@ func (c *comparer) onlyIn(one, other *access) (caller *Caller, known bool) {
 		return &Caller{Credential: NoToken}, true
 	}
 	values, answer := c.solve(one.valid, other.valid)
+	if values != nil {
+		caller = newCaller(complete(values, one.valid, other.valid))
+	}
 	switch {
-	case values != nil:
-		return newCaller(values), true
+	case caller != nil && !caller.Anonymous: // an expired token is plainer than an anonymous one
+		return caller, true
 	case one.expired && !other.expired:
 		return &Caller{Credential: ExpiredToken}, true
 	case one.invalid && !other.invalid:
 		return &Caller{Credential: InvalidToken}, true
+	case caller != nil:
+		return caller, true
 	}
 	return nil, answer == formula.None
+}
+
+// complete adds to the values of a token that it names no actor, and that its subject is
+// logged in, unless the token would then not show the difference. The actor is
+// [OtherActor] if it must be one that the rules do not name.
+func complete(values []formula.Value, holds, fails formula.Formula) []formula.Value {
+	shows := func(values []formula.Value) bool { return holds.Holds(values) && !fails.Holds(values) }
+	if login := append(values, formula.Value{Attribute: attributeSubject, Name: loggedIn}); shows(login) {
+		values = login
+	} else {
+		values = append(values, formula.Value{Attribute: attributeSubject, Name: anonymous})
+	}
+	if slices.ContainsFunc(values, func(v formula.Value) bool { return v.Attribute == attributeActor }) {
+		return values
+	}
+	if alone := append(values, formula.Value{Attribute: attributeActor, Name: noActor}); shows(alone) {
+		return alone
+	}
+	return append(values, formula.Value{Attribute: attributeActor, Name: OtherActor})
 }
 
 // overlap reports whether both rows admit some call with the same token. It is true if

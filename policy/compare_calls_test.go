@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +57,15 @@ func TestCompareEqualsCalls(t *testing.T) {
 // compareTables returns tables with every kind of row for the method.
 func compareTables() []table {
 	tables := []table{{"/a.BC/D": auth0grpc.Public()}, {compareMethod: auth0grpc.Public()}, {compareMethod: auth0grpc.Public().ReportOnly()}}
+	for _, rule := range []auth0grpc.Rule{
+		auth0grpc.NotDelegated(), auth0grpc.ActedBy("agt_1"), auth0grpc.AnyOf(auth0grpc.NotDelegated(), auth0grpc.Scopes("a")),
+		auth0grpc.AllOf(auth0grpc.ActedBy("agt_1", "agt_2"), auth0grpc.Scopes("a")), auth0grpc.AllOf(auth0grpc.NotDelegated(), auth0grpc.ActedBy("agt_1")),
+	} {
+		tables = append(tables, table{compareMethod: rule}, table{compareMethod: rule.AllowAnonymous()}, table{compareMethod: rule.ReportOnly()})
+	}
+	for _, rule := range []auth0grpc.Rule{auth0grpc.Optional().AllowAnonymous(), auth0grpc.Scopes("a").AllowAnonymous()} {
+		tables = append(tables, table{compareMethod: rule}, table{compareMethod: rule.ReportOnly()})
+	}
 	for _, rule := range []auth0grpc.Rule{auth0grpc.Optional(), auth0grpc.Authenticated(), auth0grpc.Scopes("a")} {
 		for _, rule := range []auth0grpc.Rule{rule, rule.RequireDPoP(), rule.RequireMTLS(), rule.RequireDPoP().RequireMTLS()} {
 			tables = append(tables, table{compareMethod: rule}, table{compareMethod: rule.ReportOnly()})
@@ -78,35 +88,52 @@ func compareCalls(tenant *auth0grpctest.Tenant, certificate *x509.Certificate) [
 		{"other signature", "a call with an invalid token", bearer(tenant.Token(nil) + "AAAA")},
 	}
 	key := auth0grpctest.NewDPoPKey()
-	for _, scope := range []string{"", "a"} {
-		for _, dpop := range []bool{false, true} {
-			for _, mtls := range []bool{false, true} {
-				caller := policy.Caller{Credential: policy.ValidToken, DPoP: dpop, MTLS: mtls}
-				claims, cnf := map[string]any{}, map[string]any{}
-				if scope != "" {
-					claims["scope"], caller.Scopes = scope, []string{scope}
-				}
-				if dpop {
-					cnf["jkt"] = key.Thumbprint()
-				}
-				if mtls {
-					cnf["x5t#S256"] = auth0grpctest.CertificateThumbprint(certificate)
-				}
-				if len(cnf) > 0 {
-					claims["cnf"] = cnf
-				}
-				token := tenant.Token(claims)
-				call := compareCall{caller.String(), caller.String(), bearer(token)}
-				if dpop {
-					call.metadata = func() metadata.MD {
-						return metadata.Pairs("authorization", "DPoP "+token, "dpop", key.Proof("https://api.example"+compareMethod, token, nil))
-					}
-				}
-				calls = append(calls, call)
+	for _, caller := range validCallers() {
+		claims, cnf := map[string]any{}, map[string]any{}
+		if len(caller.Scopes) > 0 {
+			claims["scope"] = strings.Join(caller.Scopes, " ")
+		}
+		if caller.DPoP {
+			cnf["jkt"] = key.Thumbprint()
+		}
+		if caller.MTLS {
+			cnf["x5t#S256"] = auth0grpctest.CertificateThumbprint(certificate)
+		}
+		if len(cnf) > 0 {
+			claims["cnf"] = cnf
+		}
+		if caller.Anonymous {
+			claims["sub"] = "anon@1"
+		}
+		if caller.Actor != "" {
+			claims["act"] = map[string]any{"sub": strings.ReplaceAll(caller.Actor, policy.OtherActor, "agt_3")}
+		}
+		token := tenant.Token(claims)
+		call := compareCall{caller.String(), caller.String(), bearer(token)}
+		if caller.DPoP {
+			call.metadata = func() metadata.MD {
+				return metadata.Pairs("authorization", "DPoP "+token, "dpop", key.Proof("https://api.example"+compareMethod, token, nil))
 			}
 		}
+		calls = append(calls, call)
 	}
 	return calls
+}
+
+// validCallers returns every combination of properties.
+func validCallers() []policy.Caller {
+	var callers []policy.Caller
+	for i := range 64 {
+		caller := policy.Caller{
+			Credential: policy.ValidToken, DPoP: i&1 != 0, MTLS: i&2 != 0, Anonymous: i&4 != 0,
+			Actor: [...]string{"", "agt_1", "agt_2", policy.OtherActor}[i>>4],
+		}
+		if i&8 != 0 {
+			caller.Scopes = []string{"a"}
+		}
+		callers = append(callers, caller)
+	}
+	return callers
 }
 
 // admittedCallers makes every call, unary and as a stream, and returns the callers that

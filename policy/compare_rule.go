@@ -13,17 +13,23 @@ const (
 	attributePermission
 	attributeOrganization
 	attributeClient
+	attributeActor   // with the name noActor for a token that names none
+	attributeSubject // with the name loggedIn for a token that is not of an anonymous session
 	attributeBinding // with the names bindingDPoP and bindingMTLS
 )
 
 const (
 	bindingDPoP = "DPoP"
 	bindingMTLS = "mTLS"
+	// These are no names of a rule: a name has no space.
+	noActor   = "no actor"
+	loggedIn  = "logged in"
+	anonymous = "an anonymous session"
 )
 
 // isSingle reports whether a token has at most one value of an attribute.
 func isSingle(attribute int) bool {
-	return attribute == attributeOrganization || attribute == attributeClient
+	return attribute == attributeOrganization || attribute == attributeClient || attribute == attributeActor
 }
 
 // An access describes the calls that a row admits.
@@ -107,7 +113,7 @@ func nesting(text string) int {
 // read sets the access of a row from its JSON form, which Parse accepts.
 func (a *access) read(members object) {
 	var bindings []string
-	reportOnly, public, optional := false, false, false
+	reportOnly, public, optional, allowAnonymous := false, false, false, false
 	for _, m := range members {
 		switch m.name {
 		case "requireDPoP":
@@ -118,6 +124,8 @@ func (a *access) read(members object) {
 			reportOnly = true
 		case "streams":
 			a.streams = newStreamLimits(m.value)
+		case "allowAnonymous":
+			allowAnonymous = true
 		case "public":
 			public = true
 		case "optional":
@@ -127,6 +135,9 @@ func (a *access) read(members object) {
 	rule := formula.True
 	if !reportOnly {
 		rule = newFormula(members)
+		if !allowAnonymous && !public {
+			rule = formula.All(rule, formula.Formula{All: true, Attribute: attributeSubject, Names: []string{loggedIn}})
+		}
 	}
 	a.valid = formula.All(rule, formula.Formula{All: true, Attribute: attributeBinding, Names: bindings})
 	switch {
@@ -158,6 +169,9 @@ func newFormula(members object) formula.Formula {
 				f.Parts = append(f.Parts, newFormula(part.val.(object)))
 			}
 			return f
+		}
+		if m.name == "notDelegated" {
+			return formula.Formula{All: true, Attribute: attributeActor, Names: []string{noActor}}
 		}
 		if _, ok := nullary[m.name]; ok {
 			return formula.True

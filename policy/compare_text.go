@@ -29,9 +29,15 @@ type Caller struct {
 	Permissions  []string   `json:"permissions,omitempty"`
 	Organization string     `json:"organization,omitempty"`
 	Client       string     `json:"client,omitempty"`
-	DPoP         bool       `json:"dpop,omitempty"` // the token is bound by DPoP
-	MTLS         bool       `json:"mtls,omitempty"` // the token is bound to a client certificate
+	Actor        string     `json:"actor,omitempty"`     // [OtherActor] for one that no rule names
+	Anonymous    bool       `json:"anonymous,omitempty"` // the token is of an anonymous session
+	DPoP         bool       `json:"dpop,omitempty"`      // the token is bound by DPoP
+	MTLS         bool       `json:"mtls,omitempty"`      // the token is bound to a client certificate
 }
+
+// OtherActor is the Actor of a [Caller] that stands for each actor that the rules do not
+// name.
+const OtherActor = "*"
 
 func newCaller(values []formula.Value) *Caller {
 	c := &Caller{Credential: ValidToken}
@@ -45,6 +51,12 @@ func newCaller(values []formula.Value) *Caller {
 			c.Organization = v.Name
 		case attributeClient:
 			c.Client = v.Name
+		case attributeActor:
+			if c.Actor = v.Name; v.Name == noActor {
+				c.Actor = ""
+			}
+		case attributeSubject:
+			c.Anonymous = v.Name == anonymous
 		case attributeBinding:
 			c.DPoP = c.DPoP || v.Name == bindingDPoP
 			c.MTLS = c.MTLS || v.Name == bindingMTLS
@@ -73,7 +85,15 @@ func (c *Caller) String() string {
 	if c.Client != "" {
 		parts = append(parts, "client "+c.Client)
 	}
+	if c.Actor == OtherActor {
+		parts = append(parts, "another actor")
+	} else if c.Actor != "" {
+		parts = append(parts, "actor "+c.Actor)
+	}
 	token := "a token"
+	if c.Anonymous {
+		token = "an anonymous token"
+	}
 	switch {
 	case c.DPoP && c.MTLS:
 		token += " bound by DPoP and mTLS"
@@ -81,7 +101,7 @@ func (c *Caller) String() string {
 		token += " bound by DPoP"
 	case c.MTLS:
 		token += " bound by mTLS"
-	case len(parts) == 0:
+	case len(parts) == 0 && !c.Anonymous:
 		return "a valid token without scopes"
 	}
 	if len(parts) == 0 {

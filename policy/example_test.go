@@ -105,11 +105,11 @@ func ExampleFromServices() {
 		fmt.Println(method, "-", methods[method])
 	}
 	// Output:
+	// /shop.v1.ShopService/Approve - write:shop AND notDelegated
+	// /shop.v1.ShopService/Assist - actor(agt_1)
 	// /shop.v1.ShopService/Audit - organization(org_a)
+	// /shop.v1.ShopService/Browse - authenticated, anonymous allowed
 	// /shop.v1.ShopService/Export - permission(export:shop) OR permission(admin)
-	// /shop.v1.ShopService/Follow - read:shop, streams run on
-	// /shop.v1.ShopService/Get - read:shop AND read:price
-	// /shop.v1.ShopService/Import - permission(import:shop) AND permission(write:shop)
 }
 
 // A review of a change: one scope of two suffices now, and a method is gone.

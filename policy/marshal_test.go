@@ -70,6 +70,9 @@ func randomModifiers(random *rand.Rand, rule auth0grpc.Rule) auth0grpc.Rule {
 	}
 	public := strings.HasPrefix(rule.String(), "public") // which cannot ask for a bound token
 	if random.IntN(4) == 0 && !public {
+		rule = rule.AllowAnonymous()
+	}
+	if random.IntN(4) == 0 && !public {
 		rule = rule.RequireDPoP()
 	}
 	if random.IntN(4) == 0 && !public {
@@ -83,9 +86,9 @@ func randomModifiers(random *rand.Rand, rule auth0grpc.Rule) auth0grpc.Rule {
 func randomRule(random *rand.Rand, depth int) auth0grpc.Rule {
 	names := []func(...string) auth0grpc.Rule{
 		auth0grpc.Scopes, auth0grpc.AnyScope, auth0grpc.Permissions,
-		auth0grpc.AnyPermission, auth0grpc.Organizations, auth0grpc.Clients,
+		auth0grpc.AnyPermission, auth0grpc.Organizations, auth0grpc.Clients, auth0grpc.ActedBy,
 	}
-	switch kind := random.IntN(len(names) + 5); {
+	switch kind := random.IntN(len(names) + 6); {
 	case kind < len(names):
 		prefix := ""
 		if kind == 4 {
@@ -96,6 +99,8 @@ func randomRule(random *rand.Rand, depth int) auth0grpc.Rule {
 		return auth0grpc.Public()
 	case kind == len(names)+1 && depth == 0:
 		return auth0grpc.Optional()
+	case kind == len(names)+4:
+		return auth0grpc.NotDelegated()
 	case kind <= len(names)+2 || depth > 4:
 		return auth0grpc.Authenticated()
 	case kind == len(names)+3:

@@ -16,6 +16,7 @@ var (
 		"anyPermission": {auth0grpc.AnyPermission, attributePermission, false},
 		"organizations": {auth0grpc.Organizations, attributeOrganization, false},
 		"clients":       {auth0grpc.Clients, attributeClient, false},
+		"actedBy":       {auth0grpc.ActedBy, attributeActor, false},
 	}
 	composite = map[string]func(...auth0grpc.Rule) auth0grpc.Rule{
 		"allOf": auth0grpc.AllOf,
@@ -23,15 +24,17 @@ var (
 	}
 	nullary = map[string]func() auth0grpc.Rule{
 		"authenticated": auth0grpc.Authenticated,
+		"notDelegated":  auth0grpc.NotDelegated,
 		"optional":      auth0grpc.Optional,
 		"public":        auth0grpc.Public,
 	}
 	// modifiers holds the members of a row that no part of a rule may have.
 	modifiers = map[string]modifier{
-		"reportOnly":  flagModifier(auth0grpc.Rule.ReportOnly),
-		"requireDPoP": flagModifier(auth0grpc.Rule.RequireDPoP),
-		"requireMTLS": flagModifier(auth0grpc.Rule.RequireMTLS),
-		"streams":     streamsModifier,
+		"allowAnonymous": flagModifier(auth0grpc.Rule.AllowAnonymous),
+		"reportOnly":     flagModifier(auth0grpc.Rule.ReportOnly),
+		"requireDPoP":    flagModifier(auth0grpc.Rule.RequireDPoP),
+		"requireMTLS":    flagModifier(auth0grpc.Rule.RequireMTLS),
+		"streams":        streamsModifier,
 	}
 )
 
@@ -117,7 +120,7 @@ func (f *faults) statement(path string, m *member, inside bool) (auth0grpc.Rule,
 	}
 	if rule, ok := nullary[m.name]; ok {
 		f.flag(path, m.value)
-		if inside && m.name != "authenticated" {
+		if inside && m.name != "authenticated" && m.name != "notDelegated" {
 			f.add(m.offset, path, "stands alone, not inside a rule")
 		}
 		return rule(), true
@@ -187,5 +190,5 @@ func (f *faults) flag(path string, n node) {
 
 // memberNames lists the members that state a rule.
 func memberNames() string {
-	return "scopes, anyScope, permissions, anyPermission, organizations, clients, allOf, anyOf, authenticated, optional, public"
+	return "scopes, anyScope, permissions, anyPermission, organizations, clients, actedBy, notDelegated, allOf, anyOf, authenticated, optional, public"
 }

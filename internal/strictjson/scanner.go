@@ -12,7 +12,7 @@ type scanner struct {
 	doc           string
 	pos           int
 	depth         int
-	checkDistinct bool // the names of doc are known to be distinct
+	knownDistinct bool // the names of doc are known to be distinct
 	names         nameStack
 	text          []byte // the unescaped names; it only grows, so strings may point into it
 }
@@ -40,7 +40,7 @@ func (s *scanner) object(visit func(name, value string) error) error {
 		if name, err = s.name(); err != nil {
 			return err
 		}
-		if !s.checkDistinct && !s.names.add(start, name, s.names.count*len(s.doc)/s.pos) {
+		if !s.knownDistinct && !s.names.add(start, name, s.names.count*len(s.doc)/s.pos) {
 			return ErrDuplicate
 		}
 		from := s.pos

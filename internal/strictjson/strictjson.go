@@ -50,7 +50,7 @@ func Object(doc string, visit func(name, value string) error) error {
 // Nested is [Object] for a value that Object passed to visit. It does not search
 // for duplicates, because Object did so inside the value too.
 func Nested(value string, visit func(name, value string) error) error {
-	return scan(scanner{doc: value, checkDistinct: true}, visit)
+	return scan(scanner{doc: value, knownDistinct: true}, visit)
 }
 
 func scan(s scanner, visit func(name, value string) error) error {

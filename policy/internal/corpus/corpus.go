@@ -28,12 +28,15 @@ func good() []Document {
 		{Name: "canonical", Text: `{
   "methods": {
     "/a.B/*": {"public":true},
+    "/a.B/ActedBy": {"actedBy":["agt_1","app"]},
     "/a.B/AllOf": {"allOf":[{"scopes":["read:a"]},{"anyOf":[{"permissions":["p"]},{"organizations":["org_1"]},{"authenticated":true}]}]},
+    "/a.B/Anonymous": {"authenticated":true,"allowAnonymous":true},
     "/a.B/AnyPermission": {"anyPermission":["p","q"]},
     "/a.B/AnyScope": {"anyScope":["read:a","admin"]},
     "/a.B/Authenticated": {"authenticated":true},
     "/a.B/Bound": {"optional":true,"requireDPoP":true,"requireMTLS":true},
     "/a.B/Clients": {"clients":["x","y"]},
+    "/a.B/NotDelegated": {"allOf":[{"notDelegated":true},{"scopes":["read:a"]}]},
     "/a.B/Optional": {"optional":true},
     "/a.B/Organizations": {"organizations":["org_1"]},
     "/a.B/Permissions": {"permissions":["p"]},
@@ -139,6 +142,8 @@ func rules() []Document {
 		{Name: "end after nothing", Text: row(`{"public": true, "streams": {"endAfter": "0s"}}`), Faults: []string{"1:65: " + path + ".streams.endAfter"}, SchemaBlind: "how long a duration is"},
 		{Name: "end after all time", Text: row(`{"public": true, "streams": {"endAfter": "99999999999h"}}`), Faults: []string{"1:65: " + path + ".streams.endAfter"}, SchemaBlind: "how long a duration is"},
 		{Name: "public but bound", Text: row(`{"public": true, "requireDPoP": true}`), Faults: []string{"1:24: " + path}},
+		{Name: "public but anonymous", Text: row(`{"public": true, "allowAnonymous": true}`), Faults: []string{"1:24: " + path}},
+		{Name: "not delegated false", Text: row(`{"notDelegated": false}`), Faults: []string{"1:41: " + path + ".notDelegated"}},
 		{Name: "public but with a certificate", Text: row(`{"public": true, "requireMTLS": true}`), Faults: []string{"1:24: " + path}},
 		{Name: "bound not at all", Text: row(`{"scopes": ["a"], "requireDPoP": false}`), Faults: []string{"1:57: " + path + ".requireDPoP"}},
 		{

@@ -5,6 +5,8 @@
 // stay far below it.
 package formula
 
+import "slices"
+
 // A Value is one value that a set contains, such as a scope of a token.
 type Value struct {
 	Attribute int // the caller's number for the kind of value
@@ -31,6 +33,21 @@ func All(parts ...Formula) Formula { return Formula{All: true, Parts: parts} }
 
 // Any returns the formula that is true if a part is.
 func Any(parts ...Formula) Formula { return Formula{Parts: parts} }
+
+// Holds reports whether the formula is true of a set of values.
+func (f *Formula) Holds(values []Value) bool {
+	for i := range f.Parts {
+		if f.Parts[i].Holds(values) != f.All {
+			return !f.All
+		}
+	}
+	for _, name := range f.Names {
+		if slices.Contains(values, Value{f.Attribute, name}) != f.All {
+			return !f.All
+		}
+	}
+	return f.All
+}
 
 // An Answer is the result of [Solver.Smallest].
 type Answer int

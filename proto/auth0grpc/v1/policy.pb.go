@@ -27,7 +27,7 @@ const (
 )
 
 // A Rule states the requirement for a call, and the settings of the row. Exactly one
-// of the fields 1 to 11 must be set; all_of and any_of combine several. The fields
+// of the fields 1 to 11, 16 and 17 must be set; all_of and any_of combine several. The fields
 // have the meaning of the functions of the same name in package auth0grpc.
 type Rule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -62,9 +62,15 @@ type Rule struct {
 	// Only tokens that are bound by DPoP. For the whole rule.
 	RequireDpop bool `protobuf:"varint,14,opt,name=require_dpop,json=requireDPoP,proto3" json:"require_dpop,omitempty"`
 	// Only tokens that are bound to a client certificate. For the whole rule.
-	RequireMtls   bool `protobuf:"varint,15,opt,name=require_mtls,json=requireMTLS,proto3" json:"require_mtls,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RequireMtls bool `protobuf:"varint,15,opt,name=require_mtls,json=requireMTLS,proto3" json:"require_mtls,omitempty"`
+	// A token whose actor, the outermost act claim, is one of the subjects.
+	ActedBy []string `protobuf:"bytes,16,rep,name=acted_by,json=actedBy,proto3" json:"acted_by,omitempty"`
+	// A token without an act claim.
+	NotDelegated bool `protobuf:"varint,17,opt,name=not_delegated,json=notDelegated,proto3" json:"not_delegated,omitempty"`
+	// Tokens of anonymous sessions too. For the whole rule, not for one inside it.
+	AllowAnonymous bool `protobuf:"varint,18,opt,name=allow_anonymous,json=allowAnonymous,proto3" json:"allow_anonymous,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Rule) Reset() {
@@ -198,6 +204,27 @@ func (x *Rule) GetRequireDpop() bool {
 func (x *Rule) GetRequireMtls() bool {
 	if x != nil {
 		return x.RequireMtls
+	}
+	return false
+}
+
+func (x *Rule) GetActedBy() []string {
+	if x != nil {
+		return x.ActedBy
+	}
+	return nil
+}
+
+func (x *Rule) GetNotDelegated() bool {
+	if x != nil {
+		return x.NotDelegated
+	}
+	return false
+}
+
+func (x *Rule) GetAllowAnonymous() bool {
+	if x != nil {
+		return x.AllowAnonymous
 	}
 	return false
 }
@@ -351,7 +378,7 @@ var File_auth0grpc_v1_policy_proto protoreflect.FileDescriptor
 
 const file_auth0grpc_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x19auth0grpc/v1/policy.proto\x12\fauth0grpc.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\x91\x04\n" +
+	"\x19auth0grpc/v1/policy.proto\x12\fauth0grpc.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xfa\x04\n" +
 	"\x04Rule\x12\x16\n" +
 	"\x06scopes\x18\x01 \x03(\tR\x06scopes\x12\x1b\n" +
 	"\tany_scope\x18\x02 \x03(\tR\banyScope\x12 \n" +
@@ -369,7 +396,10 @@ const file_auth0grpc_v1_policy_proto_rawDesc = "" +
 	"reportOnly\x124\n" +
 	"\astreams\x18\r \x01(\v2\x1a.auth0grpc.v1.StreamPolicyR\astreams\x12!\n" +
 	"\frequire_dpop\x18\x0e \x01(\bR\vrequireDPoP\x12!\n" +
-	"\frequire_mtls\x18\x0f \x01(\bR\vrequireMTLS\"\x9f\x01\n" +
+	"\frequire_mtls\x18\x0f \x01(\bR\vrequireMTLS\x12\x19\n" +
+	"\bacted_by\x18\x10 \x03(\tR\aactedBy\x12#\n" +
+	"\rnot_delegated\x18\x11 \x01(\bR\fnotDelegated\x12'\n" +
+	"\x0fallow_anonymous\x18\x12 \x01(\bR\x0eallowAnonymous\"\x9f\x01\n" +
 	"\fStreamPolicy\x12$\n" +
 	"\rend_at_expiry\x18\x01 \x01(\bH\x00R\vendAtExpiry\x12%\n" +
 	"\rignore_expiry\x18\x02 \x01(\bH\x00R\fignoreExpiry\x128\n" +
