@@ -42,8 +42,8 @@ func runExplain(ctx context.Context, args []string, stdin io.Reader, stdout, std
 	flags.Usage = func() {
 		fmt.Fprint(stderr, `Usage: auth0grpc explain [flags] < token
 
-Explain reads an access token from standard input, and prints for each check what a
-server would decide and how to change it. It sends nothing, unless -issuer names an
+Explain reads an access token from standard input. It prints each check of a server,
+its result and the remedy. It sends nothing, unless -issuer names an
 issuer to load the keys of. It never prints the token, its subject or its scopes.
 
 `)

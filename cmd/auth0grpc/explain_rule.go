@@ -65,7 +65,7 @@ func rowMembers(rule auth0grpc.Rule) map[string]json.RawMessage {
 	return members
 }
 
-// checkRule names what the token lacks.
+// checkRule names the properties that the token lacks.
 func (x *explanation) checkRule(t *parsedToken, rule auth0grpc.Rule) {
 	const name = "rule"
 	members := rowMembers(rule)

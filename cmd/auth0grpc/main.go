@@ -20,9 +20,8 @@
 // fewer calls. The exit status is 1 if a method admits more and -allow does not name it,
 // and 2 if the policies cannot be compared. See docs/changing-a-policy.md.
 //
-// "auth0grpc explain" reads an access token from standard input, and prints for each check
-// what a server would decide and how to change it. It sends nothing unless -issuer is
-// given. The exit status is 0 if the server would accept the call, and 1 if not.
+// "auth0grpc explain" reads an access token from standard input. It prints each check of
+// a server, its result and the remedy. It sends nothing unless -issuer is given. The exit status is 0 if the server would accept the call, and 1 if not.
 //
 // "auth0grpc proto" writes the .proto file of the options, for projects that keep a copy.
 //
