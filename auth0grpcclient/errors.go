@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/auth0grpc/auth0grpc/internal/retryafter"
 )
 
 // A TokenError describes why a call has no token. The call ends with it (errors.As),
@@ -113,7 +115,7 @@ func refusedResponse(response *http.Response, content *tokenResponse, params url
 		Description: safeDescription(content.Description, params),
 		text:        "the token endpoint has failed",
 		retryable:   true,
-		retryAfter:  statedWait(response, now),
+		retryAfter:  retryafter.Wait(response, now),
 	}
 	switch {
 	case e.HTTPStatus == http.StatusTooManyRequests:
@@ -163,40 +165,4 @@ func safeDescription(text string, params url.Values) string {
 		text = strings.ToValidUTF8(text[:maxDescription-3], "") + "..."
 	}
 	return text
-}
-
-// maxRetryAfter is the longest wait that is taken from a token endpoint.
-const maxRetryAfter = 5 * time.Minute
-
-// statedWait returns how long a response asks the client to wait: the longer of
-// Retry-After (RFC 9110, section 10.2.3) and, with 429, Auth0's x-ratelimit-reset in
-// Unix seconds. Times are relative to the Date of the response, so that the client's
-// clock does not matter; without a Date they are relative to now.
-func statedWait(response *http.Response, now time.Time) time.Duration {
-	header := response.Header
-	if date, err := http.ParseTime(header.Get("Date")); err == nil {
-		now = date
-	}
-	wait := retryAfter(header.Get("Retry-After"), now)
-	if response.StatusCode == http.StatusTooManyRequests {
-		reset, err := strconv.ParseUint(header.Get("X-Ratelimit-Reset"), 10, 64)
-		if err == nil || errors.Is(err, strconv.ErrRange) {
-			latest := uint64(max(0, now.Add(maxRetryAfter).Unix())) // a time beyond int64 has no Sub
-			wait = max(wait, time.Unix(int64(min(reset, latest)), 0).Sub(now))
-		}
-	}
-	return min(max(wait, 0), maxRetryAfter)
-}
-
-// retryAfter reads both forms of Retry-After; 0 for neither.
-func retryAfter(value string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	} else if errors.Is(err, strconv.ErrRange) {
-		return maxRetryAfter
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return at.Sub(now)
-	}
-	return 0
 }
