@@ -258,3 +258,30 @@ func ExampleCredentials_StreamClientInterceptor() {
 	// open /grpc.testing.TestService/StreamingOutputCall
 	// hello <nil>
 }
+
+// A token for an API that is not called by gRPC, such as Auth0's Management API.
+func ExampleCredentials_AccessToken() {
+	tenant, _, _, stop := exampleServer()
+	defer stop()
+	tenant.AddClient("events", "secret", map[string][]string{tenant.EventsAudience(): {"read:events"}})
+	creds, err := auth0grpcclient.New(auth0grpcclient.Config{
+		Issuer:       tenant.Issuer(),
+		ClientID:     "events",
+		ClientSecret: "secret",
+		Audience:     tenant.EventsAudience(),
+		HTTPClient:   tenant.HTTPClient(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	first, err := creds.AccessToken(context.Background(), "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	again, _ := creds.AccessToken(context.Background(), "")
+	tenant.SetNow(func() time.Time { return time.Now().Add(time.Second) })
+	other, _ := creds.AccessToken(context.Background(), first) // the API answered 401
+	fmt.Println(again == first, other == first)
+	// Output:
+	// true false
+}
