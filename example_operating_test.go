@@ -287,3 +287,12 @@ func ExampleToken() {
 	// gold
 	// Token("auth0|alice")
 }
+
+// Other packages that revoke tokens compare their configuration with the issuers.
+func ExampleInterceptor_Issuers() {
+	tenant, guard, _, stop := embedded(nil)
+	defer stop()
+	fmt.Println(len(guard.Issuers()), guard.Issuers()[0] == tenant.Issuer())
+	// Output:
+	// 1 true
+}
