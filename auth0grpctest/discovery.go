@@ -24,6 +24,7 @@ func (t *Tenant) newRoutes() *http.ServeMux {
 	mux.HandleFunc("GET "+keySetPath, t.serveKeySet)
 	mux.HandleFunc("POST "+tokenPath, t.serveToken)
 	mux.HandleFunc("POST "+devicePath, t.serveDeviceCode)
+	mux.HandleFunc("GET "+eventsPath, t.events.serve)
 	return mux
 }
 

@@ -35,6 +35,7 @@ type Tenant struct {
 	server *httptest.Server
 	issuer string
 	keys   *keyRing
+	events *EventLog
 
 	down             atomic.Bool
 	keyFetches       atomic.Int64
@@ -93,6 +94,7 @@ func StartTenantOnPort(port int) (*Tenant, error) {
 		devices:      make(map[string]*device),
 		seen:         make(map[string]bool),
 	}
+	t.events = newEventLog(t)
 	t.handler = t.newRoutes()
 	t.server = &httptest.Server{
 		Listener: listener,
@@ -116,6 +118,7 @@ func StartTenantOnPort(port int) (*Tenant, error) {
 // keys for them.
 func (t *Tenant) Close() {
 	t.closing.Do(func() {
+		t.events.close()
 		t.server.Close()
 		t.keys.release()
 	})
