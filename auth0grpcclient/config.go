@@ -62,8 +62,9 @@ type Config struct {
 	// call. Default off: Bearer tokens.
 	DPoP bool
 
-	// DPoPKey signs the proofs. It takes the same kinds of key as PrivateKey. Default:
-	// an ES256 key that New generates and never stores. Only with DPoP.
+	// DPoPKey signs the proofs. It takes the same kinds of key as PrivateKey, and the
+	// server's auth0grpc.DPoPConfig.Algorithms must have the algorithm. Default: an
+	// ES256 key that New generates and never stores. Only with DPoP.
 	DPoPKey crypto.Signer
 
 	// Authority is the server's address in proofs, such as "https://api.example.com".

@@ -44,6 +44,8 @@ func newSigner(key crypto.Signer) (s *signer, reason string) {
 			return &signer{key: key, alg: "ES384", hash: crypto.SHA384, size: 48}, ""
 		}
 	case ed25519.PublicKey:
+		// Not "Ed25519", the name in RFC 9864 for the same signatures: servers and
+		// token endpoints that know only EdDSA are common, the reverse is not.
 		return &signer{key: key, alg: "EdDSA"}, ""
 	}
 	return nil, "want an RSA, P-256, P-384 or Ed25519 key"
@@ -79,7 +81,7 @@ func (s *signer) fixedSize(der []byte) ([]byte, error) {
 	if rest, err := asn1.Unmarshal(der, &point); err != nil || len(rest) > 0 {
 		return nil, errBadSignature
 	}
-	if point.R.Sign() < 0 || point.S.Sign() < 0 || point.R.BitLen() > 8*s.size || point.S.BitLen() > 8*s.size {
+	if point.R.Sign() <= 0 || point.S.Sign() <= 0 || point.R.BitLen() > 8*s.size || point.S.BitLen() > 8*s.size {
 		return nil, errBadSignature
 	}
 	out := make([]byte, 2*s.size)

@@ -74,6 +74,8 @@ func TestSignatureOfAnotherKind(t *testing.T) {
 		"largest":     {badKey{signature: der(below, below)}, nil},
 		"r too long":  {badKey{signature: der(most, one)}, errBadSignature},
 		"s too long":  {badKey{signature: der(one, most)}, errBadSignature},
+		"r is zero":   {badKey{signature: der(new(big.Int), one)}, errBadSignature},
+		"s is zero":   {badKey{signature: der(one, new(big.Int))}, errBadSignature},
 		"negative r":  {badKey{signature: der(big.NewInt(-1), one)}, errBadSignature},
 		"negative s":  {badKey{signature: der(one, big.NewInt(-1))}, errBadSignature},
 		"more behind": {badKey{signature: append(der(one, one), 0)}, errBadSignature},
