@@ -107,15 +107,21 @@ func TestEndedStreamIsNotRepeated(t *testing.T) {
 				}
 				start := time.Now()
 				tenant.SetNow(func() time.Time { return start.Add(-age) })
-				e := &effect{fail: func(ctx context.Context) error {
+				e := &effect{}
+				e.fail = func(ctx context.Context) error {
+					if e.runs.Load() > 1 {
+						return nil // a repetition, with a token that is good
+					}
+					tenant.SetNow(time.Now) // the next token is another one, and good
 					if end == "TOKEN_REVOKED" {
-						if err := guard.Revoke(context.WithoutCancel(ctx), auth0grpc.Revocation{ClientID: "service"}); err != nil {
+						revocation := auth0grpc.Revocation{ClientID: "service", IssuedBefore: start.Add(-time.Second)}
+						if err := guard.Revoke(context.WithoutCancel(ctx), revocation); err != nil {
 							t.Error(err)
 						}
 					}
 					<-ctx.Done()
 					return ctx.Err()
-				}}
+				}
 				_, err := call(t.Context(), serveGuarded(t, tenant, guard, e))
 				if got, _ := auth0grpc.ReasonFromError(err); string(got) != end {
 					t.Errorf("%v, want %s", err, end)
