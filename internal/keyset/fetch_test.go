@@ -285,6 +285,7 @@ func TestIssuers(t *testing.T) {
 		{"https:///", ""},
 		{"https://[", ""},
 		{"file:///etc/", ""},
+		{"ftp://localhost/", ""},
 		{"", ""},
 	}
 	for _, tt := range tests {
@@ -394,6 +395,48 @@ func TestOwnClient(t *testing.T) {
 	for c, isOpen := range open {
 		if isOpen {
 			t.Errorf("connection from %v is still open", c.RemoteAddr())
+		}
+	}
+}
+
+// A closingTransport counts bodies that are not closed, and calls of
+// CloseIdleConnections.
+type closingTransport struct {
+	*provider
+	open, closed int
+}
+
+func (c *closingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := c.provider.RoundTrip(req)
+	if err == nil {
+		c.open++
+		resp.Body = closingBody{resp.Body, c}
+	}
+	return resp, err
+}
+
+func (c *closingTransport) CloseIdleConnections() { c.closed++ }
+
+type closingBody struct {
+	io.ReadCloser
+	transport *closingTransport
+}
+
+func (b closingBody) Close() error {
+	b.transport.open--
+	return b.ReadCloser.Close()
+}
+
+// A body that stays open keeps its connection. The idle connections of a given client
+// belong to the program.
+func TestConnectionsOfAGivenClient(t *testing.T) {
+	for name, fault := range map[string]func(*http.Request) (*http.Response, error){
+		"keys": nil, "a status": answer(http.StatusServiceUnavailable, "", nil),
+	} {
+		transport := &closingTransport{provider: &provider{keys: []string{ecJWK(t, "a")}, fault: fault}}
+		_ = load(t, testIssuer, &http.Client{Transport: transport}, requestLimit)
+		if transport.open != 0 || transport.closed != 0 {
+			t.Errorf("%s: %d bodies are open, and idle connections were closed %d times", name, transport.open, transport.closed)
 		}
 	}
 }

@@ -319,6 +319,8 @@ func TestUnusedKeys(t *testing.T) {
 			[]UnusedKey{{strings.Repeat("~ ", 32), "keyset: key is not for verifying signatures"}}, 0},
 		{"only bad ones", []string{`{"kid":"b"}`},
 			[]UnusedKey{{"b", "jwk: key type or curve is not supported"}}, 0},
+		{"a flood of whole keys", append(slices.Repeat([]string{with(map[string]any{"use": "enc"})}, maxUnused+7), a),
+			slices.Repeat([]UnusedKey{{"r", "keyset: key is not for verifying signatures"}}, maxUnused), 7},
 		{"a flood", append(slices.Repeat([]string{`{}`}, maxUnused+7), a),
 			slices.Repeat([]UnusedKey{{"", "keyset: key has no kid"}}, maxUnused), 7},
 	}
