@@ -51,6 +51,14 @@ func (m *ReplayMemory) Live() (n int) {
 	return n
 }
 
+// Held is the number of records that the shard of id has memory for.
+func (m *ReplayMemory) Held(id string) int {
+	_, s := m.shardFor(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return cap(s.heap)
+}
+
 // ShardOf returns which of the shards holds id.
 func (m *ReplayMemory) ShardOf(id string) int {
 	_, s := m.shardFor(id)

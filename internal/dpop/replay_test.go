@@ -258,8 +258,14 @@ func TestMemoryShrinkKeepsLiveProofs(t *testing.T) {
 	c.add(5 * time.Second)
 	use(t, m, "live", now.Add(20*time.Second), false, nil)
 	c.add(5 * time.Second) // all have ended, and the shard drops its map
+	if held := m.Held("live"); held < 3000 {
+		t.Errorf("memory for %d records, want it for the flood", held)
+	}
 	if n := m.Len(); n != 0 {
 		t.Errorf("%d proofs, want none", n)
+	}
+	if held := m.Held("live"); held != 0 {
+		t.Errorf("memory for %d records after the flood, want none", held)
 	}
 	use(t, m, "live", now.Add(20*time.Second), false, nil) // late for its own record
 	use(t, m, "live", now.Add(40*time.Second), true, nil)
