@@ -404,6 +404,40 @@ func TestIssuersKeepTheirKeys(t *testing.T) {
 	}
 }
 
+// A token names a published key, is signed by another one, and has that one in its
+// header in each form that RFC 7515 knows (CVE-2025-24976).
+func TestKeyInTheToken(t *testing.T) {
+	f := newFixture(t, nil)
+	attacker := auth0grpctest.NewTenant(t)
+	response, err := attacker.HTTPClient().Get(attacker.Issuer() + ".well-known/jwks.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var set struct{ Keys []claims }
+	if err := json.NewDecoder(response.Body).Decode(&set); err != nil {
+		t.Fatal(err)
+	}
+	key := set.Keys[0]
+	kid := kidOf(t, f.tenant)
+	own := maps.Clone(key)
+	own["kid"] = kid
+	var rows []tokenRow
+	for name, header := range map[string]claims{
+		"jwk": {"jwk": key}, "jwk with our kid": {"jwk": own},
+		"jku": {"jku": attacker.Issuer() + ".well-known/jwks.json"}, "x5u": {"x5u": attacker.Issuer() + "certificate.pem"},
+		"x5c": {"x5c": key["x5c"]}, "x5t": {"x5t": key["x5t"]}, "none": {},
+	} {
+		header["kid"] = kid
+		rows = append(rows, tokenRow{name, attacker.Sign(header, f.claims(nil)), badSignature})
+	}
+	fetches := attacker.KeyFetches()
+	f.runTokens(t, rows)
+	if n := attacker.KeyFetches() - fetches; n != 0 {
+		t.Errorf("%d fetches of the attacker's keys", n)
+	}
+}
+
 // kidOf returns the id of the tenant's current key.
 func kidOf(t *testing.T, tenant *auth0grpctest.Tenant) string {
 	t.Helper()
