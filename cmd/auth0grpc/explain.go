@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -28,6 +29,7 @@ type explainer struct {
 	timeout    time.Duration
 	ca         string
 	now        func() time.Time
+	live       http.RoundTripper // loads the keys; nil: a new one
 }
 
 // maxTokenInput bounds standard input. A server reads tokens of 16 KiB at most.

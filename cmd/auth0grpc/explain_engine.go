@@ -129,13 +129,17 @@ func (e *engine) checkSignature(ctx context.Context, x *explanation) (refused *r
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
-	transport, err := newTransport(e.ca)
-	if err != nil {
-		x.add(checkFail, name, err.Error(), "")
-		return nil, false
+	live := e.live
+	if live == nil {
+		transport, err := newTransport(e.ca)
+		if err != nil {
+			x.add(checkFail, name, err.Error(), "")
+			return nil, false
+		}
+		defer transport.CloseIdleConnections()
+		live = transport
 	}
-	defer transport.CloseIdleConnections()
-	result, err := e.call(ctx, transport, e.raw, "", e.algorithmList())
+	result, err := e.call(ctx, live, e.raw, "", e.algorithmList())
 	if err != nil {
 		x.add(checkFail, name, firstLine(err), "")
 		return nil, false

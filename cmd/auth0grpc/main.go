@@ -23,6 +23,10 @@
 // "auth0grpc explain" reads an access token from standard input. It prints each check of
 // a server, its result and the remedy. It sends nothing unless -issuer is given. The exit status is 0 if the server would accept the call, and 1 if not.
 //
+// "auth0grpc doctor -issuer …" checks the outside of a server: discovery, keys, algorithms
+// and the clock. With credentials it also requests and verifies a token. Each finding
+// names the remedy. The exit status is 1 if a check fails.
+//
 // "auth0grpc proto" writes the .proto file of the options, for projects that keep a copy.
 //
 // Two subcommands serve development without an account: "tenant" runs a test tenant
@@ -147,6 +151,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 			return runDiff(ctx, args[1:], getenv, stdout, stderr)
 		case "explain":
 			return runExplain(ctx, args[1:], stdin, stdout, stderr)
+		case "doctor":
+			return runDoctor(ctx, args[1:], getenv, stdout, stderr)
 		}
 	}
 	o, err := parseFlags(args, getenv, stderr)
