@@ -445,8 +445,8 @@ func TestConfirmations(t *testing.T) {
 	}
 }
 
-// Neither alone is enough to pass for whom nothing was bound: the proof of a
-// bound token does not outlast its call, also when its claims do.
+// A cached bound token still needs a proof with each call: the proof serves one call,
+// the claims many.
 func TestBoundTokenFromTheCache(t *testing.T) {
 	f := newDPoPFixture(t, nil)
 	for range 2 {

@@ -213,7 +213,7 @@ func (f *fixture) claims(more claims) claims {
 // bearer is the authorization value for a token.
 func bearer(token string) []string { return []string{"Bearer " + token} }
 
-// service answers every method and tells in the trailer that it ran, and as whom.
+// service answers every method. The trailer shows that it ran, and the subject.
 type service struct {
 	testgrpc.UnimplementedTestServiceServer
 }

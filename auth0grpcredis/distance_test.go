@@ -13,8 +13,8 @@ import (
 // At a distance a new connection takes longer than a use may. The store works from a
 // cold pool all the same and dials no connection in vain.
 //
-// The times are ten times those of the defaults at 33 and 100 ms, in the same
-// proportion. So a machine that is slow beside them is slow indeed.
+// The times are ten times the defaults at 33 and 100 ms, in the same proportion. So
+// only a very slow machine exceeds them.
 func TestUseAtADistance(t *testing.T) {
 	server := startRedis(t)
 	const factor = 10

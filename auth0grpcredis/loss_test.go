@@ -379,7 +379,7 @@ func TestBatchFitsTheNetwork(t *testing.T) {
 			if rest != 0 || failures != test.failures {
 				t.Errorf("%d of %d reads failed, %d entries left; want %d failures", failures, reads, rest, test.failures)
 			}
-			// What the last batches carry is at least a quarter of what would fit.
+			// The last batches have at least a quarter of the entries that would fit.
 			if fits := int(timeout / test.perEntry); size < min(maxBatch, fits)/4 {
 				t.Errorf("the batch has %d entries at the end, and %d would fit", size, fits)
 			}

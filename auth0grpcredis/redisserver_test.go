@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// patience is how long a test waits for what must happen. It ends a test that
+	// patience limits the wait for an event that must happen. It ends a test that
 	// hangs, and no test asserts it.
 	patience = 2 * time.Minute
 
@@ -176,7 +176,7 @@ func hangingServer(tb testing.TB) *redisServer {
 	return &redisServer{address: listener.Addr().String()} // the kernel accepts
 }
 
-// withoutDeadlines removes the deadlines that a client has beside those of contexts.
+// withoutDeadlines removes the deadlines of a client, except for deadlines of contexts.
 func withoutDeadlines(options *redis.Options) {
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout, options.PoolTimeout = time.Hour, time.Hour, time.Hour, time.Hour
 }

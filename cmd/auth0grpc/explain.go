@@ -133,7 +133,7 @@ type check struct {
 	state  checkState
 	name   string
 	text   string
-	remedy string // what to change; may be empty
+	remedy string // the change that helps; may be empty
 }
 
 // An explanation is the output of explain.
