@@ -76,17 +76,23 @@ func (r *Request) connectionCertificate(ctx context.Context) *x509.Certificate {
 // Check calls [Config.OnDecision] and applies report-only as the interceptors do. It
 // sends nothing: the transport sends the refusal, and the nonce of
 // [DPoPNonceFromContext]. It decides once: a connection that stays open after its token
-// expires or is revoked continues. It is safe for concurrent use.
+// expires or is revoked continues, and [Interceptor.CheckStream] ends it. It is safe for
+// concurrent use.
 func (i *Interceptor) Check(ctx context.Context, request Request) (context.Context, error) {
 	request.inMetadata = false
-	ctx, v := i.authorize(ctx, &request)
-	if err := v.err(); err != nil {
-		return ctx, err
+	ctx, v := i.authorizeRequest(ctx, &request)
+	return ctx, v.err()
+}
+
+// authorizeRequest is authorize with the nonce for the client in the context.
+func (i *Interceptor) authorizeRequest(ctx context.Context, request *Request) (context.Context, verdict) {
+	ctx, v := i.authorize(ctx, request)
+	if v.refused == nil {
+		if nonce := i.binder.nextNonce(v.scheme, i.clock.now); nonce != "" {
+			ctx = context.WithValue(ctx, nonceKey{}, nonce)
+		}
 	}
-	if nonce := i.binder.nextNonce(v.scheme, i.clock.now); nonce != "" {
-		ctx = context.WithValue(ctx, nonceKey{}, nonce)
-	}
-	return ctx, nil
+	return ctx, v
 }
 
 // authorizeCall decides on a gRPC call, and sends the challenge or the nonce.

@@ -77,3 +77,26 @@ func ExampleRefusal() {
 	// 403 Bearer error="insufficient_scope", scope="greet"
 	// false
 }
+
+// A subscription over a WebSocket ends when its token is revoked.
+func ExampleInterceptor_CheckStream() {
+	tenant, guard, _, stop := embedded(nil)
+	defer stop()
+	token := tenant.Token(map[string]any{"sub": "auth0|alice", "scope": "greet"})
+	subscription, err := guard.CheckStream(context.Background(), auth0grpc.Request{FullMethod: unary, Authorization: []string{"Bearer " + token}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer subscription.Close()
+	ttl, expires := subscription.TTL()
+	fmt.Println(ttl > 0, expires)
+
+	if err := guard.Revoke(context.Background(), auth0grpc.Revocation{Issuer: tenant.Issuer(), Subject: "auth0|alice"}); err != nil {
+		log.Fatal(err)
+	}
+	<-subscription.Context().Done()
+	fmt.Println(subscription.Close().Reason())
+	// Output:
+	// true true
+	// TOKEN_REVOKED
+}

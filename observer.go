@@ -115,7 +115,10 @@ func (o *observer) notifyStreamEnd(ctx context.Context, fullMethod string, c *ca
 func (o *observer) reportStream(ctx context.Context, c *caller, reason *refusal) {
 	o.warnReportOnly(ctx)
 	if o.onDecision != nil {
-		fullMethod, _ := grpc.Method(ctx)
+		fullMethod, ok := ctx.Value(fullMethodKey{}).(string)
+		if !ok {
+			fullMethod, _ = grpc.Method(ctx)
+		}
 		v := verdict{caller: *c, refused: reason, reported: true}
 		o.notify(ctx, v.toDecision(fullMethod, 0))
 	}

@@ -1,0 +1,88 @@
+package auth0grpc
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// An OpenStream is a stream, or another long call, that [Interceptor.CheckStream] let
+// in. It is safe for concurrent use.
+type OpenStream struct {
+	ctx        context.Context
+	guarded    *guardedStream // nil: opened without a token, so nothing can end it
+	guard      *Interceptor
+	fullMethod string
+	openedAt   time.Time
+	close      sync.Once
+}
+
+// CheckStream decides like [Interceptor.Check] on a call that may stay open: a stream, a
+// WebSocket, a subscription. The context of the [OpenStream] ends when the token expires,
+// as the [StreamPolicy] of the row says, or when [Interceptor.Revoke] covers the token.
+// The transport must then end the connection and tell the client why.
+//
+// If the call is refused, the error is a [*Refusal]. Otherwise call [OpenStream.Close]
+// when the handler has returned: until then the stream takes memory.
+func (i *Interceptor) CheckStream(ctx context.Context, request Request) (*OpenStream, error) {
+	request.inMetadata = false
+	ctx, v := i.authorizeRequest(ctx, &request)
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	s := &OpenStream{ctx: ctx, guard: i, fullMethod: request.FullMethod, openedAt: time.Now()}
+	if v.claims == nil {
+		return s, nil
+	}
+	g := newGuardedStream(context.WithValue(ctx, fullMethodKey{}, request.FullMethod), &v.caller, nil)
+	g.transport, g.writer = nil, nil // not those of a gRPC call that the context may come from
+	s.guarded, s.ctx = g, g.ctx
+	now := i.clock.now()
+	if deadline, hasDeadline := i.streams.deadline(&v.caller); hasDeadline {
+		g.deadline = deadlineMicros(deadline)
+	}
+	i.streams.add(g, now)
+	// A revocation between the decision and add did not find this stream.
+	if reason := i.verifier.checkRevoked(v.claims, now); reason != nil && g.endRequested.CompareAndSwap(false, true) {
+		if !i.observer.allowsReportOnly(&v.caller, reason) {
+			i.streams.remove(g)
+			g.cancel(nil)
+			return nil, i.binder.withChallenges(&v.caller, reason, i.clock.now)
+		}
+		i.observer.reportStream(g.ctx, &v.caller, reason)
+	}
+	return s, nil
+}
+
+// fullMethodKey is the key of the method in the context of an OpenStream.
+type fullMethodKey struct{}
+
+// Context returns the context for the handler. It carries the [*Token], and ends with
+// the stream. If the server ended it, context.Cause returns a [*Refusal], whose status
+// is Unauthenticated and which does not state that no handler ran.
+func (s *OpenStream) Context() context.Context { return s.ctx }
+
+// TTL returns the time until the server ends the stream, for the header
+// [StreamTTLHeader], and reports whether it ends it by itself.
+func (s *OpenStream) TTL() (time.Duration, bool) {
+	if s.guarded == nil || s.guarded.deadline == noDeadline {
+		return 0, false
+	}
+	return max(0, time.UnixMicro(s.guarded.deadline).Sub(s.guard.clock.now())), true
+}
+
+// Close releases the stream and ends its context. It returns the reason for which the
+// server ended the stream, or nil; the transport sends it to the client. Later calls
+// return the same.
+func (s *OpenStream) Close() *Refusal {
+	if s.guarded == nil {
+		return nil
+	}
+	s.close.Do(func() {
+		reason := s.guard.streams.handlerReturned(s.guarded)
+		s.guard.streams.remove(s.guarded)
+		s.guard.observer.notifyStreamEnd(s.ctx, s.fullMethod, &s.guarded.caller, reason, time.Since(s.openedAt))
+		s.guarded.cancel(nil)
+	})
+	return s.guarded.finish()
+}

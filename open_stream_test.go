@@ -1,0 +1,140 @@
+package auth0grpc_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/auth0grpc/auth0grpc"
+)
+
+// openOn returns a guard whose streams live by the timers, and a function that opens one.
+func openOn(t *testing.T, change func(*fixture, *auth0grpc.Config)) (*fixture, *timers, func(more claims) *auth0grpc.OpenStream) {
+	t.Helper()
+	f := newFixture(t, change)
+	ts := &timers{clock: f.clock}
+	f.guard.SetTimer(ts.start)
+	return f, ts, func(more claims) *auth0grpc.OpenStream {
+		t.Helper()
+		s, err := f.guard.CheckStream(t.Context(), auth0grpc.Request{FullMethod: unaryCall, Authorization: bearer(f.token(with(claims{"exp": today.Add(time.Hour)}, more)))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+}
+
+// endOf waits for the end of a stream, and returns its reason as the context and Close
+// have it.
+func endOf(t *testing.T, s *auth0grpc.OpenStream) auth0grpc.Reason {
+	t.Helper()
+	select {
+	case <-s.Context().Done():
+	case <-time.After(time.Minute):
+		t.Fatal("the stream does not end")
+	}
+	var cause *auth0grpc.Refusal
+	if !errors.As(context.Cause(s.Context()), &cause) || s.Close() != cause || s.Close() != cause {
+		t.Fatalf("the cause is %v, Close returns %v", context.Cause(s.Context()), s.Close())
+	}
+	if cause.HTTPStatus() != 401 || auth0grpc.RefusedBeforeHandler(cause) {
+		t.Errorf("%v: status %d, before the handler: %t", cause, cause.HTTPStatus(), auth0grpc.RefusedBeforeHandler(cause))
+	}
+	return cause.Reason()
+}
+
+func TestOpenStreamEndsWithItsToken(t *testing.T) {
+	var decisions []string
+	f, ts, open := openOn(t, func(_ *fixture, config *auth0grpc.Config) {
+		config.OnDecision = func(_ context.Context, d auth0grpc.Decision) {
+			decisions = append(decisions, d.FullMethod+" "+string(d.Outcome)+" "+string(d.Reason))
+		}
+	})
+	s := open(nil)
+	if token, ok := auth0grpc.TokenFromContext(s.Context()); !ok || f.guard.Stats().OpenStreams != 1 {
+		t.Errorf("token %v, %+v", token, f.guard.Stats())
+	}
+	if ttl, ok := s.TTL(); !ok || ttl != time.Hour {
+		t.Errorf("TTL %s, %t", ttl, ok)
+	}
+	ts.expire(t, time.Hour)
+	if reason := endOf(t, s); reason != auth0grpc.ReasonTokenExpired {
+		t.Errorf("ended with %s", reason)
+	}
+	if stats := f.guard.Stats(); stats.OpenStreams != 0 || stats.LingeringStreams != 0 {
+		t.Errorf("after Close: %+v", stats)
+	}
+	if diff := cmp.Diff([]string{unaryCall + " allowed ", unaryCall + " ended TOKEN_EXPIRED"}, decisions); diff != "" {
+		t.Errorf("decisions (-want +got):\n%s", diff)
+	}
+}
+
+func TestOpenStreamEndsByRevocation(t *testing.T) {
+	f, _, open := openOn(t, nil)
+	s, other := open(claims{"sub": "auth0|left"}), open(claims{"sub": "auth0|stays"})
+	if err := f.guard.Revoke(t.Context(), auth0grpc.Revocation{Issuer: f.tenant.Issuer(), Subject: "auth0|left"}); err != nil {
+		t.Fatal(err)
+	}
+	if reason := endOf(t, s); reason != auth0grpc.ReasonTokenRevoked {
+		t.Errorf("ended with %s", reason)
+	}
+	if err := other.Context().Err(); err != nil {
+		t.Errorf("the other stream: %v", err)
+	}
+	if reason := other.Close(); reason != nil || other.Context().Err() == nil {
+		t.Errorf("closed with %v, context %v", reason, other.Context().Err())
+	}
+}
+
+// A refused stream takes no place; a stream without a token has no end.
+func TestCheckStreamWithoutAToken(t *testing.T) {
+	f := newFixture(t, checkRows)
+	_, err := f.guard.CheckStream(t.Context(), auth0grpc.Request{FullMethod: unaryCall})
+	if refusal := refusalOf(t, err); refusal == nil || refusal.Reason() != auth0grpc.ReasonMissingToken {
+		t.Errorf("no token: %v", err)
+	}
+	s, err := f.guard.CheckStream(t.Context(), auth0grpc.Request{FullMethod: listedPublic})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.TTL(); ok || s.Context().Err() != nil || s.Close() != nil || f.guard.Stats().OpenStreams != 0 {
+		t.Errorf("public: TTL %t, %v, %+v", ok, s.Context().Err(), f.guard.Stats())
+	}
+}
+
+func TestOpenStreamObeysItsPolicy(t *testing.T) {
+	_, ts, open := openOn(t, func(_ *fixture, config *auth0grpc.Config) { config.StreamPolicy = auth0grpc.IgnoreExpiry() })
+	s := open(nil)
+	if _, ok := s.TTL(); ok {
+		t.Error("a stream that ignores expiry has a TTL")
+	}
+	if all, _ := ts.asked(); len(all) > 0 || s.Close() != nil {
+		t.Errorf("timers %v", all)
+	}
+}
+
+// Report-only keeps the stream open, and reports its method.
+func TestReportOnlyKeepsAnOpenStream(t *testing.T) {
+	reported := make(chan string, 1)
+	_, ts, open := openOn(t, func(_ *fixture, config *auth0grpc.Config) {
+		config.ReportOnly = auth0grpc.ReportOnlyTable
+		config.OnDecision = func(_ context.Context, d auth0grpc.Decision) {
+			if d.Outcome == auth0grpc.OutcomeReported {
+				reported <- d.FullMethod
+			}
+		}
+	})
+	s := open(nil)
+	ts.expire(t, time.Hour)
+	var got string
+	select {
+	case got = <-reported:
+	case <-time.After(time.Minute):
+	}
+	if got != unaryCall || s.Context().Err() != nil || s.Close() != nil {
+		t.Errorf("reported %q, context %v", got, s.Context().Err())
+	}
+}
