@@ -78,6 +78,11 @@ type Config struct {
 	// Default nil, at no cost.
 	OnDecision func(context.Context, Decision)
 
+	// DescribeRefused adds to the [Decision] of a refused call the address of its peer,
+	// and the client and the audience that its token names, unverified. Use it to find
+	// the caller of refused calls. Such a token is read twice. Default false.
+	DescribeRefused bool
+
 	// OnKeyRefresh is called after every attempt to fetch an issuer's keys. The library
 	// recovers its panics. Default: Logger gets one warning when attempts begin to fail
 	// and one when they succeed again.

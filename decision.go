@@ -19,7 +19,7 @@ const (
 
 // A Decision is the argument of [Config.OnDecision]: one for each call, and one more
 // when a stream that was opened with a token has ended. It contains no token, and only
-// five claims, which identify the caller.
+// the claims that identify the caller.
 type Decision struct {
 	// FullMethod is the method as gRPC names it. If the table does not list it, it is
 	// text of the client's choice: use Row for metric labels.
@@ -43,6 +43,17 @@ type Decision struct {
 	// Actor is the party that acts for the subject, see [Token.Actor]; "" if the issuer
 	// named none.
 	Actor string
+
+	// Peer is the address of the connection, which may be a proxy's. It is set only for
+	// refused, reported and ended calls with a Reason, and only if
+	// [Config.DescribeRefused] is.
+	Peer string
+	// UnverifiedClientID and UnverifiedAudience are the claims of a token that is not
+	// verified: the caller may have written anything. Several audiences are separated
+	// by spaces. Each is cut after 128 bytes, and "?" replaces every byte other than
+	// printable ASCII. They are set as Peer is, unless the token was verified. Never
+	// decide by them, nor use them as metric labels.
+	UnverifiedClientID, UnverifiedAudience string
 
 	// KeyID is the id of the key that signed the verified token.
 	KeyID string

@@ -44,6 +44,7 @@ func New(config Config) (*Interceptor, error) {
 	i.table.Store(methods)
 	i.observer.init(i.clock, config.Logger, config.ReportOnly, func() []string { return i.table.Load().reportOnlyRows() })
 	i.observer.onDecision, i.observer.onKeyRefresh = config.OnDecision, config.OnKeyRefresh
+	i.observer.describes = config.DescribeRefused
 	i.binder = newBindingChecker(&config)
 	i.verifier = newVerifier(&config, i.binder.refuseConfirmation, i.observer.notifyKeyRefresh)
 	i.streams.init(config.StreamPolicy, config.Now, i.endStream)

@@ -58,6 +58,7 @@ var reportOnlyReasons = map[Reason]bool{
 type observer struct {
 	onDecision     func(context.Context, Decision) // may be nil
 	onKeyRefresh   func(KeyRefresh)                // may be nil
+	describes      bool                            // [Config.DescribeRefused]
 	logger         *slog.Logger
 	mode           ReportOnlyMode
 	clock          clock
@@ -131,6 +132,9 @@ func (o *observer) notify(ctx context.Context, d Decision) {
 			o.logger.ErrorContext(ctx, "auth0grpc: Config.OnDecision panicked", "panic", p)
 		}
 	}()
+	if o.describes && d.Reason != "" {
+		describe(ctx, &d)
+	}
 	o.onDecision(ctx, d)
 }
 

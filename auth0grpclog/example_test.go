@@ -30,7 +30,7 @@ func Example() {
 	}
 	decisions.Flush(context.Background())
 	// Output:
-	// level=INFO msg="auth0grpc: call refused" method=/orders.v1.Orders/Get reason=MISSING_TOKEN code=Unauthenticated cache_hit=false duration=0s
-	// level=INFO msg="auth0grpc: call refused" method=/orders.v1.Orders/Get reason=MISSING_TOKEN code=Unauthenticated cache_hit=false duration=0s
-	// level=INFO msg="auth0grpc: call refused, more of the same" method=/orders.v1.Orders/Get reason=MISSING_TOKEN code=Unauthenticated dropped=1
+	// level=INFO msg="auth0grpc: call refused" row=/orders.v1.Orders/Get reason=MISSING_TOKEN code=Unauthenticated cache_hit=false duration_ms=0
+	// level=INFO msg="auth0grpc: call refused" row=/orders.v1.Orders/Get reason=MISSING_TOKEN code=Unauthenticated cache_hit=false duration_ms=0
+	// level=INFO msg="auth0grpc: call refused, more of the same" row=/orders.v1.Orders/Get reason=MISSING_TOKEN code=Unauthenticated dropped=1
 }

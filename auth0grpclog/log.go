@@ -17,9 +17,12 @@
 // that the interceptor ends: everyday events of a working server. Warn asks for an
 // operator: report-only let a call through, or keys are unavailable.
 //
-// A record names the caller by the attributes of [auth0grpc.LogFields]. It names the
-// method by the row that decided, or [Unlisted]: clients can invent method names. It
-// never holds a token.
+// A record names the caller by the attributes of [auth0grpc.LogFields]. With
+// [auth0grpc.Config].DescribeRefused, the record of a refusal also has peer,
+// unverified.client_id and unverified.audience: a stranger may have written the last
+// two. The attribute row is the row that decided, or [Unlisted]. If there is a row, the
+// attribute method is the full method. duration_ms is in milliseconds. No record holds
+// a token.
 package auth0grpclog
 
 import (
@@ -35,9 +38,11 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/internal/printable"
 )
 
-// Unlisted is the method of calls that no row of the table covers.
+// Unlisted is the row of calls that no row of the table covers. Their method is not
+// logged: clients can invent method names.
 const Unlisted = "unlisted"
 
 // Config configures a [Log]. Every field has a default.
@@ -232,14 +237,19 @@ func (l *Log) writeSummaries(ctx context.Context, all []summary) {
 	for _, s := range all {
 		d := auth0grpc.Decision{Row: s.key.row, Outcome: s.key.outcome, Reason: s.key.reason, Code: s.key.code}
 		l.logger.LogAttrs(ctx, levelOf(&d), message(&d)+", more of the same",
-			slog.String("method", methodOf(&d)), slog.String("reason", string(d.Reason)), slog.String("code", d.Code.String()),
+			slog.String("row", rowOf(&d)), slog.String("reason", string(d.Reason)), slog.String("code", d.Code.String()),
 			slog.Int("dropped", s.dropped), slog.Time("since", s.since))
 	}
 }
 
 func (l *Log) write(ctx context.Context, level slog.Level, d *auth0grpc.Decision) {
-	attrs := append(make([]slog.Attr, 0, 11), slog.String("method", methodOf(d)))
+	attrs := append(make([]slog.Attr, 0, 15), slog.String("row", rowOf(d)))
+	method := printable.Cut(d.FullMethod, maxMethod)
+	if d.Row == "" {
+		method = ""
+	}
 	for _, attr := range []struct{ name, value string }{
+		{"method", method},
 		{"reason", string(d.Reason)},
 		{"auth.subject", d.Subject},
 		{"auth.client_id", d.ClientID},
@@ -247,6 +257,9 @@ func (l *Log) write(ctx context.Context, level slog.Level, d *auth0grpc.Decision
 		{"auth.organization_id", d.OrganizationID},
 		{"auth.actor", d.Actor},
 		{"key_id", d.KeyID},
+		{"peer", d.Peer},
+		{"unverified.client_id", d.UnverifiedClientID},
+		{"unverified.audience", d.UnverifiedAudience},
 	} {
 		if attr.value != "" {
 			attrs = append(attrs, slog.String(attr.name, attr.value))
@@ -255,11 +268,15 @@ func (l *Log) write(ctx context.Context, level slog.Level, d *auth0grpc.Decision
 	if d.Code != codes.OK {
 		attrs = append(attrs, slog.String("code", d.Code.String()))
 	}
-	attrs = append(attrs, slog.Bool("cache_hit", d.CacheHit), slog.Duration("duration", d.Duration))
+	attrs = append(attrs, slog.Bool("cache_hit", d.CacheHit), slog.Float64("duration_ms", float64(d.Duration)/float64(time.Millisecond)))
 	l.logger.LogAttrs(ctx, level, message(d), attrs...)
 }
 
-func methodOf(d *auth0grpc.Decision) string { return cmp.Or(d.Row, Unlisted) }
+// maxMethod bounds the method in a record, in bytes. A tap and a proxy decide on names
+// that clients invented within a service that has a row.
+const maxMethod = 128
+
+func rowOf(d *auth0grpc.Decision) string { return cmp.Or(d.Row, Unlisted) }
 
 // message describes the outcome. Attributes hold the values that differ by call.
 func message(d *auth0grpc.Decision) string {

@@ -96,57 +96,77 @@ func TestRecords(t *testing.T) {
 				Issuer: "https://t.example.com/", OrganizationID: "org_a", KeyID: "k1", CacheHit: true, Duration: time.Microsecond,
 			},
 			record{
-				"level": "DEBUG", "msg": "auth0grpc: call allowed", "method": method, "auth.subject": "auth0|1", "auth.client_id": "app",
-				"auth.issuer": "https://t.example.com/", "auth.organization_id": "org_a", "key_id": "k1", "cache_hit": true, "duration": 1000.0,
+				"level": "DEBUG", "msg": "auth0grpc: call allowed", "row": method, "method": method, "auth.subject": "auth0|1", "auth.client_id": "app",
+				"auth.issuer": "https://t.example.com/", "auth.organization_id": "org_a", "key_id": "k1", "cache_hit": true, "duration_ms": 0.001,
 			},
 		},
 		{
 			"refused", refused(auth0grpc.ReasonMissingToken),
 			record{
-				"level": "INFO", "msg": "auth0grpc: call refused", "method": method, "reason": "MISSING_TOKEN",
-				"code": "Unauthenticated", "cache_hit": false, "duration": 1000.0,
+				"level": "INFO", "msg": "auth0grpc: call refused", "row": method, "method": method, "reason": "MISSING_TOKEN",
+				"code": "Unauthenticated", "cache_hit": false, "duration_ms": 0.001,
+			},
+		},
+		{
+			"row of a service",
+			auth0grpc.Decision{FullMethod: "/orders.v1.Orders/\n" + strings.Repeat("x", 200), Row: "/orders.v1.Orders/*", Outcome: auth0grpc.OutcomeAllowed},
+			record{
+				"level": "DEBUG", "msg": "auth0grpc: call allowed", "row": "/orders.v1.Orders/*",
+				"method": "/orders.v1.Orders/?" + strings.Repeat("x", 109) + "...", "cache_hit": false, "duration_ms": 0.0,
+			},
+		},
+		{
+			"described",
+			auth0grpc.Decision{
+				FullMethod: method, Row: method, Outcome: auth0grpc.OutcomeRefused, Reason: auth0grpc.ReasonWrongAudience, Code: codes.Unauthenticated,
+				Peer: "192.0.2.1:5", UnverifiedClientID: "app", UnverifiedAudience: "https://other.example.com", Duration: 1500 * time.Microsecond,
+			},
+			record{
+				"level": "INFO", "msg": "auth0grpc: call refused", "row": method, "method": method, "reason": "WRONG_AUDIENCE",
+				"code": "Unauthenticated", "peer": "192.0.2.1:5", "unverified.client_id": "app",
+				"unverified.audience": "https://other.example.com", "cache_hit": false, "duration_ms": 1.5,
 			},
 		},
 		{
 			"unlisted",
 			auth0grpc.Decision{FullMethod: "/made.up/Method\n", Outcome: auth0grpc.OutcomeRefused, Reason: auth0grpc.ReasonMethodNotListed, Code: codes.PermissionDenied},
 			record{
-				"level": "INFO", "msg": "auth0grpc: call refused", "method": "unlisted", "reason": "METHOD_NOT_LISTED",
-				"code": "PermissionDenied", "cache_hit": false, "duration": 0.0,
+				"level": "INFO", "msg": "auth0grpc: call refused", "row": "unlisted", "reason": "METHOD_NOT_LISTED",
+				"code": "PermissionDenied", "cache_hit": false, "duration_ms": 0.0,
 			},
 		},
 		{
 			"no keys",
 			auth0grpc.Decision{Row: method, Outcome: auth0grpc.OutcomeRefused, Reason: auth0grpc.ReasonKeysUnavailable, Code: codes.Unavailable},
 			record{
-				"level": "WARN", "msg": "auth0grpc: call refused", "method": method, "reason": "KEYS_UNAVAILABLE",
-				"code": "Unavailable", "cache_hit": false, "duration": 0.0,
+				"level": "WARN", "msg": "auth0grpc: call refused", "row": method, "reason": "KEYS_UNAVAILABLE",
+				"code": "Unavailable", "cache_hit": false, "duration_ms": 0.0,
 			},
 		},
 		{
 			"reported",
 			auth0grpc.Decision{Row: method, Outcome: auth0grpc.OutcomeReported, Reason: auth0grpc.ReasonInsufficientScope, Code: codes.PermissionDenied, Subject: "auth0|1"},
 			record{
-				"level": "WARN", "msg": "auth0grpc: call let through by report-only", "method": method, "reason": "INSUFFICIENT_SCOPE",
-				"code": "PermissionDenied", "auth.subject": "auth0|1", "cache_hit": false, "duration": 0.0,
+				"level": "WARN", "msg": "auth0grpc: call let through by report-only", "row": method, "reason": "INSUFFICIENT_SCOPE",
+				"code": "PermissionDenied", "auth.subject": "auth0|1", "cache_hit": false, "duration_ms": 0.0,
 			},
 		},
 		{
 			"the caller left",
 			auth0grpc.Decision{Row: method, Outcome: auth0grpc.OutcomeRefused, Code: codes.Canceled},
-			record{"level": "DEBUG", "msg": "auth0grpc: call refused", "method": method, "code": "Canceled", "cache_hit": false, "duration": 0.0},
+			record{"level": "DEBUG", "msg": "auth0grpc: call refused", "row": method, "code": "Canceled", "cache_hit": false, "duration_ms": 0.0},
 		},
 		{
 			"a stream ended by itself",
 			auth0grpc.Decision{Row: method, Outcome: auth0grpc.OutcomeEnded, Duration: time.Microsecond},
-			record{"level": "DEBUG", "msg": "auth0grpc: stream ended", "method": method, "cache_hit": false, "duration": 1000.0},
+			record{"level": "DEBUG", "msg": "auth0grpc: stream ended", "row": method, "cache_hit": false, "duration_ms": 0.001},
 		},
 		{
 			"a stream ended by us",
 			auth0grpc.Decision{Row: method, Outcome: auth0grpc.OutcomeEnded, Reason: auth0grpc.ReasonTokenExpired, Code: codes.Unauthenticated},
 			record{
-				"level": "INFO", "msg": "auth0grpc: stream ended", "method": method, "reason": "TOKEN_EXPIRED",
-				"code": "Unauthenticated", "cache_hit": false, "duration": 0.0,
+				"level": "INFO", "msg": "auth0grpc: stream ended", "row": method, "reason": "TOKEN_EXPIRED",
+				"code": "Unauthenticated", "cache_hit": false, "duration_ms": 0.0,
 			},
 		},
 	} {
@@ -175,7 +195,7 @@ func TestKeyRefresh(t *testing.T) {
 // written are the levels and reasons of the records, and the dropped of summaries.
 func written(records []record) (all []string) {
 	for _, r := range records {
-		text := fmt.Sprint(r["method"], " ", r["reason"])
+		text := fmt.Sprint(r["row"], " ", r["reason"])
 		if r["dropped"] != nil {
 			text += fmt.Sprintf(" and %v more since %v", r["dropped"], r["since"])
 		}
@@ -315,7 +335,7 @@ func TestSummaries(t *testing.T) {
 	j.Flush(t.Context())
 	summary := func(level, message, method, reason, code string, dropped float64) record {
 		return record{
-			"level": level, "msg": "auth0grpc: " + message + ", more of the same", "method": method, "reason": reason,
+			"level": level, "msg": "auth0grpc: " + message + ", more of the same", "row": method, "reason": reason,
 			"code": code, "dropped": dropped, "since": "2031-03-14T15:09:26Z",
 		}
 	}

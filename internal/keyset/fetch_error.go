@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/auth0grpc/auth0grpc/internal/printable"
 )
 
 // fetchError reports a failed attempt. Its texts are fixed in this package, except for
@@ -41,7 +43,7 @@ func issuerMismatch(named, expected string) *fetchError {
 	case named+"/" == expected:
 		hint = "; the configured issuer has a slash at its end, the document has none"
 	}
-	return newFetchError("discovery", "is of another issuer: it names "+strconv.Quote(cleanText(named, maxShownIssuer))+
+	return newFetchError("discovery", "is of another issuer: it names "+strconv.Quote(printable.Cut(named, maxShownIssuer))+
 		", configured is "+strconv.Quote(expected)+hint)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/auth0grpc/auth0grpc/internal/jwk"
 	"github.com/auth0grpc/auth0grpc/internal/jws"
+	"github.com/auth0grpc/auth0grpc/internal/printable"
 )
 
 const (
@@ -222,21 +223,5 @@ func shownID(raw []byte) string {
 	if json.Unmarshal(raw, &m) != nil {
 		return ""
 	}
-	return cleanText(m.ID, maxShownID)
-}
-
-// cleanText returns at most limit bytes of a text of the issuer, with "?" for every
-// byte other than printable ASCII.
-func cleanText(text string, limit int) string {
-	cut := ""
-	if len(text) > limit {
-		text, cut = text[:limit], "..."
-	}
-	shown := []byte(text)
-	for i, c := range shown {
-		if c < ' ' || c > '~' {
-			shown[i] = '?'
-		}
-	}
-	return string(shown) + cut
+	return printable.Cut(m.ID, maxShownID)
 }
