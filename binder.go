@@ -27,8 +27,8 @@ type bindingChecker struct {
 	nonces            *dpop.Nonces // nil: no nonces
 	mtlsMode          BindingMode
 	clientCertificate func(context.Context) (*x509.Certificate, error) // nil: of the connection
-	// A proof is checked after its token, so a flood of forged tokens does not reach
-	// this gate, and calls with a known token and a good proof do not wait for it.
+	// A proof is checked after its token. So a flood of forged tokens does not reach
+	// this gate, and does not delay calls with a known token and a good proof.
 	gate       *signatureGate
 	beginCheck func(context.Context) *refusal // before a public-key operation
 	endCheck   func(good bool)                // after it

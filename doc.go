@@ -1,5 +1,5 @@
-// Package auth0grpc protects a gRPC server with Auth0. Every call must carry an
-// access token that is valid, meant for this API and not expired, and that has the
+// Package auth0grpc protects a gRPC server with Auth0. Every call must carry an access
+// token that is valid, issued for this API and not expired. The token must have the
 // scopes in the method's row of one table.
 //
 //	guard, err := auth0grpc.New(auth0grpc.Config{

@@ -29,7 +29,7 @@ var (
 	// proof could not be checked.
 	ErrReplayStoreUnavailable = errors.New("auth0grpc: replay store unavailable")
 	// ErrOverloaded reports that too many calls waited for the signature check of a new
-	// token or of a DPoP proof, so this call could not be checked.
+	// token or of a DPoP proof. This call was not checked.
 	ErrOverloaded = errors.New("auth0grpc: overloaded")
 )
 

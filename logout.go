@@ -23,9 +23,9 @@ const maxLogoutBody = 2 * maxTokenBytes
 // [Interceptor.Revoke] does. clientIDs are the applications that have the handler's URL
 // as their back-channel logout URI; the aud of a logout token must contain one of them.
 //
-// The handler answers 200 if the revocation was made, 400 if the token does not verify,
-// and 503 if the issuer's keys or the feed are unavailable or the server is busy, so
-// that the sender may retry. A logout token without sub gets a 400: access tokens do
+// The handler answers 200 if the revocation was made, and 400 if the token does not
+// verify. It answers 503 if the issuer's keys or the feed are unavailable, or the server
+// is busy: the sender may retry. A logout token without sub gets a 400: access tokens do
 // not name the session (sid) that they belong to. A token that is sent again has no
 // further effect.
 //

@@ -104,9 +104,9 @@ func (f *memoryFeed) remove(e *feedEntry) {
 	e.prev = nil
 }
 
-// sweep removes expired entries, except the last one. Each call looks at a few of
-// them and the next call goes on from there, because entries need not expire in
-// the order in which they were published.
+// sweep removes expired entries, except the last one. Each call checks a few of
+// them, and the next call continues there: entries need not expire in the order of
+// their publication.
 func (f *memoryFeed) sweep() {
 	now := f.now()
 	for range 4 {
@@ -149,8 +149,8 @@ func (f *memoryFeed) Follow(ctx context.Context, apply func(Revocation), _ func(
 	}
 }
 
-// after returns a batch of the entries after e, all from the first if e is nil,
-// the last one that it looked at, and a channel that is closed by the next Publish.
+// entriesAfter returns a batch of the entries after e, or from the first if e is nil. It
+// also returns the last entry that it read, and a channel that the next Publish closes.
 func (f *memoryFeed) entriesAfter(e *feedEntry, batch []Revocation) ([]Revocation, *feedEntry, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -18,8 +18,8 @@ type ReportOnlyMode int
 const (
 	// ReportOnlyOff enforces every row except rows with [Rule.ReportOnly].
 	ReportOnlyOff ReportOnlyMode = iota
-	// ReportOnlyTable lets calls pass without a token, with an expired token, with a
-	// token that does not meet the rule, on an unlisted method, or while the keys are
+	// ReportOnlyTable lets calls pass whose token is missing, expired or does not meet
+	// the rule. Calls on unlisted methods pass too, and calls while the keys are
 	// unavailable. Tokens that may be forged or issued for another API are refused.
 	ReportOnlyTable
 	// ReportOnlyEverything also lets calls pass whose token fails verification: wrong

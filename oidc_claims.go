@@ -44,11 +44,11 @@ func (o *oidcClaims) payload() []byte {
 	return append(payload, '}')
 }
 
-// compactForm returns the form of a token that go-oidc gets. It has a header, an empty
-// payload, because go-oidc takes the claims from its key set (see [preverifiedKeySet]),
-// and a stand-in for the signature, which go-oidc does not check. go-jose takes a
-// multiple of the time for the whole token: it looks at each character for white
-// space, and decodes each member of the header twice.
+// compactForm returns the form of a token that go-oidc gets. The payload is empty,
+// because go-oidc takes the claims from its key set (see [preverifiedKeySet]). The
+// signature is a placeholder, which go-oidc does not check. The whole token would cost
+// go-jose a multiple of the time: it checks each character for white space, and decodes
+// each member of the header twice.
 //
 // The header has alg alone if the token's header has no members beside alg, kid and
 // typ. Otherwise it is the header as the client sent it: go-jose refuses some other

@@ -46,9 +46,10 @@ func malformedRefusal(raw string, err error) *refusal {
 	return refusedMalformed.withCause(err)
 }
 
-// checkHeader applies the algorithm list, which comes from the Config and never from
-// the token or the discovery document (RFC 8725, section 3.1), and the type (RFC 8725,
-// section 3.11): JWT in Auth0's own profile, at+jwt in the RFC 9068 profile.
+// checkHeader checks the algorithm and the type. The list of algorithms comes from the
+// [Config], never from the token or the discovery document (RFC 8725, section 3.1). The
+// type is JWT in Auth0's own profile and at+jwt in the RFC 9068 profile (RFC 8725,
+// section 3.11).
 func (v *verifier) checkHeader(h *jws.Header) *refusal {
 	if !slices.Contains(v.algorithms, h.Algorithm) {
 		return refusedAlgorithm

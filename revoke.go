@@ -90,8 +90,8 @@ func (v *verifier) issuerNames() string {
 // revocations stay in force.
 //
 // A revocation of an issuer that this [Interceptor] does not accept changes nothing. An
-// IssuedBefore more than five minutes ahead of its clock is limited to the tokens
-// issued until now, because the clock of the publisher may be wrong.
+// IssuedBefore more than five minutes ahead of its clock covers only the tokens issued
+// until now: the clock of the publisher may be wrong.
 func (i *Interceptor) FollowRevocations(ctx context.Context) error {
 	if i.verifier == nil {
 		return errZeroInterceptor

@@ -9,16 +9,15 @@ import (
 )
 
 const (
-	// openLimit bounds the checks in progress while signatures are good. A check
-	// runs for microseconds and never blocks, so as many as there are processors
-	// run, and others are in progress only if the scheduler interrupted them.
+	// openLimit bounds the checks in progress while signatures are good. A check runs
+	// for microseconds and never blocks, so each processor runs one. More are in
+	// progress only if the scheduler interrupted them.
 	openLimit = 1024
 
 	// waitersPerCheck bounds the calls that wait, for each check that may be in
-	// progress. With the check in progress they are 100, so a call that is not
-	// rejected begins after 100 checks at most, on one of the processors that the
-	// gate leaves to checks. The bound holds at any pace of the machine: no call is
-	// rejected because a clock went on.
+	// progress. With the check in progress they are 100. So a call that is not
+	// rejected begins after at most 100 checks on one of the gate's processors. The
+	// bound holds at any pace of the machine: no clock rejects a call.
 	waitersPerCheck = 99
 
 	// The gate is tight while bad signatures outnumber good ones by more than
@@ -40,8 +39,8 @@ const (
 // opens again after good signatures, or when the bad ones stop.
 //
 // Beyond the bound on waiting a call is rejected immediately. A forged token looks like
-// a good one until its signature is checked, so no choice among waiting calls serves a
-// larger share of the good ones than their share of all calls. First come, first served
+// a good one until its signature is checked. So no choice among waiting calls can
+// prefer the good ones. First come, first served
 // gives each call that share and bounds its wait. A rejected caller gets a RetryInfo
 // and the same share again.
 type signatureGate struct {
