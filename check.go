@@ -3,6 +3,7 @@ package auth0grpc
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"time"
 
 	"google.golang.org/grpc"
@@ -33,6 +34,11 @@ type Request struct {
 	// a gRPC call: the path as sent, with its escapes and without the query. Default
 	// POST and FullMethod, as in gRPC.
 	HTTPMethod, HTTPPath string
+
+	// Message is the decoded request message, for rows with [Rule.Same] and
+	// [Rule.Relation]: a message of protobuf. Nil means that the transport has none, and
+	// such rows refuse the call.
+	Message any
 
 	// inMetadata reads headers and certificate from the context of a gRPC call, and
 	// only when they are needed.
@@ -96,9 +102,10 @@ func (i *Interceptor) authorizeRequest(ctx context.Context, request *Request) (c
 }
 
 // authorizeCall decides on a gRPC call, and sends the challenge or the nonce.
-// fullMethod comes from gRPC, never from the client's metadata.
-func (i *Interceptor) authorizeCall(ctx context.Context, fullMethod string) (context.Context, verdict) {
-	handlerCtx, v := i.authorize(ctx, &Request{FullMethod: fullMethod, inMetadata: true})
+// fullMethod comes from gRPC, never from the client's metadata. message is the request
+// message of a unary call, messagesFollow for a stream, and nil if it is not known.
+func (i *Interceptor) authorizeCall(ctx context.Context, fullMethod string, message any) (context.Context, verdict) {
+	handlerCtx, v := i.authorize(ctx, &Request{FullMethod: fullMethod, Message: message, inMetadata: true})
 	switch {
 	case v.refused == nil:
 		if nonce := i.binder.nextNonce(v.scheme, i.clock.now); nonce != "" {
@@ -114,7 +121,12 @@ func (i *Interceptor) authorizeCall(ctx context.Context, fullMethod string) (con
 // verdict with a refusal and its challenge.
 func (i *Interceptor) authorize(ctx context.Context, request *Request) (context.Context, verdict) {
 	start := i.observer.startTime()
-	v := i.observer.judge(i.decide(ctx, request, start))
+	c, refused := i.decide(ctx, request, start)
+	if refused == nil && c.row != nil && c.row.messages != nil {
+		refused = c.checkMessage(ctx, request)
+		i.observer.warnMisconfigured(ctx, c.row, refused)
+	}
+	v := i.observer.judge(c, refused)
 	switch {
 	case v.reported:
 		i.observer.warnReportOnly(ctx)
@@ -188,4 +200,20 @@ func (i *Interceptor) readCredential(ctx context.Context, request *Request) (c c
 		refused = i.binder.refuseScheme(cred.scheme)
 	}
 	return c, cred, refused != nil, refused
+}
+
+// messagesFollow stands for the request message of a stream, whose messages come later.
+var messagesFollow any = new(byte)
+
+var errNoMessage = errors.New("auth0grpc: the rule needs the request message; AuthFunc sees none, and Check only Request.Message")
+
+// checkMessage evaluates the rules about the message when a call opens.
+func (c *caller) checkMessage(ctx context.Context, request *Request) *refusal {
+	switch request.Message {
+	case messagesFollow:
+		return nil
+	case nil:
+		return refusedMisconfigured.withCause(errNoMessage)
+	}
+	return c.row.messages.check(ctx, request.FullMethod, c.claims, request.Message, nil)
 }

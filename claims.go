@@ -32,6 +32,7 @@ type claims struct {
 	notBefore              time.Time                                      // zero: no nbf
 	foreignClaim           string                                         // the name of a claim that an access token does not have, or empty
 	cnf                    *confirmation                                  // noConfirmation if absent
+	named                  atomic.Pointer[namedClaim]                     // the last result of text
 	lastCertificate        atomic.Pointer[weak.Pointer[x509.Certificate]] // the last certificate that matched cnf
 }
 

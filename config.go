@@ -62,6 +62,13 @@ type Config struct {
 	// Default: revocations stay in this [Interceptor].
 	RevocationFeed RevocationFeed
 
+	// RelationChecker answers the [Rule.Relation] of rows, and [Allowed]. Default nil:
+	// [New] refuses such rows.
+	RelationChecker RelationChecker
+
+	// Relations bounds the use of RelationChecker.
+	Relations RelationConfig
+
 	// DPoP and MTLS configure tokens that are bound to their sender. Default: both
 	// disabled, and such tokens are refused.
 	DPoP DPoPConfig
@@ -132,6 +139,7 @@ func (c Config) withDefaults() Config {
 	if c.DPoP.NonceLifetime == 0 {
 		c.DPoP.NonceLifetime = defaultNonceLife
 	}
+	c.Relations = c.Relations.withDefaults()
 	if c.MaxTokenLifetime == 0 {
 		c.MaxTokenLifetime = defaultMaxTokenLifetime
 	}

@@ -316,13 +316,15 @@ func TestInterceptorString(t *testing.T) {
 // A number without a unit counts nanoseconds: no duration of a Config is that short.
 func TestNumbersWithoutUnit(t *testing.T) {
 	fields := map[string]func(*auth0grpc.Config) *time.Duration{
-		"Config.ClockSkew":         func(c *auth0grpc.Config) *time.Duration { return &c.ClockSkew },
-		"Config.MaxTokenLifetime":  func(c *auth0grpc.Config) *time.Duration { return &c.MaxTokenLifetime },
-		"DPoPConfig.MaxProofAge":   func(c *auth0grpc.Config) *time.Duration { return &c.DPoP.MaxProofAge },
-		"DPoPConfig.MaxProofSkew":  func(c *auth0grpc.Config) *time.Duration { return &c.DPoP.MaxProofSkew },
-		"DPoPConfig.NonceLifetime": func(c *auth0grpc.Config) *time.Duration { return &c.DPoP.NonceLifetime },
+		"Config.ClockSkew":             func(c *auth0grpc.Config) *time.Duration { return &c.ClockSkew },
+		"Config.MaxTokenLifetime":      func(c *auth0grpc.Config) *time.Duration { return &c.MaxTokenLifetime },
+		"RelationConfig.Timeout":       func(c *auth0grpc.Config) *time.Duration { return &c.Relations.Timeout },
+		"RelationConfig.CacheLifetime": func(c *auth0grpc.Config) *time.Duration { return &c.Relations.CacheLifetime },
+		"DPoPConfig.MaxProofAge":       func(c *auth0grpc.Config) *time.Duration { return &c.DPoP.MaxProofAge },
+		"DPoPConfig.MaxProofSkew":      func(c *auth0grpc.Config) *time.Duration { return &c.DPoP.MaxProofSkew },
+		"DPoPConfig.NonceLifetime":     func(c *auth0grpc.Config) *time.Duration { return &c.DPoP.NonceLifetime },
 	}
-	for _, config := range []any{auth0grpc.Config{}, auth0grpc.DPoPConfig{}, auth0grpc.MTLSConfig{}} {
+	for _, config := range []any{auth0grpc.Config{}, auth0grpc.DPoPConfig{}, auth0grpc.MTLSConfig{}, auth0grpc.RelationConfig{}} {
 		typ := reflect.TypeOf(config)
 		for i := range typ.NumField() {
 			field := typ.Name() + "." + typ.Field(i).Name
@@ -334,7 +336,7 @@ func TestNumbersWithoutUnit(t *testing.T) {
 				t.Errorf("%s is a duration without a row in this test", field)
 				continue
 			}
-			short := strings.TrimPrefix(strings.Replace(field, "DPoPConfig", "DPoP", 1), "Config.")
+			short := strings.TrimPrefix(strings.NewReplacer("DPoPConfig", "DPoP", "RelationConfig", "Relations").Replace(field), "Config.")
 			for plain, suggestion := range map[time.Duration]string{60: "60*time.Second", 300_000: "300000*time.Millisecond"} {
 				config := sound()
 				config.DPoP.Mode, config.DPoP.Authorities = auth0grpc.BindingAllowed, []string{"https://api.example.com"}

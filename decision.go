@@ -32,6 +32,9 @@ type Decision struct {
 	// stream was ended. It is "" if the call was allowed, if the stream ended by
 	// itself, or if the caller left before the verdict; Code shows which.
 	Reason Reason
+	// Rule is the rule about the request message that the call did not meet, as the
+	// printed table shows it: "same(org_id = organization)". It is "" for all others.
+	Rule string
 	// Code is the status code sent with the reason. For [OutcomeReported] it is the
 	// code that would have been sent.
 	Code codes.Code

@@ -31,6 +31,16 @@ var (
 	// ErrOverloaded reports that too many calls waited for the signature check of a new
 	// token or of a DPoP proof. This call was not checked.
 	ErrOverloaded = errors.New("auth0grpc: overloaded")
+	// ErrResourceDenied reports a request for a record that the caller has no right to:
+	// it does not meet [Rule.Same] or [Rule.Relation].
+	ErrResourceDenied = errors.New("auth0grpc: resource denied")
+	// ErrRelationsUnavailable reports that [Config.RelationChecker] has no answer, so the
+	// request could not be checked.
+	ErrRelationsUnavailable = errors.New("auth0grpc: relations unavailable")
+	// ErrRuleMisconfigured reports a rule that does not fit the request message or the
+	// model of the relation engine. A [RelationChecker] wraps it in the error for a query
+	// that the engine rejects.
+	ErrRuleMisconfigured = errors.New("auth0grpc: rule misconfigured")
 )
 
 // ErrorDomain is the domain of the google.rpc.ErrorInfo in each refusal.
@@ -74,6 +84,10 @@ const (
 	ReasonWrongClient             Reason = "WRONG_CLIENT"             // PermissionDenied: azp or client_id is not one of the rule's
 	ReasonActorNotAllowed         Reason = "ACTOR_NOT_ALLOWED"        // PermissionDenied: the act claim does not satisfy NotDelegated or ActedBy
 	ReasonAnonymousSubject        Reason = "ANONYMOUS_SUBJECT"        // PermissionDenied: an anonymous session, and no AllowAnonymous
+	ReasonNotOwner                Reason = "NOT_OWNER"                // PermissionDenied, or NotFound by HideExistence: a field of the request differs from the claim
+	ReasonNoRelation              Reason = "NO_RELATION"              // PermissionDenied, or NotFound by HideExistence: no relation to the object
+	ReasonRelationsUnavailable    Reason = "RELATIONS_UNAVAILABLE"    // Unavailable: the relation checker is down, slow or overloaded; retry after the RetryInfo
+	ReasonRuleMisconfigured       Reason = "RULE_MISCONFIGURED"       // Internal: the rule does not fit the message or the engine's model
 	ReasonMethodNotListed         Reason = "METHOD_NOT_LISTED"        // PermissionDenied: no row covers the method
 	ReasonKeysUnavailable         Reason = "KEYS_UNAVAILABLE"         // Unavailable: retry after the RetryInfo
 )

@@ -29,6 +29,7 @@ type guardedStream struct {
 	writer    statusWriter               // transport, or nil if it has no WriteStatus
 
 	caller
+	messages *messageGuard // nil: no rules about messages
 
 	deadline  int64 // of openStreams, under the lock of the shard, like the next three
 	heapIndex int   // -1: no deadline
@@ -107,19 +108,30 @@ func (g *guardedStream) writeStatus() {
 // stream; if the server ended it, context.Cause returns the reason.
 func (g *guardedStream) Context() context.Context { return handlerContext{g} }
 
-// RecvMsg returns no message that arrives after the end.
+// RecvMsg returns no message that arrives after the end, and none that the rule refuses.
 func (g *guardedStream) RecvMsg(m any) error {
 	g.settleCompressor(false)
 	if g.ended.Load() {
 		return context.Cause(g.ctx)
 	}
-	return g.endError(g.ServerStream.RecvMsg(m), true)
+	err := g.ServerStream.RecvMsg(m)
+	if g.messages != nil && !g.ended.Load() {
+		if refused := g.messages.received(m, err); refused != nil {
+			return refused
+		}
+	}
+	return g.endError(err, true)
 }
 
 func (g *guardedStream) SendMsg(m any) error {
 	g.settleCompressor(true)
 	if g.ended.Load() {
 		return context.Cause(g.ctx)
+	}
+	if g.messages != nil {
+		if refused := g.messages.sends(); refused != nil {
+			return refused
+		}
 	}
 	return g.endError(g.ServerStream.SendMsg(m), false)
 }

@@ -36,7 +36,7 @@ func New(config Config) (*Interceptor, error) {
 	isWall := config.Now == nil
 	config = config.withDefaults()
 	methods, faults := newTable(config.Methods)
-	faults = slices.Concat(faults, config.faults(), methods.bindingFaults(config.DPoP.Mode, config.MTLS.Mode))
+	faults = slices.Concat(faults, config.faults(), methods.bindingFaults(config.DPoP.Mode, config.MTLS.Mode), methods.relationFaults(config.RelationChecker != nil))
 	if len(faults) > 0 {
 		return nil, configerror.Join(faults)
 	}
@@ -47,6 +47,7 @@ func New(config Config) (*Interceptor, error) {
 	i.observer.describes = config.DescribeRefused
 	i.binder = newBindingChecker(&config)
 	i.verifier = newVerifier(&config, i.binder.refuseConfirmation, i.observer.notifyKeyRefresh)
+	i.verifier.ask = newRelations(config.RelationChecker, config.Relations, config.Now, i.observer.logCheckerPanic)
 	i.streams.init(config.StreamPolicy, config.Now, i.endStream)
 	if config.ReportOnly != ReportOnlyOff || len(methods.reportOnlyRows()) > 0 {
 		i.observer.warnReportOnly(context.Background())
@@ -60,7 +61,7 @@ func New(config Config) (*Interceptor, error) {
 func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 	i.obtained.unary.Store(true)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		ctx, v := i.authorizeCall(ctx, info.FullMethod)
+		ctx, v := i.authorizeCall(ctx, info.FullMethod, req)
 		if err := v.err(); err != nil {
 			return nil, err
 		}
@@ -74,7 +75,7 @@ func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
 	i.obtained.stream.Store(true)
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		ctx, v := i.authorizeCall(stream.Context(), info.FullMethod)
+		ctx, v := i.authorizeCall(stream.Context(), info.FullMethod, messagesFollow)
 		if err := v.err(); err != nil {
 			return err
 		}
@@ -91,7 +92,7 @@ func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
 				i.observer.notifyStreamEnd(ctx, info.FullMethod, &v.caller, reason, time.Since(openedAt))
 			}()
 		}
-		reason, err := i.serveStream(ctx, &v.caller, srv, stream, handler)
+		reason, err := i.serveStream(ctx, &v, info.FullMethod, srv, stream, handler)
 		return err
 	}
 }
@@ -131,11 +132,15 @@ func (i *Interceptor) ServerOptions() []grpc.ServerOption {
 // handler. It does not see the errors of handlers: a handler that returns the status of
 // another server unchanged relays that server's statement, and the client may repeat
 // the call.
+//
+// AuthFunc sees no messages. It refuses every call of a row with [Rule.Same] or
+// [Rule.Relation], with [ReasonRuleMisconfigured], and [Interceptor.CheckServices]
+// reports such rows.
 func (i *Interceptor) AuthFunc() auth.AuthFunc {
 	i.obtained.authFunc.Store(true)
 	return func(ctx context.Context) (context.Context, error) {
 		fullMethod, _ := grpc.Method(ctx)
-		ctx, v := i.authorizeCall(ctx, fullMethod)
+		ctx, v := i.authorizeCall(ctx, fullMethod, nil)
 		return ctx, v.err()
 	}
 }
@@ -149,6 +154,7 @@ func (i *Interceptor) SetMethods(methods map[string]Rule) error {
 	}
 	newTable, faults := newTable(methods)
 	faults = append(faults, newTable.bindingFaults(i.binder.modes())...)
+	faults = append(faults, newTable.relationFaults(i.verifier.ask != nil)...)
 	if len(faults) > 0 {
 		return configerror.Join(faults)
 	}

@@ -49,6 +49,10 @@ var reportOnlyReasons = map[Reason]bool{
 	ReasonWrongClient:             true,
 	ReasonActorNotAllowed:         true,
 	ReasonAnonymousSubject:        true,
+	ReasonNotOwner:                true,
+	ReasonNoRelation:              true,
+	ReasonRelationsUnavailable:    true,
+	ReasonRuleMisconfigured:       true,
 	ReasonMethodNotListed:         true,
 	ReasonKeysUnavailable:         true,
 }
@@ -65,6 +69,7 @@ type observer struct {
 	reportOnlyRows func() []string // of the current table
 	lastReminder   atomic.Int64    // the last report-only warning, in Unix seconds
 	outages        keyOutages      // used if onKeyRefresh is nil
+	lastMisfit     atomic.Int64    // the last warning of warnMisconfigured, in Unix seconds
 }
 
 // init prepares an observer without hooks. rows returns the report-only rows of the
@@ -169,6 +174,23 @@ func (o *observer) warnReportOnly(ctx context.Context) {
 		"whole_table", o.mode != ReportOnlyOff, "invalid_tokens", o.mode == ReportOnlyEverything, "rows", o.reportOnlyRows())
 }
 
+// misfitInterval is the shortest time between two warnings of warnMisconfigured.
+const misfitInterval = time.Minute
+
+// warnMisconfigured logs a refusal whose cause is the rule and not the call.
+func (o *observer) warnMisconfigured(ctx context.Context, r *row, refused *refusal) {
+	if refused == nil || refused.reason != ReasonRuleMisconfigured {
+		return
+	}
+	last, now := o.lastMisfit.Load(), o.clock.now().Unix()
+	if elapsed := now - last; last != 0 && elapsed >= 0 && elapsed < int64(misfitInterval/time.Second) {
+		return
+	}
+	if o.lastMisfit.CompareAndSwap(last, now) {
+		o.logger.ErrorContext(ctx, "auth0grpc: a rule cannot be evaluated, so its calls are refused", "row", r.pattern, "error", refused)
+	}
+}
+
 // warnNewTable warns that rows of a new table are not enforced, if there are any.
 func (o *observer) warnNewTable(rows []string) {
 	if len(rows) > 0 {
@@ -179,6 +201,12 @@ func (o *observer) warnNewTable(rows []string) {
 // warnFeed warns that the revocation feed is unavailable.
 func (o *observer) warnFeed(ctx context.Context, err error) {
 	o.logger.WarnContext(ctx, "auth0grpc: revocations of other replicas may be missing", "error", err)
+}
+
+// logCheckerPanic logs a panic of [Config.RelationChecker]. It leaves out the value,
+// which may name objects and subjects.
+func (o *observer) logCheckerPanic(ctx context.Context, stack []byte) {
+	o.logger.ErrorContext(ctx, "auth0grpc: Config.RelationChecker panicked", "stack", string(stack))
 }
 
 // logPanic logs a panic that no caller waits for: the handler of an ended stream

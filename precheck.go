@@ -76,7 +76,7 @@ func (v *verifier) checkClaims(c *claims, now time.Time) (*oidc.IDTokenVerifier,
 	if issuer == nil {
 		return nil, refusedIssuer
 	}
-	c.issuerKeys = issuer.keys
+	c.issuerKeys, c.ask = issuer.keys, v.ask
 	// Auth0 signs ID, logout and access tokens with one key and one typ.
 	if c.foreignClaim != "" {
 		return nil, refusedForeignClaim[c.foreignClaim]

@@ -32,6 +32,7 @@ type Refusal struct {
 	retryDelay      time.Duration // 0 unless the call may be retried
 	challengeParams *string       // of the challenge, for schemes other than Bearer; nil if there is none
 	cause           error         // nil if the reason is enough
+	rule            string        // the rule about the message that fell short, or empty
 }
 
 type refusal = Refusal
@@ -228,6 +229,8 @@ var (
 	refusedReplayStore        = newRefusal(ErrReplayStoreUnavailable, codes.Unavailable, errorInfo(ReasonReplayStoreUnavailable), "the memory of used DPoP proofs is unavailable", nil).retryAfter(time.Second)
 	refusedUnlisted           = newRefusal(ErrUnlistedMethod, codes.PermissionDenied, errorInfo(ReasonMethodNotListed), "the method is not listed", nil)
 	refusedAnonymous          = newAnonymousRefusal()
+	refusedRelations          = newRefusal(ErrRelationsUnavailable, codes.Unavailable, errorInfo(ReasonRelationsUnavailable), "the relations of the subject are unavailable", nil).retryAfter(time.Second)
+	refusedMisconfigured      = newRefusal(ErrRuleMisconfigured, codes.Internal, errorInfo(ReasonRuleMisconfigured), "the rule of the method cannot be evaluated", nil)
 	refusedOverload           = newRefusal(ErrOverloaded, codes.Unavailable, errorInfo(ReasonOverloaded), "too many signature checks at once", nil).retryAfter(time.Second)
 	refusedKeysUnavailable    = newRefusal(ErrKeysUnavailable, codes.Unavailable, errorInfo(ReasonKeysUnavailable), "the signing keys of the issuer are unavailable", nil)
 )

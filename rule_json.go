@@ -3,6 +3,7 @@ package auth0grpc
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 )
 
 // MarshalJSON returns the rule in the form that package policy reads, as in
@@ -41,6 +42,7 @@ func (r *Rule) appendJSON(text []byte) []byte {
 	if r.allowAnonymous {
 		text = append(text, `,"allowAnonymous":true`...)
 	}
+	text = r.appendMessageJSON(text)
 	if r.reportOnly {
 		text = append(text, `,"reportOnly":true`...)
 	}
@@ -51,6 +53,39 @@ func (r *Rule) appendJSON(text []byte) []byte {
 		text = append(text, `,"requireMTLS":true`...)
 	}
 	return append(text, '}')
+}
+
+// appendMessageJSON appends the requirements on the message: one as an object, and several
+// as an array.
+func (r *Rule) appendMessageJSON(text []byte) []byte {
+	same := make([]string, len(r.same))
+	for i, s := range r.same {
+		member := `"claim":` + string(toJSON(s.claim.constant()))
+		if s.claim.constant() == "" {
+			member = `"namedClaim":` + string(toJSON(string(s.claim)))
+		}
+		same[i] = `{"field":` + string(toJSON(s.field)) + "," + member + "}"
+	}
+	relations := make([]string, len(r.relations))
+	for i, relation := range r.relations {
+		relations[i] = `{"relation":` + string(toJSON(relation.relation)) + `,"object":` + string(toJSON(relation.object)) + "}"
+	}
+	text = appendMember(text, "same", same)
+	text = appendMember(text, "relation", relations)
+	if r.hideExistence {
+		text = append(text, `,"hideExistence":true`...)
+	}
+	return text
+}
+
+func appendMember(text []byte, name string, values []string) []byte {
+	switch len(values) {
+	case 0:
+		return text
+	case 1:
+		return append(text, `,"`+name+`":`+values[0]...)
+	}
+	return append(text, `,"`+name+`":[`+strings.Join(values, ",")+"]"...)
 }
 
 // toJSON encodes strings, slices and maps of strings, which have no errors.

@@ -37,6 +37,13 @@ func TestRuleMarshalJSON(t *testing.T) {
 		{"mTLS required", orders.RequireMTLS().ReportOnly(), `{"scopes":["read:orders"],"reportOnly":true,"requireMTLS":true}`},
 		{"streams end at expiry", orders.Streams(auth0grpc.EndAtExpiry()), `{"scopes":["read:orders"],"streams":"endAtExpiry"}`},
 		{"streams run on", orders.Streams(auth0grpc.IgnoreExpiry()), `{"scopes":["read:orders"],"streams":"ignoreExpiry"}`},
+		{"same", orders.Same("org_id", auth0grpc.ClaimOrganization), `{"scopes":["read:orders"],"same":{"field":"org_id","claim":"ORGANIZATION"}}`},
+		{
+			"same, relation", orders.Same("a", auth0grpc.ClaimSubject).Same("b.c", auth0grpc.NamedClaim("https://example.com/tenant")).Same("d", auth0grpc.ClaimClient).
+				Relation("viewer", "order:{order_id}").HideExistence(),
+			`{"scopes":["read:orders"],"same":[{"field":"a","claim":"SUBJECT"},{"field":"b.c","namedClaim":"https://example.com/tenant"},{"field":"d","claim":"CLIENT"}],` +
+				`"relation":{"relation":"viewer","object":"order:{order_id}"},"hideExistence":true}`,
+		},
 		{
 			"streams end later", orders.Streams(auth0grpc.EndAfter(5 * time.Minute)).ReportOnly(),
 			`{"scopes":["read:orders"],"streams":{"endAfter":"5m0s"},"reportOnly":true}`,

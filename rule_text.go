@@ -26,6 +26,7 @@ func (r *Rule) modifiers() string {
 	if r.requireMTLS {
 		text += ", mTLS required"
 	}
+	text += r.messageModifiers()
 	if r.reportOnly {
 		text += ", REPORT ONLY"
 	}

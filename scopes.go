@@ -22,6 +22,9 @@ type Rule struct {
 	allowAnonymous           bool
 	streams                  StreamPolicy
 	requireDPoP, requireMTLS bool
+	same                     []sameRule
+	relations                []relationRule
+	hideExistence            bool
 }
 
 // Scopes requires a token with every one of the scopes. The scope claim lists
@@ -265,11 +268,12 @@ func (r *Rule) validate() []string {
 	var faults []string
 	r.walk(func(rule *Rule) {
 		if rule != r && rule.modifiers() != "" {
-			faults = append(faults, "AllowAnonymous, ReportOnly, Streams, RequireDPoP and RequireMTLS are for the whole rule of a row, not for a part of it")
+			faults = append(faults, "AllowAnonymous, ReportOnly, Streams, RequireDPoP, RequireMTLS, Same, Relation and HideExistence are for the whole rule of a row, not for a part of it")
 		}
 		if fault := rule.streams.fault(); fault != "" {
 			faults = append(faults, "Streams: "+fault)
 		}
+		faults = append(faults, rule.validateMessageRules()...)
 		switch rule.kind {
 		case kindAllOf, kindAnyOf:
 			if len(rule.rules) == 0 {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/auth0grpc/auth0grpc/internal/configerror"
 )
@@ -17,6 +19,7 @@ import (
 type CheckOption struct {
 	ignored   []string
 	allowIdle bool
+	files     protodesc.Resolver
 }
 
 // IgnoreServices returns an option that leaves services out of the comparison, by names
@@ -32,6 +35,12 @@ func IgnoreServices(names ...string) CheckOption {
 // grpc.UnknownServiceHandler. Methods without a row are still reported.
 func AllowIdleRows() CheckOption { return CheckOption{allowIdle: true} }
 
+// Descriptors returns an option with the files that describe the services, for
+// [Rule.Same] and [Rule.Relation]. It serves programs whose services come from files or
+// from server reflection. Default, also for nil: protoregistry.GlobalFiles, the registry of
+// generated Go code.
+func Descriptors(files protodesc.Resolver) CheckOption { return CheckOption{files: files} }
+
 // CheckServices compares the table with the services that a server has registered. The
 // error names each difference: methods without a row, whose calls are refused, and rows
 // and wildcards that match no method, each with the name that was probably meant. Call
@@ -41,6 +50,11 @@ func AllowIdleRows() CheckOption { return CheckOption{allowIdle: true} }
 //
 // Services of gRPC itself, such as health and reflection, count like all others (see
 // [HealthService]).
+//
+// Rules about messages are compared with the descriptors of the services (see
+// [Descriptors]). CheckServices reports each field that a request does not have or that no
+// rule can name, and methods without a descriptor. It also reports rows with such rules
+// if [Interceptor.AuthFunc] was called, which sees no messages.
 //
 // It also reports a server that checks only half of its methods: unary and streaming
 // methods have an interceptor each, and only one of the two was obtained from i.
@@ -53,6 +67,9 @@ func (i *Interceptor) CheckServices(services map[string]grpc.ServiceInfo, option
 		return ErrUnlistedMethod
 	}
 	faults := i.uncheckedMethods(methods, services)
+	if i.obtained.authFunc.Load() {
+		faults = append(faults, methods.unseenMessages()...)
+	}
 	return errors.Join(append(faults, methods.compare(services, options)...)...)
 }
 
@@ -100,9 +117,13 @@ func (i *Interceptor) uncheckedMethods(t *table, services map[string]grpc.Servic
 // compare returns the differences between the table and the services, sorted.
 func (t *table) compare(services map[string]grpc.ServiceInfo, options []CheckOption) []error {
 	var allowIdle bool
+	var files protodesc.Resolver = protoregistry.GlobalFiles
 	ignored := map[string]bool{}
 	for _, option := range options {
 		allowIdle = allowIdle || option.allowIdle
+		if option.files != nil {
+			files = option.files
+		}
 		for _, service := range option.ignored {
 			ignored[service] = true
 		}
@@ -134,6 +155,7 @@ func (t *table) compare(services map[string]grpc.ServiceInfo, options []CheckOpt
 			faults = append(faults, fmt.Errorf("auth0grpc: %s is registered but has no row, so every call is refused%s", fullMethod, rowHint(fullMethod, patterns)))
 		}
 	}
+	faults = append(faults, t.messageFaults(fullMethods, ignored, files)...)
 	if allowIdle {
 		return faults
 	}
@@ -144,6 +166,39 @@ func (t *table) compare(services map[string]grpc.ServiceInfo, options []CheckOpt
 			candidates = wildcards
 		}
 		faults = append(faults, fmt.Errorf("auth0grpc: row %s matches no registered method%s", pattern, candidates.didYouMean(pattern)))
+	}
+	return faults
+}
+
+// messageFaults returns the faults of rules about messages, compared with the
+// descriptors of the methods.
+func (t *table) messageFaults(fullMethods []string, ignored map[string]bool, files protodesc.Resolver) []error {
+	var faults []error
+	for _, fullMethod := range fullMethods {
+		r := t.lookup(fullMethod)
+		if r == nil || r.messages == nil || ignored[serviceOf(fullMethod)] {
+			continue
+		}
+		input := inputOf(files, fullMethod)
+		if input == nil {
+			faults = append(faults, fmt.Errorf("auth0grpc: %s has no descriptor, so the fields of its rule cannot be checked (%s)", fullMethod, r.rule))
+		} else if form := r.messages.compile(input); form.err != nil {
+			for fault := range strings.SplitSeq(form.err.Error(), "\n") {
+				faults = append(faults, fmt.Errorf("auth0grpc: %s (%s): %s", fullMethod, r.rule, fault))
+			}
+		}
+	}
+	return faults
+}
+
+// unseenMessages returns a fault for each row with rules about messages, for a server that
+// uses AuthFunc.
+func (t *table) unseenMessages() []error {
+	var faults []error
+	for _, r := range t.sorted() {
+		if r.messages != nil {
+			faults = append(faults, fmt.Errorf("auth0grpc: row %s (%s) needs the request message, and AuthFunc sees none, so it refuses every call; use ServerOptions", r.pattern, r.rule))
+		}
 	}
 	return faults
 }

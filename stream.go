@@ -39,9 +39,19 @@ func (p *StreamPanic) Unwrap() error {
 // serveStream runs the handler of a stream that was opened with a token, and ends
 // the stream when its policy or a revocation demands it. It then returns the reason,
 // as the error too.
-func (i *Interceptor) serveStream(ctx context.Context, c *caller, srv any, stream grpc.ServerStream, handler grpc.StreamHandler) (*refusal, error) {
+func (i *Interceptor) serveStream(ctx context.Context, v *verdict, fullMethod string, srv any, stream grpc.ServerStream, handler grpc.StreamHandler) (*refusal, error) {
+	c := &v.caller
 	g := newGuardedStream(ctx, c, stream)
 	defer g.cancel(nil)
+	if c.row != nil && c.row.messages != nil && !v.reported {
+		g.messages = newMessageGuard(c.row.messages.unnamed(), func(message any, last *lastObjects) *refusal {
+			return c.row.messages.check(g.ctx, fullMethod, c.claims, message, last)
+		}, func(reason *refusal) bool {
+			i.observer.warnMisconfigured(g.ctx, g.row, reason)
+			i.endStream(g, reason) // or only reports
+			return !i.observer.allowsReportOnly(c, reason)
+		})
+	}
 	now := i.clock.now()
 	if deadline, hasDeadline := i.streams.deadline(c); hasDeadline {
 		ttl := max(0, int64(deadline.Sub(now)/time.Second))

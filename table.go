@@ -33,6 +33,7 @@ type row struct {
 	pattern  string
 	rule     Rule
 	refusals [lastClaimKind + 1]*refusal // by the kind of rule that a token does not satisfy
+	messages *messageRules               // nil: no rules about the request message
 }
 
 // check returns the refusal of a token that does not satisfy the rule of the row, or
@@ -143,6 +144,7 @@ func newTable(methods map[string]Rule) (*table, []*ConfigError) {
 		t.rows = append(t.rows, row{pattern: key, rule: rule})
 		r := &t.rows[len(t.rows)-1]
 		cache.fill(r)
+		r.messages = newMessageRules(&rule)
 		if service, ok := strings.CutSuffix(key, "*"); ok {
 			t.services[service] = r
 		} else {

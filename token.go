@@ -31,8 +31,13 @@ type Token struct {
 	allowedActor   string   // the actor that ActedBy compares, or empty
 	issuedAt       time.Time
 	expiry         time.Time
-	payload        string // the JSON object of all claims
+	payload        string        // the JSON object of all claims
+	ask            relationAsker // nil without a RelationChecker
 }
+
+// A relationAsker returns whether the subject of a token has a relation to an object, or
+// the refusal of a call that has no answer.
+type relationAsker func(ctx context.Context, t *Token, fullMethod, relation, object string) (bool, *refusal)
 
 // Issuer returns the iss claim: one of [Config.Issuers], byte for byte.
 func (t *Token) Issuer() string { return t.issuer }

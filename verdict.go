@@ -34,6 +34,7 @@ func (v *verdict) toDecision(fullMethod string, elapsed time.Duration) Decision 
 	}
 	if v.refused != nil {
 		d.Outcome, d.Reason, d.Code = OutcomeRefused, v.refused.reason, v.refused.status.Code()
+		d.Rule = v.refused.rule
 	}
 	if v.reported {
 		d.Outcome = OutcomeReported

@@ -27,6 +27,7 @@ type verifier struct {
 	cache       *tokencache.Cache[*claims] // nil: off
 	refuseBound func(*confirmation) *refusal
 	revocations *revocation.List
+	ask         relationAsker  // of the tokens; nil without a RelationChecker
 	signatures  *signatureGate // bounds signature checks of access and logout tokens
 }
 

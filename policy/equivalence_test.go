@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"testing"
@@ -10,6 +11,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/auth0grpc/auth0grpc"
@@ -40,6 +46,10 @@ var shop = map[string]auth0grpc.Rule{
 	"/shop.v1.ShopService/Trial":   auth0grpc.Scopes("trial:shop").ReportOnly().Streams(auth0grpc.EndAfter(5 * time.Minute)),
 	"/shop.v1.ShopService/Follow":  auth0grpc.Scopes("read:shop").Streams(auth0grpc.IgnoreExpiry()),
 	"/shop.v1.ShopService/Tail":    auth0grpc.Scopes("read:shop").Streams(auth0grpc.EndAtExpiry()),
+	"/shop.v1.ShopService/Order": auth0grpc.Scopes("read:shop").
+		Same("customer_id", auth0grpc.ClaimSubject).Same("tenant", auth0grpc.NamedClaim("https://example.com/tenant")).
+		Relation("viewer", "order:{order_id}").HideExistence(),
+	"/shop.v1.ShopService/Ship": auth0grpc.Authenticated().Same("org_id", auth0grpc.ClaimOrganization),
 }
 
 // shopTokens are claims that make a difference to one method or another.
@@ -63,6 +73,8 @@ func shopTokens(tenant *auth0grpctest.Tenant) map[string]string {
 		"anonymous":         token(map[string]any{"sub": "anon@1"}),
 		"trial":             token(map[string]any{"scope": "trial:shop"}),
 		"other audience":    token(map[string]any{"aud": "https://other.example", "scope": "read:shop"}),
+		"tenant":            token(map[string]any{"sub": "auth0|a", "scope": "read:shop", "https://example.com/tenant": "t1"}),
+		"no relation":       token(map[string]any{"sub": "auth0|b", "scope": "read:shop", "https://example.com/tenant": "t1"}),
 		"scopes in one row": token(map[string]any{"scope": "read:shop read:price write:shop admin trial:shop"}),
 	}
 }
@@ -88,7 +100,7 @@ func TestGoProtoAndJSONDecideAlike(t *testing.T) {
 	tenant := auth0grpctest.NewTenant(t)
 	outcomes := map[string]map[string]string{} // by table, by case
 	for name, methods := range map[string]map[string]auth0grpc.Rule{"Go": shop, "proto": fromProto, "JSON": fromJSON} {
-		outcomes[name] = outcomesOf(t, tenant, methods, services)
+		outcomes[name] = outcomesOf(t, tenant, methods, services, files)
 	}
 	if diff := cmp.Diff(outcomes["Go"], outcomes["proto"]); diff != "" {
 		t.Errorf("Go and proto (-Go +proto):\n%s", diff)
@@ -106,50 +118,97 @@ func TestGoProtoAndJSONDecideAlike(t *testing.T) {
 	}
 }
 
+// shopMessages are the messages of the methods with rules about them, in text form. Other
+// methods receive an empty one.
+var shopMessages = map[string][]string{
+	"Order": {
+		`order_id: "7" customer_id: "auth0|a" tenant: "t1"`, `order_id: "8" customer_id: "auth0|a" tenant: "t1"`,
+		`order_id: "7" customer_id: "auth0|b" tenant: "t1"`, `order_id: "7" customer_id: "auth0|a" tenant: "t2"`, ``,
+	},
+	"Ship": {`org_id: "org_a"`, `org_id: "org_b"`, ``},
+}
+
+// viewsOrder7 knows that auth0|a is a viewer of order 7.
+var viewsOrder7 = auth0grpc.RelationCheckerFunc(func(_ context.Context, query auth0grpc.RelationQuery) (bool, error) {
+	return query.Token.Subject() == "auth0|a" && query.Relation == "viewer" && query.Object == "order:7", nil
+})
+
 // outcomesOf makes every call with every token. The names of the cases are
 // "method, token", the outcomes code and reason.
-func outcomesOf(t *testing.T, tenant *auth0grpctest.Tenant, methods map[string]auth0grpc.Rule, services map[string]grpc.ServiceInfo) map[string]string {
+func outcomesOf(t *testing.T, tenant *auth0grpctest.Tenant, methods map[string]auth0grpc.Rule, services map[string]grpc.ServiceInfo, files *protoregistry.Files) map[string]string {
 	t.Helper()
 	guard, err := auth0grpc.New(auth0grpc.Config{
 		Issuers: []string{tenant.Issuer()}, Audiences: []string{auth0grpctest.Audience},
-		Methods: methods, HTTPClient: tenant.HTTPClient(),
+		Methods: methods, HTTPClient: tenant.HTTPClient(), RelationChecker: viewsOrder7,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer(guard.ServerOptions()...)
-	register(server, services)
+	register(server, services, files)
 	outcomes := map[string]string{}
 	for tokenName, token := range shopTokens(tenant) {
 		conn := auth0grpctest.Connect(t, server, token)
 		for service, info := range services {
 			for _, method := range info.Methods {
 				fullMethod := "/" + service + "/" + method.Name
-				stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, fullMethod)
-				if err != nil {
-					t.Fatal(err)
+				messages := shopMessages[method.Name]
+				if messages == nil {
+					messages = []string{""}
 				}
-				if err := stream.CloseSend(); err != nil {
-					t.Fatal(err)
+				for _, text := range messages {
+					message := requestOf(files, service, method.Name)
+					if err := prototext.Unmarshal([]byte(text), message); err != nil {
+						t.Fatal(err)
+					}
+					outcomes[fullMethod+", "+tokenName+", "+text] = outcomeOf(t, conn, fullMethod, message)
 				}
-				err = stream.RecvMsg(new(emptypb.Empty))
-				reason, _ := auth0grpc.ReasonFromError(err)
-				outcomes[fullMethod+", "+tokenName] = fmt.Sprint(status.Code(err), " ", reason)
 			}
 		}
 	}
 	return outcomes
 }
 
-// register adds handlers that answer Aborted: a sign that the call came to them.
-func register(server *grpc.Server, services map[string]grpc.ServiceInfo) {
+// outcomeOf returns the code and reason of a call with one message.
+func outcomeOf(t *testing.T, conn *grpc.ClientConn, fullMethod string, message proto.Message) string {
+	t.Helper()
+	stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, fullMethod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = stream.SendMsg(message) // io.EOF if the call has ended: RecvMsg has the status
+	if err := stream.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	err = stream.RecvMsg(new(emptypb.Empty))
+	reason, _ := auth0grpc.ReasonFromError(err)
+	return fmt.Sprint(status.Code(err), " ", reason)
+}
+
+// requestOf returns an empty request of a method.
+func requestOf(files *protoregistry.Files, service, method string) proto.Message {
+	descriptor, err := files.FindDescriptorByName(protoreflect.FullName(service))
+	if err != nil {
+		return new(emptypb.Empty)
+	}
+	return dynamicpb.NewMessage(descriptor.(protoreflect.ServiceDescriptor).Methods().ByName(protoreflect.Name(method)).Input())
+}
+
+// register adds handlers that receive a message and answer Aborted: a sign that the call
+// came to them.
+func register(server *grpc.Server, services map[string]grpc.ServiceInfo, files *protoregistry.Files) {
 	for name, info := range services {
 		description := grpc.ServiceDesc{ServiceName: name, HandlerType: (*any)(nil)}
 		for _, method := range info.Methods {
 			description.Streams = append(description.Streams, grpc.StreamDesc{
 				StreamName:    method.Name,
 				ClientStreams: true, ServerStreams: true,
-				Handler: func(any, grpc.ServerStream) error { return status.Error(codes.Aborted, "in the handler") },
+				Handler: func(_ any, stream grpc.ServerStream) error {
+					if err := stream.RecvMsg(requestOf(files, name, method.Name)); err != nil {
+						return err
+					}
+					return status.Error(codes.Aborted, "in the handler")
+				},
 			})
 		}
 		server.RegisterService(&description, nil)

@@ -78,8 +78,28 @@ func randomModifiers(random *rand.Rand, rule auth0grpc.Rule) auth0grpc.Rule {
 	if random.IntN(4) == 0 && !public {
 		rule = rule.RequireMTLS()
 	}
+	if unconditional := public || strings.HasPrefix(rule.String(), "optional"); !unconditional {
+		rule = randomMessageRules(random, rule)
+	}
 	streams := []auth0grpc.StreamPolicy{{}, {}, auth0grpc.EndAtExpiry(), auth0grpc.IgnoreExpiry(), auth0grpc.EndAfter(time.Millisecond + time.Duration(random.Int64N(1e15)))}
 	return rule.Streams(streams[random.IntN(len(streams))])
+}
+
+// randomMessageRules returns the rule with or without requirements on the message.
+func randomMessageRules(random *rand.Rand, rule auth0grpc.Rule) auth0grpc.Rule {
+	all := []auth0grpc.Claim{auth0grpc.ClaimSubject, auth0grpc.ClaimOrganization, auth0grpc.ClaimClient, auth0grpc.NamedClaim("https://a.example/<&>")}
+	count := random.IntN(3)
+	for i := range count {
+		rule = rule.Same([]string{"org_id", "customer.id"}[i], all[random.IntN(len(all))])
+	}
+	more := random.IntN(3)
+	for i := range more {
+		rule = rule.Relation("viewer", []string{"order:{order_id}", "order:a<&>{org_id}/{order.id}"}[i])
+	}
+	if count+more > 0 && random.IntN(2) == 0 {
+		rule = rule.HideExistence()
+	}
+	return rule
 }
 
 // randomRule returns a sound rule.
@@ -125,6 +145,8 @@ func TestMarshalRefusesWhatNewRefuses(t *testing.T) {
 func TestMarshalLosesNothing(t *testing.T) {
 	for _, rule := range []auth0grpc.Rule{
 		read.ReportOnly(), read.RequireDPoP(), read.RequireMTLS(), read.Streams(auth0grpc.IgnoreExpiry()),
+		read.Same("org_id", auth0grpc.ClaimOrganization), read.Same("a.b", auth0grpc.NamedClaim("https://a.example/t")).HideExistence(),
+		read.Relation("viewer", "order:{id}"), read.Relation("viewer", "order:{id}").Relation("owner", "order:{id}").HideExistence(),
 		auth0grpc.Optional().RequireDPoP().RequireMTLS().ReportOnly().Streams(auth0grpc.EndAtExpiry()),
 	} {
 		document, err := policy.Marshal(table{"/a.B/C": rule})

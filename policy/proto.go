@@ -228,6 +228,11 @@ func encodeObject(message protoreflect.Message) object {
 
 // encodeSingle brings a flag, a stream policy or a duration into its form in JSON.
 func encodeSingle(field protoreflect.FieldDescriptor, value protoreflect.Value) any {
+	if field.Kind() == protoreflect.EnumKind {
+		if named := field.Enum().Values().ByNumber(value.Enum()); named != nil {
+			return string(named.Name())
+		}
+	}
 	if field.Kind() != protoreflect.MessageKind {
 		return value.Interface()
 	}

@@ -35,6 +35,9 @@ var (
 		"requireDPoP":    flagModifier(auth0grpc.Rule.RequireDPoP),
 		"requireMTLS":    flagModifier(auth0grpc.Rule.RequireMTLS),
 		"streams":        streamsModifier,
+		"same":           eachModifier("field", (*faults).same),
+		"relation":       eachModifier("relation", (*faults).relation),
+		"hideExistence":  flagModifier(auth0grpc.Rule.HideExistence),
 	}
 )
 

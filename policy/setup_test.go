@@ -20,12 +20,13 @@ import (
 func newGuard(tb testing.TB, methods map[string]auth0grpc.Rule) *auth0grpc.Interceptor {
 	tb.Helper()
 	guard, err := auth0grpc.New(auth0grpc.Config{
-		Issuers:   []string{"https://tenant.example/"},
-		Audiences: []string{auth0grpctest.Audience},
-		Methods:   methods,
-		DPoP:      auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{"https://api.example"}},
-		MTLS:      auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed},
-		Logger:    slog.New(slog.DiscardHandler),
+		Issuers:         []string{"https://tenant.example/"},
+		Audiences:       []string{auth0grpctest.Audience},
+		Methods:         methods,
+		DPoP:            auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{"https://api.example"}},
+		MTLS:            auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed},
+		RelationChecker: viewsOrder7,
+		Logger:          slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -244,6 +244,9 @@ func (e *engine) call(ctx context.Context, transport http.RoundTripper, token, p
 	}
 	_, result.err = guard.UnaryServerInterceptor()(metadata.NewIncomingContext(ctx, md), nil,
 		&grpc.UnaryServerInfo{FullMethod: e.fullMethod()}, func(context.Context, any) (any, error) { return nil, nil })
+	if result.reason == auth0grpc.ReasonRuleMisconfigured { // the token passed; there is no message to check
+		return ruling{}, nil
+	}
 	return result, nil
 }
 
@@ -251,7 +254,7 @@ func (e *engine) call(ctx context.Context, transport http.RoundTripper, token, p
 func (e *explainer) config(issuers, audiences []string, methods map[string]auth0grpc.Rule) auth0grpc.Config {
 	config := auth0grpc.Config{
 		Issuers: issuers, Audiences: audiences, Methods: methods, Algorithms: e.algorithmList(), ClockSkew: e.skew,
-		Now: e.now, Logger: slog.New(slog.DiscardHandler),
+		Now: e.now, Logger: slog.New(slog.DiscardHandler), RelationChecker: noRelations,
 	}
 	if e.dpop {
 		config.DPoP = auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{explainAuthority}}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,6 +23,11 @@ type result struct {
 	notes  []string // do not
 }
 
+// noRelations stands for the RelationChecker of the server, which the command does not ask.
+var noRelations = auth0grpc.RelationCheckerFunc(func(context.Context, auth0grpc.RelationQuery) (bool, error) {
+	return false, nil
+})
+
 // inspect checks the policy and compares it with the services. It returns an error if
 // the policy itself is wrong.
 func inspect(in *input) (*result, error) {
@@ -31,12 +37,13 @@ func inspect(in *input) (*result, error) {
 	}
 	// The table needs no tenant: New does no I/O.
 	guard, err := auth0grpc.New(auth0grpc.Config{
-		Issuers:   []string{"https://tenant.invalid/"},
-		Audiences: []string{"https://api.invalid"},
-		Methods:   methods,
-		DPoP:      auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{"https://api.invalid"}},
-		MTLS:      auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed},
-		Logger:    slog.New(slog.DiscardHandler),
+		Issuers:         []string{"https://tenant.invalid/"},
+		Audiences:       []string{"https://api.invalid"},
+		Methods:         methods,
+		DPoP:            auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{"https://api.invalid"}},
+		MTLS:            auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed},
+		Logger:          slog.New(slog.DiscardHandler),
+		RelationChecker: noRelations,
 	})
 	if err != nil {
 		return nil, err
@@ -49,7 +56,7 @@ func inspect(in *input) (*result, error) {
 	if !in.reflected {
 		addBuiltinServices(services, methods)
 	}
-	if err := guard.CheckServices(services); err != nil {
+	if err := guard.CheckServices(services, auth0grpc.Descriptors(in.files)); err != nil {
 		for _, line := range strings.Split(err.Error(), "\n") {
 			r.faults = append(r.faults, strings.TrimPrefix(line, "auth0grpc: "))
 		}

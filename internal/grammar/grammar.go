@@ -10,18 +10,21 @@ import "strings"
 func IsMethodPattern(key string) bool {
 	rest, ok := strings.CutPrefix(key, "/")
 	service, method, found := strings.Cut(rest, "/")
-	if !ok || !found || method != "*" && !IsIdentifier(method) {
-		return false
-	}
+	return ok && found && (method == "*" || IsIdentifier(method)) && IsFieldPath(service)
+}
+
+// IsFieldPath reports whether path consists of identifiers joined by dots, as the names
+// of nested fields and the full names of protobuf do.
+func IsFieldPath(path string) bool {
 	for {
-		part, rest, more := strings.Cut(service, ".")
+		part, rest, more := strings.Cut(path, ".")
 		if !IsIdentifier(part) {
 			return false
 		}
 		if !more {
 			return true
 		}
-		service = rest
+		path = rest
 	}
 }
 

@@ -2,6 +2,8 @@
 // tested, so that both are held to the same verdicts.
 package corpus
 
+import "slices"
+
 // A Document is a policy that is good or bad.
 type Document struct {
 	Name string
@@ -18,7 +20,7 @@ const notJSON = "a schema judges values, and this is none"
 // Documents returns all of them.
 func Documents() []Document {
 	all := append(good(), structural()...)
-	return append(all, rules()...)
+	return slices.Concat(all, rules(), messageRules())
 }
 
 func good() []Document {
@@ -42,6 +44,8 @@ func good() []Document {
     "/a.B/Permissions": {"permissions":["p"]},
     "/a.B/Public": {"public":true},
     "/a.B/ReportOnly": {"scopes":["read:a"],"reportOnly":true},
+    "/a.B/Same": {"scopes":["read:a"],"same":{"field":"org_id","claim":"ORGANIZATION"}},
+    "/a.B/SameAndRelations": {"authenticated":true,"same":[{"field":"a.b","claim":"SUBJECT"},{"field":"c","namedClaim":"https://a.example/t"},{"field":"d","claim":"CLIENT"}],"relation":[{"relation":"viewer","object":"order:{id}"},{"relation":"member","object":"org:x/{a.b}/{c}-z"}],"hideExistence":true,"reportOnly":true},
     "/a.B/Scopes": {"scopes":["read:a","!#[]~"]},
     "/a.B/StreamsEndAfter": {"scopes":["read:a"],"streams":{"endAfter":"1m30s"}},
     "/a.B/StreamsEndAtExpiry": {"public":true,"streams":"endAtExpiry"},
@@ -53,6 +57,7 @@ func good() []Document {
 		{Name: "escapes", Text: `{"methods": {"\/a.B\/C": {"scop\u0065s": ["re\u0061d"]}}}`},
 		{Name: "modifier first", Text: `{"methods": {"/a.B/C": {"reportOnly": true, "scopes": ["read:a"]}}}`},
 		{Name: "durations", Text: row(`{"optional": true, "streams": {"endAfter": "1h0m1.5s10ms3µs4us5ns"}}`)},
+		{Name: "one requirement in an array", Text: row(`{"authenticated": true, "same": [{"claim": "SUBJECT", "field": "a"}], "relation": [{"object": "system:main", "relation": "admin"}]}`)},
 		{Name: "one part", Text: `{"methods": {"/a.B/C": {"allOf": [{"scopes": ["read:a"]}]}}}`},
 	}
 }
@@ -154,5 +159,30 @@ func rules() []Document {
 			Name: "all at once", Text: "{\n\t\"methods\": {\n\t\t\"/a.B/C\": {\"scopes\": [\"\"]},\n\t\t\"/a.B/D\": {\"public\": false},\n\t\t\"E\": {}\n\t}\n}",
 			Faults: []string{"3:25: " + path + ".scopes[0]", `4:24: $.methods["/a.B/D"].public`, "5:3: $.methods.E", "5:8: $.methods.E"},
 		},
+	}
+}
+
+func messageRules() []Document {
+	return []Document{
+		{Name: "same of a text", Text: row(`{"authenticated": true, "same": "org_id"}`), Faults: []string{"1:56: " + path + ".same"}},
+		{Name: "same of nothing", Text: row(`{"authenticated": true, "same": []}`), Faults: []string{"1:56: " + path + ".same"}},
+		{Name: "same of texts", Text: row(`{"authenticated": true, "same": ["org_id"]}`), Faults: []string{"1:57: " + path + ".same[0]"}},
+		{Name: "same without a claim", Text: row(`{"authenticated": true, "same": {"field": "a"}}`), Faults: []string{"1:56: " + path + ".same"}},
+		{Name: "same without a field", Text: row(`{"authenticated": true, "same": {"claim": "SUBJECT"}}`), Faults: []string{"1:24: " + path}},
+		{Name: "same with two claims", Text: row(`{"authenticated": true, "same": {"field": "a", "claim": "SUBJECT", "namedClaim": "b"}}`), Faults: []string{"1:56: " + path + ".same"}},
+		{Name: "same with an unknown claim", Text: row(`{"authenticated": true, "same": {"field": "a", "claim": "subject"}}`), Faults: []string{"1:56: " + path + ".same.claim"}},
+		{Name: "same with a claim of no party", Text: row(`{"authenticated": true, "same": {"field": "a", "namedClaim": "aud"}}`), Faults: []string{"1:24: " + path}},
+		{Name: "same with an unknown member", Text: row(`{"authenticated": true, "same": {"field": "a", "claim": "SUBJECT", "x": 1}}`), Faults: []string{"1:91: " + path + ".same.x"}},
+		{Name: "same with a number", Text: row(`{"authenticated": true, "same": {"field": 1, "claim": "SUBJECT"}}`), Faults: []string{"1:66: " + path + ".same.field"}},
+		{Name: "same with no field path", Text: row(`{"authenticated": true, "same": {"field": "a..b", "claim": "SUBJECT"}}`), Faults: []string{"1:24: " + path}},
+		{Name: "same on public", Text: row(`{"public": true, "same": {"field": "a", "claim": "SUBJECT"}}`), Faults: []string{"1:24: " + path}},
+		{Name: "relation on optional", Text: row(`{"optional": true, "relation": {"relation": "viewer", "object": "order:{id}"}}`), Faults: []string{"1:24: " + path}},
+		{Name: "same twice", Text: row(`{"authenticated": true, "same": [{"field": "a", "claim": "SUBJECT"}, {"field": "a", "claim": "SUBJECT"}]}`), Faults: []string{"1:24: " + path}},
+		{Name: "relation without an object", Text: row(`{"authenticated": true, "relation": {"relation": "viewer"}}`), Faults: []string{"1:24: " + path}},
+		{Name: "relation to a userset", Text: row(`{"authenticated": true, "relation": {"relation": "viewer", "object": "order:{id}#owner"}}`), Faults: []string{"1:24: " + path}},
+		{Name: "relation with a space", Text: row(`{"authenticated": true, "relation": {"relation": "a b", "object": "order:{id}"}}`), Faults: []string{"1:24: " + path}},
+		{Name: "relation with two fields in one", Text: row(`{"authenticated": true, "relation": {"relation": "a", "object": "order:{id}{b}"}}`), Faults: []string{"1:24: " + path}},
+		{Name: "nothing to hide", Text: row(`{"authenticated": true, "hideExistence": true}`), Faults: []string{"1:24: " + path}},
+		{Name: "same inside", Text: row(`{"anyOf": [{"scopes": ["a"], "same": {"field": "a", "claim": "SUBJECT"}}]}`), Faults: []string{"1:53: " + path + ".anyOf[0].same"}},
 	}
 }

@@ -26,6 +26,68 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// A claim that identifies a party.
+type Same_Claim int32
+
+const (
+	// No claim is named.
+	// buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
+	// buf:lint:ignore ENUM_VALUE_PREFIX
+	Same_NONE Same_Claim = 0
+	// The subject of the token, sub.
+	// buf:lint:ignore ENUM_VALUE_PREFIX
+	Same_SUBJECT Same_Claim = 1
+	// The organization of the token, org_id.
+	// buf:lint:ignore ENUM_VALUE_PREFIX
+	Same_ORGANIZATION Same_Claim = 2
+	// The application that the token was issued to, azp or client_id.
+	// buf:lint:ignore ENUM_VALUE_PREFIX
+	Same_CLIENT Same_Claim = 3
+)
+
+// Enum value maps for Same_Claim.
+var (
+	Same_Claim_name = map[int32]string{
+		0: "NONE",
+		1: "SUBJECT",
+		2: "ORGANIZATION",
+		3: "CLIENT",
+	}
+	Same_Claim_value = map[string]int32{
+		"NONE":         0,
+		"SUBJECT":      1,
+		"ORGANIZATION": 2,
+		"CLIENT":       3,
+	}
+)
+
+func (x Same_Claim) Enum() *Same_Claim {
+	p := new(Same_Claim)
+	*p = x
+	return p
+}
+
+func (x Same_Claim) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Same_Claim) Descriptor() protoreflect.EnumDescriptor {
+	return file_auth0grpc_v1_policy_proto_enumTypes[0].Descriptor()
+}
+
+func (Same_Claim) Type() protoreflect.EnumType {
+	return &file_auth0grpc_v1_policy_proto_enumTypes[0]
+}
+
+func (x Same_Claim) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Same_Claim.Descriptor instead.
+func (Same_Claim) EnumDescriptor() ([]byte, []int) {
+	return file_auth0grpc_v1_policy_proto_rawDescGZIP(), []int{1, 0}
+}
+
 // A Rule states the requirement for a call, and the settings of the row. Exactly one
 // of the fields 1 to 11, 16 and 17 must be set; all_of and any_of combine several. The fields
 // have the meaning of the functions of the same name in package auth0grpc.
@@ -69,8 +131,14 @@ type Rule struct {
 	NotDelegated bool `protobuf:"varint,17,opt,name=not_delegated,json=notDelegated,proto3" json:"not_delegated,omitempty"`
 	// Tokens of anonymous sessions too. For the whole rule, not for one inside it.
 	AllowAnonymous bool `protobuf:"varint,18,opt,name=allow_anonymous,json=allowAnonymous,proto3" json:"allow_anonymous,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Fields of the request that must equal a claim. For the whole rule.
+	Same []*Same `protobuf:"bytes,20,rep,name=same,proto3" json:"same,omitempty"`
+	// Relations of the caller to objects that the request names. For the whole rule.
+	Relation []*Relation `protobuf:"bytes,21,rep,name=relation,proto3" json:"relation,omitempty"`
+	// Refusals by same and relation have the status NotFound. For the whole rule.
+	HideExistence bool `protobuf:"varint,22,opt,name=hide_existence,json=hideExistence,proto3" json:"hide_existence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Rule) Reset() {
@@ -229,6 +297,147 @@ func (x *Rule) GetAllowAnonymous() bool {
 	return false
 }
 
+func (x *Rule) GetSame() []*Same {
+	if x != nil {
+		return x.Same
+	}
+	return nil
+}
+
+func (x *Rule) GetRelation() []*Relation {
+	if x != nil {
+		return x.Relation
+	}
+	return nil
+}
+
+func (x *Rule) GetHideExistence() bool {
+	if x != nil {
+		return x.HideExistence
+	}
+	return false
+}
+
+// A Same requires a field of the request that equals a claim of the token.
+type Same struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The field: "org_id", or "customer.id" for a field of a message in the request.
+	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	// The claim.
+	Claim Same_Claim `protobuf:"varint,2,opt,name=claim,proto3,enum=auth0grpc.v1.Same_Claim" json:"claim,omitempty"`
+	// The name of a custom claim, in place of claim.
+	NamedClaim    string `protobuf:"bytes,3,opt,name=named_claim,json=namedClaim,proto3" json:"named_claim,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Same) Reset() {
+	*x = Same{}
+	mi := &file_auth0grpc_v1_policy_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Same) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Same) ProtoMessage() {}
+
+func (x *Same) ProtoReflect() protoreflect.Message {
+	mi := &file_auth0grpc_v1_policy_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Same.ProtoReflect.Descriptor instead.
+func (*Same) Descriptor() ([]byte, []int) {
+	return file_auth0grpc_v1_policy_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Same) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *Same) GetClaim() Same_Claim {
+	if x != nil {
+		return x.Claim
+	}
+	return Same_NONE
+}
+
+func (x *Same) GetNamedClaim() string {
+	if x != nil {
+		return x.NamedClaim
+	}
+	return ""
+}
+
+// A Relation requires that the caller has a relation to an object, as the server's
+// RelationChecker says.
+type Relation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The relation, such as "viewer".
+	Relation string `protobuf:"bytes,1,opt,name=relation,proto3" json:"relation,omitempty"`
+	// The object, with fields of the request in braces: "order:{order_id}".
+	Object        string `protobuf:"bytes,2,opt,name=object,proto3" json:"object,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Relation) Reset() {
+	*x = Relation{}
+	mi := &file_auth0grpc_v1_policy_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Relation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Relation) ProtoMessage() {}
+
+func (x *Relation) ProtoReflect() protoreflect.Message {
+	mi := &file_auth0grpc_v1_policy_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Relation.ProtoReflect.Descriptor instead.
+func (*Relation) Descriptor() ([]byte, []int) {
+	return file_auth0grpc_v1_policy_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Relation) GetRelation() string {
+	if x != nil {
+		return x.Relation
+	}
+	return ""
+}
+
+func (x *Relation) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
 // A StreamPolicy sets what happens to an open stream when its token expires.
 type StreamPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -244,7 +453,7 @@ type StreamPolicy struct {
 
 func (x *StreamPolicy) Reset() {
 	*x = StreamPolicy{}
-	mi := &file_auth0grpc_v1_policy_proto_msgTypes[1]
+	mi := &file_auth0grpc_v1_policy_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -256,7 +465,7 @@ func (x *StreamPolicy) String() string {
 func (*StreamPolicy) ProtoMessage() {}
 
 func (x *StreamPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_auth0grpc_v1_policy_proto_msgTypes[1]
+	mi := &file_auth0grpc_v1_policy_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -269,7 +478,7 @@ func (x *StreamPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamPolicy.ProtoReflect.Descriptor instead.
 func (*StreamPolicy) Descriptor() ([]byte, []int) {
-	return file_auth0grpc_v1_policy_proto_rawDescGZIP(), []int{1}
+	return file_auth0grpc_v1_policy_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *StreamPolicy) GetPolicy() isStreamPolicy_Policy {
@@ -378,7 +587,7 @@ var File_auth0grpc_v1_policy_proto protoreflect.FileDescriptor
 
 const file_auth0grpc_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x19auth0grpc/v1/policy.proto\x12\fauth0grpc.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xfa\x04\n" +
+	"\x19auth0grpc/v1/policy.proto\x12\fauth0grpc.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xfd\x05\n" +
 	"\x04Rule\x12\x16\n" +
 	"\x06scopes\x18\x01 \x03(\tR\x06scopes\x12\x1b\n" +
 	"\tany_scope\x18\x02 \x03(\tR\banyScope\x12 \n" +
@@ -399,7 +608,24 @@ const file_auth0grpc_v1_policy_proto_rawDesc = "" +
 	"\frequire_mtls\x18\x0f \x01(\bR\vrequireMTLS\x12\x19\n" +
 	"\bacted_by\x18\x10 \x03(\tR\aactedBy\x12#\n" +
 	"\rnot_delegated\x18\x11 \x01(\bR\fnotDelegated\x12'\n" +
-	"\x0fallow_anonymous\x18\x12 \x01(\bR\x0eallowAnonymous\"\x9f\x01\n" +
+	"\x0fallow_anonymous\x18\x12 \x01(\bR\x0eallowAnonymous\x12&\n" +
+	"\x04same\x18\x14 \x03(\v2\x12.auth0grpc.v1.SameR\x04same\x122\n" +
+	"\brelation\x18\x15 \x03(\v2\x16.auth0grpc.v1.RelationR\brelation\x12%\n" +
+	"\x0ehide_existence\x18\x16 \x01(\bR\rhideExistence\"\xab\x01\n" +
+	"\x04Same\x12\x14\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12.\n" +
+	"\x05claim\x18\x02 \x01(\x0e2\x18.auth0grpc.v1.Same.ClaimR\x05claim\x12\x1f\n" +
+	"\vnamed_claim\x18\x03 \x01(\tR\n" +
+	"namedClaim\"<\n" +
+	"\x05Claim\x12\b\n" +
+	"\x04NONE\x10\x00\x12\v\n" +
+	"\aSUBJECT\x10\x01\x12\x10\n" +
+	"\fORGANIZATION\x10\x02\x12\n" +
+	"\n" +
+	"\x06CLIENT\x10\x03\">\n" +
+	"\bRelation\x12\x1a\n" +
+	"\brelation\x18\x01 \x01(\tR\brelation\x12\x16\n" +
+	"\x06object\x18\x02 \x01(\tR\x06object\"\x9f\x01\n" +
 	"\fStreamPolicy\x12$\n" +
 	"\rend_at_expiry\x18\x01 \x01(\bH\x00R\vendAtExpiry\x12%\n" +
 	"\rignore_expiry\x18\x02 \x01(\bH\x00R\fignoreExpiry\x128\n" +
@@ -420,28 +646,35 @@ func file_auth0grpc_v1_policy_proto_rawDescGZIP() []byte {
 	return file_auth0grpc_v1_policy_proto_rawDescData
 }
 
-var file_auth0grpc_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_auth0grpc_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_auth0grpc_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_auth0grpc_v1_policy_proto_goTypes = []any{
-	(*Rule)(nil),                        // 0: auth0grpc.v1.Rule
-	(*StreamPolicy)(nil),                // 1: auth0grpc.v1.StreamPolicy
-	(*durationpb.Duration)(nil),         // 2: google.protobuf.Duration
-	(*descriptorpb.MethodOptions)(nil),  // 3: google.protobuf.MethodOptions
-	(*descriptorpb.ServiceOptions)(nil), // 4: google.protobuf.ServiceOptions
+	(Same_Claim)(0),                     // 0: auth0grpc.v1.Same.Claim
+	(*Rule)(nil),                        // 1: auth0grpc.v1.Rule
+	(*Same)(nil),                        // 2: auth0grpc.v1.Same
+	(*Relation)(nil),                    // 3: auth0grpc.v1.Relation
+	(*StreamPolicy)(nil),                // 4: auth0grpc.v1.StreamPolicy
+	(*durationpb.Duration)(nil),         // 5: google.protobuf.Duration
+	(*descriptorpb.MethodOptions)(nil),  // 6: google.protobuf.MethodOptions
+	(*descriptorpb.ServiceOptions)(nil), // 7: google.protobuf.ServiceOptions
 }
 var file_auth0grpc_v1_policy_proto_depIdxs = []int32{
-	0, // 0: auth0grpc.v1.Rule.all_of:type_name -> auth0grpc.v1.Rule
-	0, // 1: auth0grpc.v1.Rule.any_of:type_name -> auth0grpc.v1.Rule
-	1, // 2: auth0grpc.v1.Rule.streams:type_name -> auth0grpc.v1.StreamPolicy
-	2, // 3: auth0grpc.v1.StreamPolicy.end_after:type_name -> google.protobuf.Duration
-	3, // 4: auth0grpc.v1.rule:extendee -> google.protobuf.MethodOptions
-	4, // 5: auth0grpc.v1.default_rule:extendee -> google.protobuf.ServiceOptions
-	0, // 6: auth0grpc.v1.rule:type_name -> auth0grpc.v1.Rule
-	0, // 7: auth0grpc.v1.default_rule:type_name -> auth0grpc.v1.Rule
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	6, // [6:8] is the sub-list for extension type_name
-	4, // [4:6] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	1,  // 0: auth0grpc.v1.Rule.all_of:type_name -> auth0grpc.v1.Rule
+	1,  // 1: auth0grpc.v1.Rule.any_of:type_name -> auth0grpc.v1.Rule
+	4,  // 2: auth0grpc.v1.Rule.streams:type_name -> auth0grpc.v1.StreamPolicy
+	2,  // 3: auth0grpc.v1.Rule.same:type_name -> auth0grpc.v1.Same
+	3,  // 4: auth0grpc.v1.Rule.relation:type_name -> auth0grpc.v1.Relation
+	0,  // 5: auth0grpc.v1.Same.claim:type_name -> auth0grpc.v1.Same.Claim
+	5,  // 6: auth0grpc.v1.StreamPolicy.end_after:type_name -> google.protobuf.Duration
+	6,  // 7: auth0grpc.v1.rule:extendee -> google.protobuf.MethodOptions
+	7,  // 8: auth0grpc.v1.default_rule:extendee -> google.protobuf.ServiceOptions
+	1,  // 9: auth0grpc.v1.rule:type_name -> auth0grpc.v1.Rule
+	1,  // 10: auth0grpc.v1.default_rule:type_name -> auth0grpc.v1.Rule
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	9,  // [9:11] is the sub-list for extension type_name
+	7,  // [7:9] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_auth0grpc_v1_policy_proto_init() }
@@ -449,7 +682,7 @@ func file_auth0grpc_v1_policy_proto_init() {
 	if File_auth0grpc_v1_policy_proto != nil {
 		return
 	}
-	file_auth0grpc_v1_policy_proto_msgTypes[1].OneofWrappers = []any{
+	file_auth0grpc_v1_policy_proto_msgTypes[3].OneofWrappers = []any{
 		(*StreamPolicy_EndAtExpiry)(nil),
 		(*StreamPolicy_IgnoreExpiry)(nil),
 		(*StreamPolicy_EndAfter)(nil),
@@ -459,13 +692,14 @@ func file_auth0grpc_v1_policy_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_auth0grpc_v1_policy_proto_rawDesc), len(file_auth0grpc_v1_policy_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   2,
+			NumEnums:      1,
+			NumMessages:   4,
 			NumExtensions: 2,
 			NumServices:   0,
 		},
 		GoTypes:           file_auth0grpc_v1_policy_proto_goTypes,
 		DependencyIndexes: file_auth0grpc_v1_policy_proto_depIdxs,
+		EnumInfos:         file_auth0grpc_v1_policy_proto_enumTypes,
 		MessageInfos:      file_auth0grpc_v1_policy_proto_msgTypes,
 		ExtensionInfos:    file_auth0grpc_v1_policy_proto_extTypes,
 	}.Build()
