@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -163,20 +164,41 @@ func (s *sweep) narrow(p *probe) *probe {
 }
 
 // call makes the call of a probe in its own shape. It sends one empty message and
-// returns the error of the answer; nil for a message or the end of the stream.
+// returns the error of the answer; nil for a message, the end of the stream, or a
+// handler that waits.
 func (s *sweep) call(p *probe) error {
-	limit := refusalLimit
-	if p.passes {
-		limit = passLimit
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), sweepLimit)
 	defer cancel()
-	options := []grpc.CallOption{grpc.ForceCodecV2(emptyCodec{})}
+	var options []grpc.CallOption
 	if p.bearer {
 		claims := slices.Concat(p.grants, p.others).claims(s.claims)
 		options = append(options, grpc.PerRPCCredentials(bearer(s.tenant.Token(claims))))
 	}
-	stream, err := s.conn.NewStream(ctx, &p.shape, p.method, options...)
+	answered := make(chan error, 1)
+	go func() { answered <- s.exchange(ctx, &p.shape, p.method, options...) }()
+	wait := time.NewTimer(waitLimit)
+	defer wait.Stop()
+	select {
+	case err := <-answered:
+		return err
+	case <-wait.C:
+	}
+	// Either the handler waits, or this machine stood still. In the second case the
+	// refusal arrives before the answers to calls that are made now.
+	for range 3 {
+		_ = s.exchange(ctx, &grpc.StreamDesc{}, "/auth0grpctest/Unknown")
+	}
+	select {
+	case err := <-answered:
+		return err
+	default:
+		return nil
+	}
+}
+
+// exchange makes a call with one empty message and returns the error of the answer.
+func (s *sweep) exchange(ctx context.Context, shape *grpc.StreamDesc, method string, options ...grpc.CallOption) error {
+	stream, err := s.conn.NewStream(ctx, shape, method, append(options, grpc.ForceCodecV2(emptyCodec{}))...)
 	if err != nil {
 		return err
 	}
