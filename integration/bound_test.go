@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc/metadata"
 
@@ -88,7 +87,7 @@ func (s *server) boundByCertificate(t *testing.T, p *provider) []presentation {
 // getOrder calls GetOrder and returns the verdict.
 func (s *server) getOrder(t *testing.T, scheme, token, proof string, certificates ...tls.Certificate) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", scheme+" "+token)
 	if proof != "" {

@@ -133,7 +133,7 @@ func (s *stage) check(t *testing.T, name string, command *exec.Cmd, want report)
 func launch(t *testing.T, address string, command *exec.Cmd) {
 	t.Helper()
 	p := run(t, command)
-	eventually(t, startLimit, fmt.Sprint(command.Args, " accepts connections"), func() bool {
+	eventually(t, fmt.Sprint(command.Args, " accepts connections"), func() bool {
 		select {
 		case <-p.done:
 			t.Fatalf("%s ended", command.Args)

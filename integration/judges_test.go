@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	jwtgrpc "github.com/auth0/go-jwt-middleware/v3/integrations/grpc"
 	"github.com/auth0/go-jwt-middleware/v3/jwks"
@@ -102,7 +101,7 @@ func judgeByGRPC(t *testing.T, interceptor grpc.UnaryServerInterceptor) func(str
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	return func(value string) (bool, string, error) {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", value)
 		_, err := ordersv1.NewOrdersClient(conn).GetOrder(ctx, &ordersv1.GetOrderRequest{})

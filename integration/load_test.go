@@ -3,40 +3,119 @@ package integration
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/integration/ordersv1"
 )
 
 // speed is how much faster than real time the library's clock runs in the tests
-// of operations: a minute in a second.
-//
-// That clock is Config.Now, by which the library takes every age: of keys, of
-// failures and cool-downs, of tokens. Nothing else is faster: connections, the
-// provider and the time limits of requests are real. So ten minutes of the
-// library pass in ten seconds with sixty times as many refreshes, each taking
-// sixty times as much of its time: harder than the real thing, not easier.
+// of operations, at most: a minute in a second.
 const speed = 60
 
-// fastClock returns a clock that starts at the real time.
-func fastClock() func() time.Time {
-	began := time.Now()
-	return func() time.Time {
-		return began.Add(time.Since(began) * speed)
+// A fastClock is Config.Now, by which the library takes every age: of keys, of
+// failures and cool-downs, of tokens. Nothing else is faster: connections, the
+// provider and the time limits of requests are real. So ten minutes of the library
+// pass in ten seconds with sixty times as many refreshes: harder than the real
+// thing, not easier.
+//
+// The clock runs only while a test waits for it, and no faster than this machine:
+// it waits for the calls of the load that are due, and stands still during a fetch
+// of keys.
+type fastClock struct {
+	passed   atomic.Int64 // nanoseconds
+	began    time.Time
+	fetching atomic.Int64 // fetches in progress
+	load     *load        // nil: none
+}
+
+func newFastClock() *fastClock { return &fastClock{began: time.Now()} }
+
+func (c *fastClock) now() time.Time { return c.began.Add(time.Duration(c.passed.Load())) }
+
+// use has a Config use the clock.
+func (c *fastClock) use(config *auth0grpc.Config) {
+	config.Now = c.now
+	client := *config.HTTPClient
+	client.Transport = fetchCounter{client.Transport, &c.fetching}
+	config.HTTPClient = &client
+}
+
+// runUntil lets the clock run until a condition holds.
+func (c *fastClock) runUntil(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	const step = 10 * time.Millisecond
+	tick := time.NewTicker(step)
+	defer tick.Stop()
+	began, calls, waiting := c.now(), c.load.count(), time.Now()
+	for !condition() {
+		<-tick.C
+		if c.fetching.Load() > 0 || c.load.count() < calls {
+			if time.Since(waiting) > patience {
+				t.Fatalf("%s: nothing goes on", what)
+			}
+			continue
+		}
+		if c.load != nil {
+			calls = max(calls+perSecond*int64(step)/int64(time.Second), c.load.count()-perSecond)
+		}
+		waiting = time.Now()
+		c.passed.Add(int64(speed * step))
+		if ran := c.now().Sub(began); ran > 2*time.Hour {
+			t.Fatalf("%s: not within %v of the library's clock", what, ran)
+		}
 	}
 }
 
-// perSecond is the load of the tests of operations, in real time.
+// pass waits for some time of the clock.
+func (c *fastClock) pass(t *testing.T, d time.Duration) {
+	t.Helper()
+	until := c.now().Add(d)
+	c.runUntil(t, "time passes", func() bool { return c.now().After(until) })
+}
+
+// A fetchCounter counts the requests in progress, until their bodies are closed.
+type fetchCounter struct {
+	http.RoundTripper
+	fetching *atomic.Int64
+}
+
+func (f fetchCounter) RoundTrip(request *http.Request) (*http.Response, error) {
+	f.fetching.Add(1)
+	response, err := f.RoundTripper.RoundTrip(request)
+	if err != nil {
+		f.fetching.Add(-1)
+		return nil, err
+	}
+	response.Body = countedBody{response.Body, sync.OnceFunc(func() { f.fetching.Add(-1) })}
+	return response, nil
+}
+
+type countedBody struct {
+	io.ReadCloser
+	closed func()
+}
+
+func (b countedBody) Close() error {
+	defer b.closed()
+	return b.ReadCloser.Close()
+}
+
+// perSecond is the load of the tests of operations, in real time. A slow machine makes
+// fewer calls a second, and the library's clock is slower then.
 const perSecond = 500
 
 // A load calls a server at a constant rate with tokens that are good.
 type load struct {
 	client ordersv1.OrdersClient
-	began  time.Time
+	clock  *fastClock
+	began  time.Time // of the clock
 	calls  atomic.Int64
 	failed atomic.Int64
 	slow   atomic.Int64 // the longest call, in nanoseconds
@@ -49,9 +128,10 @@ type load struct {
 }
 
 // startLoad begins to call GetOrder with tokens picked at random.
-func startLoad(t *testing.T, client ordersv1.OrdersClient, tokens []string) *load {
+func startLoad(t *testing.T, clock *fastClock, client ordersv1.OrdersClient, tokens []string) *load {
 	t.Helper()
-	l := &load{client: client, began: time.Now(), tokens: tokens}
+	l := &load{client: client, clock: clock, began: clock.now(), tokens: tokens}
+	clock.load = l
 	ctx, cancel := context.WithCancel(t.Context())
 	l.stop = cancel
 	due := make(chan struct{}, perSecond)
@@ -112,6 +192,14 @@ func (l *load) call() {
 	}
 }
 
+// count returns the number of calls that have ended, 0 without a load.
+func (l *load) count() int64 {
+	if l == nil {
+		return 0
+	}
+	return l.calls.Load()
+}
+
 // use replaces the tokens. Calls that are under way keep the ones they have.
 func (l *load) use(tokens []string) {
 	l.mu.Lock()
@@ -121,6 +209,7 @@ func (l *load) use(tokens []string) {
 
 // end stops the load and waits for its calls. It may be called again.
 func (l *load) end() {
+	l.clock.load = nil
 	l.stop()
 	l.stopped.Wait()
 }
@@ -130,8 +219,8 @@ func (l *load) end() {
 func (l *load) check(t *testing.T) {
 	t.Helper()
 	l.end()
-	if rate := float64(l.calls.Load()) / time.Since(l.began).Seconds(); rate < perSecond*9/10 {
-		t.Errorf("%.0f calls/s, want %d", rate, perSecond)
+	if want := l.clock.now().Sub(l.began).Seconds() / speed * perSecond; float64(l.calls.Load()) < want*9/10 {
+		t.Errorf("%d calls, want %.0f", l.calls.Load(), want)
 	}
 	if n := l.failed.Load(); n > 0 {
 		t.Errorf("%d of %d good calls failed, the first with %q", n, l.calls.Load(), l.failures)
@@ -141,11 +230,4 @@ func (l *load) check(t *testing.T) {
 // String describes the load.
 func (l *load) String() string {
 	return fmt.Sprintf("%d good calls, %d failed, slowest %v", l.calls.Load(), l.failed.Load(), time.Duration(l.slow.Load()).Round(time.Millisecond))
-}
-
-// pass waits for some time of a clock.
-func pass(t *testing.T, now func() time.Time, d time.Duration) {
-	t.Helper()
-	until := now().Add(d)
-	eventually(t, d, "time passes", func() bool { return now().After(until) })
 }

@@ -22,25 +22,25 @@ import (
 func TestProviderRestart(t *testing.T) {
 	a := newAuthority(t)
 	p := startProvider(t, a)
-	now := fastClock()
-	s := serve(t, a, []string{p.issuer}, func(c *auth0grpc.Config) { c.Now = now })
+	clock := newFastClock()
+	s := serve(t, a, []string{p.issuer}, clock.use)
 	before, during := p.machineTokens(t, 20), p.machineTokens(t, 200)
-	l := startLoad(t, ordersv1.NewOrdersClient(s.dial(t)), before)
-	pass(t, now, time.Minute)
+	l := startLoad(t, clock, ordersv1.NewOrdersClient(s.dial(t)), before)
+	clock.pass(t, time.Minute)
 
 	p.kill()
 	l.use(during)
-	pass(t, now, 15*time.Minute)
+	clock.pass(t, 15*time.Minute)
 	oldest := s.guard.Stats().KeyAge[p.issuer]
 	if oldest < 10*time.Minute {
 		t.Errorf("the keys were %v old at the end of the outage, so it tested little", oldest)
 	}
 	p.start(t)
 	l.use(p.machineTokens(t, 20))
-	eventually(t, 30*time.Second, "the keys are refreshed", func() bool {
+	clock.runUntil(t, "the keys are refreshed", func() bool {
 		return s.guard.Stats().KeyAge[p.issuer] < 5*time.Minute
 	})
-	pass(t, now, 2*time.Minute)
+	clock.pass(t, 2*time.Minute)
 	l.check(t)
 	summarize(t, "provider killed for 15m of the library's clock under %d calls/s: %v; keys up to %v old", perSecond, l, oldest.Round(time.Second))
 }
@@ -76,9 +76,9 @@ func TestStartWithoutProvider(t *testing.T) {
 	first.grpc.Stop()
 	p.kill()
 
-	state := health.NewServer()
+	clock, state := newFastClock(), health.NewServer()
 	s := serve(t, a, []string{p.issuer}, func(c *auth0grpc.Config) {
-		c.Now = fastClock()
+		clock.use(c)
 		c.Methods[auth0grpc.HealthService] = auth0grpc.Public()
 	}, func(s *grpc.Server) { healthpb.RegisterHealthServer(s, state) })
 	if err := s.guard.Ready(t.Context()); !errors.Is(err, auth0grpc.ErrKeysUnavailable) {
@@ -86,7 +86,7 @@ func TestStartWithoutProvider(t *testing.T) {
 	}
 	go watchReadiness(t.Context(), s.guard, state)
 	conn := s.dial(t)
-	eventually(t, 10*time.Second, "the health service says NOT_SERVING", func() bool {
+	clock.runUntil(t, "the health service says NOT_SERVING", func() bool {
 		return healthOf(t, conn) == healthpb.HealthCheckResponse_NOT_SERVING
 	})
 	err := getOrder(conn, token)
@@ -94,8 +94,8 @@ func TestStartWithoutProvider(t *testing.T) {
 		t.Errorf("a call without keys: %v %s, want Unavailable, KEYS_UNAVAILABLE", err, reason)
 	}
 	p.start(t)
-	eventually(t, 30*time.Second, "calls succeed again", func() bool { return getOrder(conn, token) == nil })
-	eventually(t, 10*time.Second, "the health service says SERVING", func() bool {
+	clock.runUntil(t, "calls succeed again", func() bool { return getOrder(conn, token) == nil })
+	clock.runUntil(t, "the health service says SERVING", func() bool {
 		return healthOf(t, conn) == healthpb.HealthCheckResponse_SERVING
 	})
 	if err := s.guard.Ready(t.Context()); err != nil {
@@ -113,7 +113,7 @@ func getOrder(conn *grpc.ClientConn, token string) error {
 
 func healthOf(t *testing.T, conn *grpc.ClientConn) healthpb.HealthCheckResponse_ServingStatus {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	response, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
 	if err != nil {

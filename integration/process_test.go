@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// startLimit is how long a program of others may take to start.
-const startLimit = 30 * time.Second
+// patience is how long a test waits for what must happen, such as the start of a
+// program of others. It ends a test that hangs, and no test asserts it.
+const patience = 2 * time.Minute
 
 // A process is a program of others that runs beside the test until it ends.
 type process struct {
@@ -24,12 +25,12 @@ type process struct {
 	stderr  bytes.Buffer  // read after the end
 }
 
-// start runs a program and waits, for no longer than startLimit, for a line of standard
+// start runs a program and waits, for no longer than patience, for a line of standard
 // output that begins with "ready".
 func start(t testing.TB, command *exec.Cmd) *process {
 	t.Helper()
 	p := run(t, command)
-	p.ready = p.expect(t, "ready", startLimit)
+	p.ready = p.expect(t, "ready")
 	return p
 }
 
@@ -71,9 +72,9 @@ func (p *process) read(output io.Reader) {
 }
 
 // expect waits for a line that begins with a word, and returns the rest of it.
-func (p *process) expect(t testing.TB, word string, within time.Duration) string {
+func (p *process) expect(t testing.TB, word string) string {
 	t.Helper()
-	deadline := time.After(within)
+	deadline := time.After(patience)
 	for {
 		select {
 		case line, ok := <-p.lines:
@@ -84,7 +85,7 @@ func (p *process) expect(t testing.TB, word string, within time.Duration) string
 				return strings.TrimSpace(rest)
 			}
 		case <-deadline:
-			t.Fatalf("%s did not say %q within %v", p.command.Args, word, within)
+			t.Fatalf("%s did not say %q within %v", p.command.Args, word, patience)
 		}
 	}
 }

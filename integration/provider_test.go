@@ -91,7 +91,7 @@ func (p *provider) swap(t testing.TB) {
 	if _, err := p.input.Write(append(line, '\n')); err != nil {
 		t.Fatal(err)
 	}
-	p.expect(t, "swapped", 10*time.Second)
+	p.expect(t, "swapped")
 }
 
 // httpClient returns a client that trusts the provider.

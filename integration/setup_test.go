@@ -100,18 +100,18 @@ func printSummary() {
 	_ = out.Flush()
 }
 
-// eventually polls until condition holds, and fails the test if it does not
-// within the time given.
-func eventually(t testing.TB, within time.Duration, what string, condition func() bool) {
+// eventually polls until condition holds, and fails the test if it does not within
+// patience.
+func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(within)
+	deadline := time.After(patience)
 	for !condition() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("%s: not within %v", what, within)
+			t.Fatalf("%s: not within %v", what, patience)
 		}
 	}
 }

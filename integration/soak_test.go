@@ -38,25 +38,25 @@ func takeSample() sample {
 func TestSoak(t *testing.T) {
 	a := newAuthority(t)
 	p := startProvider(t, a)
-	now := fastClock()
+	clock := newFastClock()
 	s := serve(t, a, []string{p.issuer}, func(c *auth0grpc.Config) {
-		c.Now = now
+		clock.use(c)
 		c.CacheSize = 200 // small enough to be full for most of the hour
 	})
 	conn := s.dial(t)
-	l := startLoad(t, ordersv1.NewOrdersClient(conn), p.shortTokens(t, now(), 20))
+	l := startLoad(t, clock, ordersv1.NewOrdersClient(conn), p.shortTokens(t, clock.now(), 20))
 	var samples []sample
 	refused, streams := 0, 0
-	for began, minute := now(), 0; now().Sub(began) < soakFor; minute++ {
-		l.use(p.shortTokens(t, now(), 20))
-		refused += s.abuse(t, conn, p, now())
-		streams += s.leaveStreams(t, conn, p.shortTokens(t, now(), 1)[0])
+	for began, minute := clock.now(), 0; clock.now().Sub(began) < soakFor; minute++ {
+		l.use(p.shortTokens(t, clock.now(), 20))
+		refused += s.abuse(t, conn, p, clock.now())
+		streams += s.leaveStreams(t, conn, p.shortTokens(t, clock.now(), 1)[0])
 		if minute%10 == 9 {
 			p.rotate(t)
 			p.keys.previous = p.keys.previous[:1] // Auth0 publishes three at most
 			p.swap(t)
 		}
-		pass(t, now, 30*time.Second)
+		clock.pass(t, 30*time.Second)
 		samples = append(samples, takeSample())
 	}
 	l.check(t)
