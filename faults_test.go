@@ -141,7 +141,7 @@ func (f *faulty) settle(t *testing.T, before int64) {
 
 // lands reports whether an attempt lands when there were so many before.
 func (f *faulty) lands(before int64) bool {
-	tick, deadline := time.NewTicker(time.Millisecond), time.After(10*time.Second)
+	tick, deadline := time.NewTicker(time.Millisecond), time.After(2*time.Minute)
 	defer tick.Stop()
 	for f.landed.Load() == before {
 		select {

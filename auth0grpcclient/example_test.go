@@ -162,7 +162,7 @@ func ExampleCredentials_Ready() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		fmt.Println(creds.Ready(ctx))
 	}

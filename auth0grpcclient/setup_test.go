@@ -335,7 +335,7 @@ func authorization(ctx context.Context, c *auth0grpcclient.Credentials) (string,
 	return md["authorization"], err
 }
 
-const timeout = 30 * time.Second
+const timeout = 2 * time.Minute
 
 // listen serves and returns the address.
 func listen(tb testing.TB, server *grpc.Server) string {

@@ -293,7 +293,7 @@ func (f *FloodBench) FirstUses(count int, flooded bool) (ColdResult, error) {
 	}
 	latencies := make([]time.Duration, count)
 	for i, ctx := range fresh {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
 		began := time.Now()
 		err := call(ctx, r.client)
 		cancel()

@@ -72,7 +72,7 @@ func run(out io.Writer) error {
 		return err
 	}
 	defer clients.close()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	return demonstrate(ctx, clients, tap, out)
 }

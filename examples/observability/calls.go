@@ -26,7 +26,7 @@ func (s *shop) outage(ctx context.Context) error {
 // calls makes the calls of one round: most are good, as in production. The metrics show
 // their results.
 func (s *shop) calls(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	get := &ordersv1.GetOrderRequest{Id: "1"}
 	minute := time.Now().Truncate(time.Minute) // one token a minute

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -233,23 +235,30 @@ func TestCheckFindsFaults(t *testing.T) {
 
 // The program serves the endpoints that its test reads, and stops on request.
 func TestRun(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := listener.Addr().String()
-	listener.Close() // for run to take
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
 	var lines bytes.Buffer
-	go func() { ended <- run(ctx, addr, &lines) }()
-	for {
+	var addr string
+	var ended chan error
+	start := func() {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr, ended = listener.Addr().String(), make(chan error, 1)
+		listener.Close() // for run to take
+		go func(addr string, ended chan<- error) { ended <- run(ctx, addr, &lines) }(addr, ended)
+	}
+	start()
+	for attempts := 1; ; {
 		if found, err := scrape(addr); err == nil && found {
 			break
 		}
 		select {
 		case err := <-ended:
-			t.Fatalf("run ended: %v", err)
+			if attempts++; attempts > 5 || !errors.Is(err, syscall.EADDRINUSE) {
+				t.Fatalf("run ended: %v", err)
+			}
+			start() // another process took the port
 		default:
 		}
 	}

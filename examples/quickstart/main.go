@@ -70,7 +70,7 @@ func run(out io.Writer) error {
 		return err
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	return demonstrate(ctx, tenant, conn, out)
 }

@@ -94,11 +94,11 @@ func (r *runner) run(args []string) (survivors int, err error) {
 		return 0, err
 	}
 	start := time.Now()
-	r.timeout = time.Minute
+	r.timeout = 10 * time.Minute
 	if failed, err := r.test(0); err != nil || failed != "" {
 		return 0, fmt.Errorf("the tests fail without any change: %v %v", failed, err)
 	}
-	r.timeout = 5*time.Second + 3*time.Since(start)
+	r.timeout = 20*time.Second + 3*time.Since(start)
 	killed, broken := 0, 0
 	for _, f := range files {
 		for i, m := range f.mutants {
