@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -97,6 +98,7 @@ func (e *engine) decide(ctx context.Context, x *explanation) error {
 		return nil
 	}
 	if len(x.failures()) == 0 {
+		x.checks = slices.DeleteFunc(x.checks, func(c check) bool { return c.name == "rule" }) // the table decides otherwise
 		x.add(checkFail, "decision", status.Convert(result.err).Message(), "")
 	}
 	x.decision = fmt.Sprintf("%s refuses the call: %s, %s.", good, status.Code(result.err), result.reason)

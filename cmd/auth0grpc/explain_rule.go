@@ -75,10 +75,14 @@ func (x *explanation) checkRule(t *parsedToken, rule auth0grpc.Rule) {
 	}
 	missing, possible := missingFor(t, members)
 	switch {
+	case strings.HasPrefix(t.text("sub"), "anon@") && members["allowAnonymous"] == nil:
+		x.add(checkFail, name, "the token is of an anonymous session, which the row does not allow", "log the user in, or add allowAnonymous to the row")
+	case !possible && t.claims["act"] != nil:
+		x.add(checkFail, name, "the token names an actor (act), and the rule refuses this", "use a token that the caller got for itself, or change the rule")
+	case !possible:
+		x.add(checkFail, name, "no token can satisfy the rule", "change the rule: its parts exclude each other")
 	case missing == "":
 		x.add(checkOK, name, "the token satisfies the rule", "")
-	case !possible:
-		x.add(checkFail, name, "no token can satisfy the rule beside this one's organization and client", "use another organization or client, or change the rule")
 	default:
 		x.add(checkFail, name, "the token lacks "+missing, x.grantRemedy(t, missing))
 	}
@@ -90,9 +94,10 @@ func (x *explanation) checkRule(t *parsedToken, rule auth0grpc.Rule) {
 // missingFor returns the fewest properties that the token needs besides its own. It
 // reports false if no properties suffice.
 func missingFor(t *parsedToken, members map[string]json.RawMessage) (missing string, possible bool) {
-	rest, err := json.Marshal(withoutHeld(t, members))
-	if err != nil {
-		return "", true
+	part, possible := withoutHeld(t, members)
+	rest, err := json.Marshal(part)
+	if err != nil || !possible {
+		return "", possible
 	}
 	const method = "/explain.Rest/Of"
 	table, err := policy.Parse([]byte(`{"methods": {"` + method + `": ` + string(rest) + `}}`))
@@ -106,7 +111,7 @@ func missingFor(t *parsedToken, members map[string]json.RawMessage) (missing str
 	d := differences[0]
 	switch {
 	case d.Admitted == nil:
-		return "properties that exclude each other", false
+		return "", false
 	case d.Admitted.Credential == policy.NoToken || d.Admitted.String() == (&policy.Caller{Credential: policy.ValidToken}).String():
 		return "", true
 	}
@@ -114,49 +119,69 @@ func missingFor(t *parsedToken, members map[string]json.RawMessage) (missing str
 }
 
 // withoutHeld returns the rule that remains if the token's own properties are granted.
-func withoutHeld(t *parsedToken, members map[string]json.RawMessage) any {
-	satisfied := map[string]any{"authenticated": true}
-	held := func(member string) (values []string, all, known bool) {
-		switch member {
-		case "scopes":
-			return strings.Fields(t.text("scope")), true, true
-		case "anyScope":
-			return strings.Fields(t.text("scope")), false, true
-		case "permissions":
-			return t.list("permissions"), true, true
-		case "anyPermission":
-			return t.list("permissions"), false, true
-		case "organizations":
-			return []string{t.text("org_id")}, false, true
-		case "clients":
-			return []string{t.client()}, false, true
-		}
-		return nil, false, false
-	}
+// It reports false if no further properties suffice.
+func withoutHeld(t *parsedToken, members map[string]json.RawMessage) (rest any, possible bool) {
 	for member, value := range members {
-		if own, all, known := held(member); known {
+		if own, all, known := t.held(member); known {
 			var names []string
 			_ = json.Unmarshal(value, &names)
 			lacking := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(own, name) })
 			if len(lacking) == 0 || !all && len(lacking) < len(names) {
-				return satisfied
+				return satisfiedRule, true
 			}
-			return map[string]any{member: lacking}
+			return map[string]any{member: lacking}, true
 		}
-		if member == "allOf" || member == "anyOf" {
-			var parts []map[string]json.RawMessage
-			_ = json.Unmarshal(value, &parts)
-			rests := make([]any, len(parts))
-			for i := range parts {
-				rests[i] = withoutHeld(t, parts[i])
-			}
-			return map[string]any{member: rests}
-		}
-		if member == "authenticated" || member == "optional" {
-			return satisfied
+		switch member {
+		case "allOf", "anyOf":
+			return withoutHeldParts(t, member, value)
+		case "authenticated", "optional":
+			return satisfiedRule, true
+		case "notDelegated":
+			return satisfiedRule, t.claims["act"] == nil
 		}
 	}
-	return members
+	return members, true
+}
+
+// satisfiedRule is the JSON form of a rule that each token satisfies.
+var satisfiedRule = map[string]any{"authenticated": true}
+
+// withoutHeldParts is withoutHeld for a rule with parts.
+func withoutHeldParts(t *parsedToken, member string, value json.RawMessage) (rest any, possible bool) {
+	var parts []map[string]json.RawMessage
+	_ = json.Unmarshal(value, &parts)
+	var rests []any
+	for _, part := range parts {
+		rest, ok := withoutHeld(t, part)
+		if ok {
+			rests = append(rests, rest)
+		} else if member == "allOf" {
+			return nil, false
+		}
+	}
+	return map[string]any{member: rests}, len(rests) > 0
+}
+
+// held returns the names in a token that a member of a rule compares, and whether the
+// member needs all names.
+func (t *parsedToken) held(member string) (names []string, all, known bool) {
+	switch member {
+	case "scopes":
+		return strings.Fields(t.text("scope")), true, true
+	case "anyScope":
+		return strings.Fields(t.text("scope")), false, true
+	case "permissions":
+		return t.list("permissions"), true, true
+	case "anyPermission":
+		return t.list("permissions"), false, true
+	case "organizations":
+		return []string{t.text("org_id")}, false, true
+	case "clients":
+		return []string{t.client()}, false, true
+	case "actedBy":
+		return []string{t.actor()}, false, true
+	}
+	return nil, false, false
 }
 
 // grantRemedy says how a token gets the properties that it lacks.
@@ -174,6 +199,9 @@ func (x *explanation) grantRemedy(t *parsedToken, missing string) string {
 	}
 	if strings.Contains(missing, "organization ") {
 		remedies = append(remedies, "log in with the parameter organization; an application needs a grant for the organization")
+	}
+	if strings.Contains(missing, "actor ") {
+		remedies = append(remedies, "let that actor exchange the token, or add the actor of this one to the rule")
 	}
 	if strings.Contains(missing, "client ") {
 		remedies = append(remedies, "use that application, or add the client id of this one to the rule")

@@ -19,7 +19,8 @@ const explainPolicy = `{"methods": {
   "/a.B/Public": {"public": true},
   "/a.B/Optional": {"optional": true},
   "/a.B/Trial": {"scopes": ["trial:a"], "reportOnly": true},
-  "/b.B/Bound": {"authenticated": true},
+  "/a.B/Person": {"anyOf": [{"notDelegated": true}, {"allOf": [{"notDelegated": true}, {"scopes": ["x"]}]}]},
+  "/a.B/Agent": {"anyOf": [{"notDelegated": true}, {"actedBy": ["agt_1"]}]},
   "/c.C/*": {"authenticated": true}
 }}`
 
@@ -87,6 +88,12 @@ func TestExplain(t *testing.T) {
 		{"permission", token(map[string]any{"scope": "read:a write:a"}), call("/a.B/Write"), exitFaults, []string{"the token lacks permission w", "Add Permissions in the Access Token"}},
 		{"organization", token(map[string]any{"org_id": "org_z"}), call("/a.B/Org"), exitFaults, []string{"the token lacks organization org_x", "parameter organization", "WRONG_ORGANIZATION"}},
 		{"client", token(map[string]any{"azp": "app"}), call("/a.B/Client"), exitFaults, []string{"the token lacks client worker", "add the client id", "WRONG_CLIENT"}},
+		{"no actor", good, call("/a.B/Person"), exitOK, []string{"ok    rule"}},
+		{"actor", token(map[string]any{"act": map[string]any{"sub": "agt_2"}}), call("/a.B/Person"), exitFaults, []string{"the token names an actor", "ACTOR_NOT_ALLOWED"}},
+		{"right actor", token(map[string]any{"act": map[string]any{"sub": "agt_1"}}), call("/a.B/Agent"), exitOK, []string{"ok    rule"}},
+		{"other actor", token(map[string]any{"act": map[string]any{"sub": "agt_2"}}), call("/a.B/Agent"), exitFaults, []string{"the token lacks actor agt_1", "let that actor exchange the token"}},
+		{"actor of another issuer", token(map[string]any{"act": map[string]any{"sub": "agt_1", "iss": "https://other.example/"}}), call("/a.B/Agent"), exitFaults, []string{"the token lacks actor agt_1"}},
+		{"anonymous", token(map[string]any{"sub": "anon@1", "scope": "read:a"}), call("/a.B/Read"), exitFaults, []string{"the token is of an anonymous session"}},
 		{"never", good, call("/a.B/Never"), exitFaults, []string{"no token can satisfy the rule"}},
 		{"public", token(map[string]any{"aud": "https://other.example"}), call("/a.B/Public"), exitOK, []string{"the server looks at no token", "A server with these settings accepts the call."}},
 		{"optional", good, call("/a.B/Optional"), exitOK, []string{"ok    rule"}},

@@ -52,6 +52,16 @@ func (t *parsedToken) client() string {
 	return t.text("client_id")
 }
 
+// actor returns the outermost actor, or "". An actor of another issuer than the token's
+// satisfies no rule.
+func (t *parsedToken) actor() string {
+	var actor struct{ Sub, Iss string }
+	if json.Unmarshal(t.claims["act"], &actor) != nil || actor.Iss != "" && actor.Iss != t.text("iss") {
+		return ""
+	}
+	return actor.Sub
+}
+
 // isMachine reports whether an application got the token for itself.
 func (t *parsedToken) isMachine() bool {
 	return t.text("gty") == "client-credentials" || strings.HasSuffix(t.text("sub"), "@clients")
