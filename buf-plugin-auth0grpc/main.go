@@ -1,7 +1,8 @@
 // Command buf-plugin-auth0grpc checks the rules in .proto files by "buf lint" and
-// "buf breaking": every RPC has a rule, and no RPC is looser than before. Install it with
+// "buf breaking": every RPC has a rule, and no RPC is looser than before. Add it to the
+// tools of your module:
 //
-//	go install github.com/auth0grpc/auth0grpc/buf-plugin-auth0grpc@latest
+//	go get -tool github.com/auth0grpc/auth0grpc/buf-plugin-auth0grpc@latest
 //
 // and name it in buf.yaml:
 //
@@ -10,7 +11,7 @@
 //	breaking:
 //	  use: [FILE, AUTH0GRPC_NOT_LOOSER]
 //	plugins:
-//	  - plugin: buf-plugin-auth0grpc
+//	  - plugin: ["go", "tool", "buf-plugin-auth0grpc"]
 //	    options:
 //	      allow: [/orders.v1.Orders/Get] # RPCs that may be looser
 //

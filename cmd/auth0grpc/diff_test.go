@@ -210,3 +210,23 @@ func TestMarkdownCode(t *testing.T) {
 		t.Error("an undecided method needs no review")
 	}
 }
+
+// docs/changing-a-policy.md shows the output and the workflow as they are.
+func TestDiffPage(t *testing.T) {
+	read := func(name string) string {
+		t.Helper()
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	page := read("../../docs/changing-a-policy.md")
+	for _, text := range []string{
+		"```text\n" + read("testdata/diff/text.golden") + "```", "```yaml\n" + read("../../examples/policy-gate/policy.yml") + "```",
+	} {
+		if !strings.Contains(page, text) {
+			t.Errorf("docs/changing-a-policy.md does not have\n%s", text)
+		}
+	}
+}
