@@ -72,6 +72,12 @@ func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 
 // StreamServerInterceptor returns the interceptor for all kinds of streaming methods.
 // It decides when the stream opens, before any message is read.
+//
+// If the interceptor ends a stream, the context of its handler ends. A handler should
+// then return context.Cause(ctx): its status is Unauthenticated, with the [Reason].
+// ctx.Err() is only "context canceled", so a logger that is chained behind this
+// interceptor writes each expired token as an error. The client gets the same status
+// either way.
 func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
 	i.obtained.stream.Store(true)
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {

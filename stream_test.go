@@ -1182,6 +1182,30 @@ func TestReportOnlyStreams(t *testing.T) {
 	}
 }
 
+// The cause of the context has the status of the end, for loggers that see the error of
+// the handler. The error of the context has not.
+func TestCauseHasTheStatus(t *testing.T) {
+	ended := make(chan context.Context, 1)
+	s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+		<-stream.Context().Done()
+		ended <- stream.Context()
+		return stream.Context().Err()
+	})
+	stream := s.open(t, "bufconn", streamShapes[2], bearer(s.token(claims{"exp": today.Add(time.Minute)}))...)
+	s.timers.expire(t, time.Minute)
+	ctx := <-ended
+	reason, _ := auth0grpc.ReasonFromError(context.Cause(ctx))
+	if code := status.Code(context.Cause(ctx)); code != codes.Unauthenticated || reason != auth0grpc.ReasonTokenExpired {
+		t.Errorf("cause: %v, %s", code, reason)
+	}
+	if code := status.FromContextError(ctx.Err()).Code(); code != codes.Canceled {
+		t.Errorf("error of the context: %v", code)
+	}
+	if got := finish(stream, "bufconn"); status.Code(got.err) != codes.Unauthenticated {
+		t.Errorf("the client got %v", got.err)
+	}
+}
+
 // A client that goes, and a server that stops, end the stream as ever.
 func TestStreamEndsWithItsClient(t *testing.T) {
 	cause := make(chan error, 1)
