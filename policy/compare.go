@@ -97,6 +97,9 @@ const (
 // session. Among the callers that show a
 // change, the result has the one with the fewest scopes and other properties.
 //
+// A rule about the request, such as [auth0grpc.Rule.Same], is a property of the call: a
+// request meets any set of them. HideExistence does not count.
+//
 // Report-only counts: the row admits the calls that it would refuse. So does the policy
 // for open streams: a stream that may run longer after its token expires is looser. A row
 // without such a policy has the policy of the Config, which a table does not contain. It

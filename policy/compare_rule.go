@@ -16,6 +16,7 @@ const (
 	attributeActor   // with the name noActor for a token that names none
 	attributeSubject // with the name loggedIn for a token that is not of an anonymous session
 	attributeBinding // with the names bindingDPoP and bindingMTLS
+	attributeMessage // with a name for each rule about the request that the request meets
 )
 
 const (
@@ -112,7 +113,7 @@ func nesting(text string) int {
 
 // read sets the access of a row from its JSON form, which Parse accepts.
 func (a *access) read(members object) {
-	var bindings []string
+	var bindings, message []string
 	reportOnly, public, optional, allowAnonymous := false, false, false, false
 	for _, m := range members {
 		switch m.name {
@@ -124,6 +125,8 @@ func (a *access) read(members object) {
 			reportOnly = true
 		case "streams":
 			a.streams = newStreamLimits(m.value)
+		case "same", "relation":
+			message = append(message, messageNames(m)...)
 		case "allowAnonymous":
 			allowAnonymous = true
 		case "public":
@@ -134,7 +137,7 @@ func (a *access) read(members object) {
 	}
 	rule := formula.True
 	if !reportOnly {
-		rule = newFormula(members)
+		rule = formula.All(newFormula(members), formula.Formula{All: true, Attribute: attributeMessage, Names: message})
 		if !allowAnonymous && !public {
 			rule = formula.All(rule, formula.Formula{All: true, Attribute: attributeSubject, Names: []string{loggedIn}})
 		}

@@ -33,6 +33,9 @@ type Caller struct {
 	Anonymous    bool       `json:"anonymous,omitempty"` // the token is of an anonymous session
 	DPoP         bool       `json:"dpop,omitempty"`      // the token is bound by DPoP
 	MTLS         bool       `json:"mtls,omitempty"`      // the token is bound to a client certificate
+	// Message holds the rules about the request that it meets, as in
+	// "same(org_id, ORGANIZATION)". It meets no others.
+	Message []string `json:"message,omitempty"`
 }
 
 // OtherActor is the Actor of a [Caller] that stands for each actor that the rules do not
@@ -57,6 +60,8 @@ func newCaller(values []formula.Value) *Caller {
 			}
 		case attributeSubject:
 			c.Anonymous = v.Name == anonymous
+		case attributeMessage:
+			c.Message = append(c.Message, v.Name)
 		case attributeBinding:
 			c.DPoP = c.DPoP || v.Name == bindingDPoP
 			c.MTLS = c.MTLS || v.Name == bindingMTLS
@@ -84,6 +89,9 @@ func (c *Caller) String() string {
 	}
 	if c.Client != "" {
 		parts = append(parts, "client "+c.Client)
+	}
+	for _, rule := range c.Message {
+		parts = append(parts, "a request that meets "+rule)
 	}
 	if c.Actor == OtherActor {
 		parts = append(parts, "another actor")

@@ -1,6 +1,9 @@
 package policy
 
 import (
+	"cmp"
+	"fmt"
+
 	"github.com/auth0grpc/auth0grpc"
 )
 
@@ -88,4 +91,26 @@ func joinNames(names []string) string {
 		text += ", " + name
 	}
 	return text
+}
+
+// messageNames returns a name for each requirement of the member same or relation. Equal
+// requirements have equal names.
+func messageNames(m member) []string {
+	elements, isArray := m.value.val.(array)
+	if !isArray {
+		elements = array{m.value}
+	}
+	names := make([]string, len(elements))
+	for i, e := range elements {
+		texts := map[string]string{}
+		for _, inner := range e.val.(object) {
+			texts[inner.name], _ = inner.value.val.(string)
+		}
+		if m.name == "same" {
+			names[i] = fmt.Sprintf("same(%s, %s)", texts["field"], cmp.Or(texts["claim"], texts["namedClaim"]))
+		} else {
+			names[i] = fmt.Sprintf("relation(%s, %s)", texts["relation"], texts["object"])
+		}
+	}
+	return names
 }

@@ -119,7 +119,7 @@ func TestDiffStatus(t *testing.T) {
 		{"same", []string{"diff", same, same}, exitOK, "1 equal"},
 		{"a document that begins with a line feed", []string{"diff", same, lineFeed}, exitOK, "1 equal"},
 		{"no rows", []string{"diff", file(t, `{"methods": {}}`), file(t, `{"methods": {}}`)}, exitOK, "no methods"},
-		{"descriptor set", []string{"diff", shopSet, shopSet}, exitOK, "15 equal"},
+		{"descriptor set", []string{"diff", shopSet, shopSet}, exitOK, "20 equal"},
 		{"help", []string{"diff", "-h"}, exitOK, "OLD NEW"},
 		{"one argument", []string{"diff", same}, exitUsage, "want two arguments"},
 		{"flag after the arguments", []string{"diff", same, same, "-json"}, exitUsage, "want two arguments"},
