@@ -179,23 +179,24 @@ func (c *Cache) leave() {
 // ignores its context; the check counts until it has returned.
 func (c *Cache) run(ctx context.Context, sum digest, f *flight, asked time.Time, ask func(context.Context) (bool, error)) {
 	ctx, cancel := context.WithTimeout(ctx, c.limits.Timeout)
-	stop := context.AfterFunc(ctx, func() { c.end(sum, f, asked, false, ErrTimeout) })
+	stop := context.AfterFunc(ctx, func() { c.end(sum, f, asked, false, ErrTimeout, false) })
 	allowed, err := false, errAborted
 	defer func() {
 		stop()
 		cancel()
-		c.end(sum, f, asked, allowed && err == nil, err)
-		c.mu.Lock()
-		c.checks--
-		c.mu.Unlock()
+		c.end(sum, f, asked, allowed && err == nil, err, true)
 	}()
 	allowed, err = ask(ctx)
 }
 
-// end records the result of a check, unless it has one already.
-func (c *Cache) end(sum digest, f *flight, asked time.Time, allowed bool, err error) {
+// end records the result of a check, unless it has one already. returned reports that ask
+// has returned.
+func (c *Cache) end(sum digest, f *flight, asked time.Time, allowed bool, err error, returned bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if returned {
+		c.checks--
+	}
 	if f.ended {
 		return
 	}
