@@ -6,11 +6,14 @@ import (
 	"expvar"
 	"log"
 	"net"
+	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpcclient"
+	"github.com/auth0grpc/auth0grpc/auth0grpcevents"
 	"github.com/auth0grpc/auth0grpc/auth0grpcredis"
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
@@ -107,4 +110,38 @@ func ExampleRevocationFeed_Stats() {
 			"trim_failed": stats.TrimError != nil,
 		}
 	}))
+}
+
+// The replicas of a service elect one that follows the events of the tenant.
+func ExampleRevocationFeed_EventStore() {
+	client := redis.NewClient(&redis.Options{Addr: "redis:6379", ContextTimeoutEnabled: true})
+	defer client.Close()
+	feed, err := auth0grpcredis.NewRevocationFeed(client, auth0grpcredis.FeedConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	guard, err := auth0grpc.New(auth0grpc.Config{
+		Issuers:        []string{"https://example.eu.auth0.com/"},
+		Audiences:      []string{"https://api.example.com"},
+		Methods:        map[string]auth0grpc.Rule{"/orders.v1.Orders/*": auth0grpc.Scopes("read:orders")},
+		RevocationFeed: feed,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	creds, err := auth0grpcclient.New(auth0grpcclient.Config{
+		Issuer:       "https://example.eu.auth0.com/",
+		ClientID:     os.Getenv("EVENTS_CLIENT_ID"),
+		ClientSecret: os.Getenv("EVENTS_CLIENT_SECRET"),
+		Audience:     "https://example.eu.auth0.com/api/v2/",
+		Scopes:       []string{"read:events"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	go guard.FollowRevocations(ctx)
+	err = auth0grpcevents.Follow(ctx, guard, auth0grpcevents.Config{TokenSource: creds, Store: feed.EventStore()})
+	log.Print("the events of the tenant are not followed any more: ", err)
 }

@@ -19,5 +19,12 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if text, ok := os.LookupEnv(eventProcessEnv); ok {
+		if err := runEventProcess(text); err != nil {
+			fmt.Fprintln(os.Stderr, "event process:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(m.Run())
 }
