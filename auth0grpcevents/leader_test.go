@@ -1,0 +1,190 @@
+package auth0grpcevents_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/auth0grpc/auth0grpc/auth0grpcevents"
+)
+
+// A fleetStore is shared by the processes of a fleet, each with its own view.
+type fleetStore struct {
+	mu     sync.Mutex
+	owner  string
+	term   uint64
+	until  time.Time
+	offset string
+	down   bool
+	saves  []string
+}
+
+// A candidate is the view of one process.
+type candidate struct {
+	*fleetStore
+	name string
+}
+
+var errDown = errors.New("the store is down")
+
+func (c candidate) Lead(_ context.Context, _ string, lease time.Duration) (uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.down:
+		return 0, errDown
+	case c.owner != c.name && time.Now().Before(c.until):
+		return 0, nil
+	case c.owner != c.name:
+		c.owner, c.term = c.name, c.term+1
+	}
+	c.until = time.Now().Add(lease)
+	return c.term, nil
+}
+
+func (c candidate) Resign(_ context.Context, _ string, term uint64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.owner == c.name && c.term == term {
+		c.owner, c.until = "", time.Time{}
+	}
+	return nil
+}
+
+func (c candidate) Load(context.Context, string) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.down {
+		return "", errDown
+	}
+	return c.offset, nil
+}
+
+func (c candidate) Save(_ context.Context, _ string, term uint64, offset string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.down:
+		return errDown
+	case c.owner != c.name || c.term != term:
+		return auth0grpcevents.ErrNotLeader
+	}
+	c.offset, c.saves = offset, append(c.saves, c.name+" "+offset)
+	return nil
+}
+
+func (s *fleetStore) change(apply func(*fleetStore)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	apply(s)
+}
+
+// A member is a process of a fleet in a synctest bubble.
+type member struct {
+	monitor *auth0grpcevents.Monitor
+	api     *fakeAPI
+	log     *syncBuffer
+	stop    func()
+}
+
+// join starts Follow with the view of one process.
+func join(t *testing.T, store *fleetStore, name string) *member {
+	t.Helper()
+	m := &member{monitor: new(auth0grpcevents.Monitor), log: new(syncBuffer)}
+	m.api = &fakeAPI{answer: func(_ int, r *http.Request) *http.Response {
+		offset := "offset-of-" + name
+		return stream(r, sse(offset, "auth0|"+name), false)
+	}}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	guard := newGuard(t, newFeed(), issuer)
+	go func() {
+		defer close(done)
+		_ = auth0grpcevents.Follow(ctx, guard, auth0grpcevents.Config{
+			TokenSource: new(countingSource), Store: candidate{store, name}, LeaseDuration: 6 * time.Second,
+			HTTPClient: &http.Client{Transport: m.api}, Monitor: m.monitor, Logger: m.log.logger(), HeartbeatTimeout: time.Hour,
+		})
+	}()
+	m.stop = func() { cancel(); <-done }
+	return m
+}
+
+// after lets time pass and waits for its effects.
+func after(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// One process of a fleet leads. Another one follows it at once after a regular end, and
+// continues after its offset.
+func TestFollowHandsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fleetStore{}
+		first := join(t, store, "first")
+		after(time.Second)
+		second := join(t, store, "second")
+		after(time.Minute)
+		if !first.monitor.Stats().Leader || second.monitor.Stats().Leader || second.api.count() != 0 {
+			t.Errorf("leaders: %+v and %+v", first.monitor.Stats(), second.monitor.Stats())
+		}
+		first.stop()
+		after(2 * time.Second) // a third of the lease
+		if first.monitor.Stats().Leader || !second.monitor.Stats().Leader {
+			t.Errorf("leaders: %+v and %+v after the end of the first", first.monitor.Stats(), second.monitor.Stats())
+		}
+		if from := second.api.query(0, "from"); from != "offset-of-first" {
+			t.Errorf("the second starts after %q", from)
+		}
+		second.stop()
+	})
+}
+
+// A leader that cannot renew its lease gives up when the lease ends, at the latest, and
+// reports the outage once.
+func TestFollowGivesUpWithoutTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fleetStore{}
+		m := join(t, store, "first")
+		after(time.Second)
+		store.change(func(s *fleetStore) { s.down = true })
+		after(6 * time.Second)
+		if stats := m.monitor.Stats(); stats.Leader || stats.Connected || !errors.Is(stats.Err, errDown) {
+			t.Errorf("Stats = %+v, want no leader", stats)
+		}
+		after(time.Hour)
+		if n := m.log.count("the store failed"); n != 1 || m.monitor.Stats().Outages != 1 {
+			t.Errorf("%d reports of one outage", n)
+		}
+		store.change(func(s *fleetStore) { s.down = false })
+		after(6 * time.Second)
+		if stats := m.monitor.Stats(); !stats.Leader || stats.Err != nil || m.log.count("the store recovered") != 1 {
+			t.Errorf("Stats = %+v, want a leader", stats)
+		}
+		m.stop()
+	})
+}
+
+// A leader whose lease another process has taken, as after a pause, stores nothing and
+// follows no more.
+func TestFollowLosesItsTerm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fleetStore{}
+		m := join(t, store, "first")
+		after(time.Second)
+		store.change(func(s *fleetStore) { // as if this process had been stopped for a while
+			s.owner, s.term, s.until, s.offset = "other", s.term+1, time.Now().Add(time.Hour), "offset-of-other"
+		})
+		after(2 * time.Second)
+		if m.monitor.Stats().Leader {
+			t.Error("the process leads beside another one")
+		}
+		m.stop()
+		if store.offset != "offset-of-other" {
+			t.Errorf("offset %q, want the one of the other process", store.offset)
+		}
+	})
+}
