@@ -25,7 +25,26 @@
 //	auth0grpc.key.refreshes           counter    {refresh}   auth0grpc.issuer, error.type
 //	auth0grpc.key.age                 gauge      s           auth0grpc.issuer
 //
-// The gauges start with [Telemetry.Observe]. Sizes are UpDownCounters, which add up
+// With [Telemetry.ObserveFeed], the state of a revocation feed:
+//
+//	auth0grpc.feed.connected          gauge      {feed}
+//	auth0grpc.feed.lag                gauge      s
+//	auth0grpc.feed.last_entry         gauge      s, Unix time
+//	auth0grpc.feed.entries            gauge      {entry}
+//	auth0grpc.feed.gaps               counter    {gap}
+//	auth0grpc.feed.republished        counter    {revocation}
+//	auth0grpc.feed.trim_failing       gauge      {feed}
+//
+// With [Telemetry.ObserveEvents], the state of package auth0grpcevents:
+//
+//	auth0grpc.events.leaders          gauge      {process}   the sum over all replicas is 1
+//	auth0grpc.events.lag              gauge      s
+//	auth0grpc.events.delay            gauge      s
+//	auth0grpc.events.last_event       gauge      s, Unix time
+//	auth0grpc.events.received         counter    {event}     auth0grpc.event.outcome
+//	auth0grpc.events.outages          counter    {outage}
+//
+// The other gauges start with [Telemetry.Observe]. Sizes are UpDownCounters, which add up
 // over servers. Verification duration covers the calls whose token was not in the
 // cache, since a cache hit verifies nothing. It includes the wait for keys.
 //

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpcevents"
 	"github.com/auth0grpc/auth0grpc/auth0grpcotel"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
@@ -142,4 +143,26 @@ func ExampleTelemetry_OnDecision() {
 	// auth0grpc.issuer: https://tenant.example/
 	// auth0grpc.client.id: web-app
 	// enduser.id: auth0|alice
+}
+
+// The state of a revocation feed and of Auth0's events. The feed of module auth0grpcredis
+// has the same fields, so its Stats convert:
+//
+//	telemetry.ObserveFeed(func() auth0grpcotel.FeedStats { return auth0grpcotel.FeedStats(feed.Stats()) })
+func ExampleTelemetry_ObserveEvents() {
+	reader := sdkmetric.NewManualReader()
+	telemetry, err := auth0grpcotel.New(auth0grpcotel.Config{
+		MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	monitor := new(auth0grpcevents.Monitor) // also auth0grpcevents.Config.Monitor
+	telemetry.ObserveEvents(monitor)
+	telemetry.ObserveFeed(func() auth0grpcotel.FeedStats { return auth0grpcotel.FeedStats{Connected: true, Entries: 12} })
+	printSums(reader, "auth0grpc.events.leaders", "auth0grpc.feed.connected", "auth0grpc.feed.entries")
+	// Output:
+	// auth0grpc.events.leaders{} 0
+	// auth0grpc.feed.connected{} 1
+	// auth0grpc.feed.entries{} 12
 }

@@ -53,6 +53,8 @@ type Telemetry struct {
 	duration  metric.Float64Histogram
 	refreshes metric.Int64Counter
 
+	revocations revocations
+
 	mu              sync.Mutex
 	guards          []*auth0grpc.Interceptor
 	durationOptions map[string]metric.MeasurementOption // of duration, by error.type
@@ -65,7 +67,8 @@ func New(config Config) (*Telemetry, error) {
 		provider = otel.GetMeterProvider()
 	}
 	t := &Telemetry{endUserID: config.EndUserID, durationOptions: map[string]metric.MeasurementOption{}}
-	if err := t.instrument(provider.Meter(ScopeName, metric.WithSchemaURL(semconv.SchemaURL))); err != nil {
+	meter := provider.Meter(ScopeName, metric.WithSchemaURL(semconv.SchemaURL))
+	if err := errors.Join(t.instrument(meter), t.revocations.instrument(meter)); err != nil {
 		return nil, fmt.Errorf("auth0grpcotel: %w", err)
 	}
 	return t, nil
