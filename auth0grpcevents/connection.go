@@ -248,7 +248,7 @@ func (s *session) explainForbidden(e *APIError, response *http.Response) {
 	switch {
 	case strings.Contains(text, "concurrent") || strings.Contains(text, "connections"):
 		e.text = "the tenant has as many connections to the Events API as its plan allows"
-	case strings.Contains(text, "scope"):
+	case strings.Contains(text, "insufficient_scope"), strings.Contains(text, "insufficient scope"), strings.Contains(text, "read:events"):
 		e.text = "the token lacks the scope read:events"
 		e.fatal = true
 	default:

@@ -83,7 +83,7 @@ type follower struct {
 func (f *follower) campaign(ctx context.Context) (term uint64, until time.Time) {
 	for ctx.Err() == nil {
 		until = time.Now().Add(f.config.LeaseDuration)
-		term, err := f.callLead(ctx)
+		term, err := f.callLead(ctx, until)
 		switch {
 		case ctx.Err() != nil:
 			// The lease of a call that was broken off expires by itself.
@@ -100,8 +100,10 @@ func (f *follower) campaign(ctx context.Context) (term uint64, until time.Time) 
 	return 0, time.Time{}
 }
 
-func (f *follower) callLead(ctx context.Context) (term uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+// callLead takes or renews the lease. It waits no longer than until: a lease that is
+// taken later would end earlier than this process knows.
+func (f *follower) callLead(ctx context.Context, until time.Time) (term uint64, err error) {
+	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	return f.config.Store.Lead(ctx, f.config.Tenant, f.config.LeaseDuration)
 }
@@ -137,7 +139,7 @@ func (f *follower) lead(ctx context.Context, term uint64, until time.Time) error
 func (f *follower) renew(ctx context.Context, term uint64, until time.Time) {
 	for sleep(ctx, min(f.config.LeaseDuration/3, time.Until(until))) {
 		began := time.Now()
-		current, err := f.callLead(ctx)
+		current, err := f.callLead(ctx, until)
 		switch {
 		case ctx.Err() != nil || err == nil && current != term:
 			return

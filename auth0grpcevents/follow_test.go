@@ -137,7 +137,7 @@ func TestFollowOutlastsRefusals(t *testing.T) {
 	}{
 		{"401", auth0grpctest.EventFaults{Status: 401, Body: "secret-of-the-response"}, "HTTP status 401"},
 		{"403, connections", auth0grpctest.EventFaults{Status: 403, Body: "Maximum concurrent event stream connections reached"}, "plan allows"},
-		{"403, another", auth0grpctest.EventFaults{Status: 403, Body: "<html>secret-of-the-response"}, "refused access"},
+		{"403, another", auth0grpctest.EventFaults{Status: 403, Body: "<html>secret-of-the-response is out of scope"}, "refused access"},
 		{"404", auth0grpctest.EventFaults{Status: 404}, "HTTP status 404"},
 		{"410", auth0grpctest.EventFaults{Status: 410}, "HTTP status 410"},
 		{"400", auth0grpctest.EventFaults{Status: 400}, "HTTP status 400"},

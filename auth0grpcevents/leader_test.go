@@ -20,6 +20,7 @@ type fleetStore struct {
 	until  time.Time
 	offset string
 	down   bool
+	hangs  bool
 	saves  []string
 }
 
@@ -31,7 +32,14 @@ type candidate struct {
 
 var errDown = errors.New("the store is down")
 
-func (c candidate) Lead(_ context.Context, _ string, lease time.Duration) (uint64, error) {
+func (c candidate) Lead(ctx context.Context, _ string, lease time.Duration) (uint64, error) {
+	c.mu.Lock()
+	hangs := c.hangs
+	c.mu.Unlock()
+	if hangs {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -163,6 +171,21 @@ func TestFollowGivesUpWithoutTheStore(t *testing.T) {
 		after(6 * time.Second)
 		if stats := m.monitor.Stats(); !stats.Leader || stats.Err != nil || m.log.count("the store recovered") != 1 {
 			t.Errorf("Stats = %+v, want a leader", stats)
+		}
+		m.stop()
+	})
+}
+
+// A store that hangs holds up no leader beyond its lease.
+func TestFollowGivesUpWhileTheStoreHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fleetStore{}
+		m := join(t, store, "first")
+		after(time.Second)
+		store.change(func(s *fleetStore) { s.hangs = true })
+		after(6 * time.Second)
+		if stats := m.monitor.Stats(); stats.Leader || stats.Err == nil {
+			t.Errorf("Stats = %+v, want no leader", stats)
 		}
 		m.stop()
 	})

@@ -101,3 +101,15 @@ func TestEventMetrics(t *testing.T) {
 		t.Errorf("points (-want +got):\n%s", diff)
 	}
 }
+
+// auth0grpcredis.FeedStats has these fields, in this order, so that it converts.
+func TestFeedStatsConverts(t *testing.T) {
+	_ = auth0grpcotel.FeedStats(struct {
+		Connected         bool
+		Lag               time.Duration
+		LastEntry         time.Time
+		Entries           int
+		Gaps, Republished int
+		TrimError         error
+	}{})
+}

@@ -149,3 +149,15 @@ func TestEventStoreRights(t *testing.T) {
 		t.Errorf("offset %q", offset)
 	}
 }
+
+// auth0grpcotel.FeedStats has these fields, in this order, so that FeedStats converts to it.
+func TestFeedStatsConverts(t *testing.T) {
+	_ = struct {
+		Connected         bool
+		Lag               time.Duration
+		LastEntry         time.Time
+		Entries           int
+		Gaps, Republished int
+		TrimError         error
+	}(FeedStats{})
+}
