@@ -303,11 +303,11 @@ func (s *session) read(ctx context.Context, body *watchedBody) *APIError {
 			e.progressed = body.settled
 			return e
 		}
-		offset, revoked := s.handle(ctx, m)
-		if ctx.Err() != nil {
+		offset, result := s.handle(ctx, m)
+		if result == outcomeFailed {
 			return &APIError{text: "the stream was left", cause: ctx.Err(), closed: true}
 		}
-		if err := s.advance(ctx, offset, revoked); err != nil {
+		if err := s.advance(ctx, offset, result == outcomeRevoked); err != nil {
 			return &APIError{text: "another process leads", cause: err, closed: true}
 		}
 		body.settled = body.settled || offset != ""
@@ -315,15 +315,16 @@ func (s *session) read(ctx context.Context, body *watchedBody) *APIError {
 	}
 }
 
-// handle applies the event of a message. It returns the offset after it.
-func (s *session) handle(ctx context.Context, m message) (offset string, revoked bool) {
+// handle applies the event of a message. It returns the offset after it. The outcome is
+// outcomeFailed if ctx ended before the revocation was published.
+func (s *session) handle(ctx context.Context, m message) (offset string, result outcome) {
 	if m.oversize {
 		s.config.Monitor.count(outcomeMalformed)
 		s.applier.log.warn(ctx, "auth0grpcevents: skipped an event that is too large", "oversize", "limit", maxMessage)
-		return m.id, false
+		return m.id, outcomeMalformed
 	}
 	if len(m.data) == 0 {
-		return m.id, false
+		return m.id, outcomeUnrelated
 	}
 	offset = m.id
 	payload, err := parseMembers(m.data)
@@ -333,13 +334,13 @@ func (s *session) handle(ctx context.Context, m message) (offset string, revoked
 		}
 	}
 	if err == nil && m.event == "offset-only" {
-		return offset, false
+		return offset, outcomeUnrelated
 	}
 	var text json.RawMessage
 	if payload != nil {
 		text = payload["event"]
 	}
-	return offset, s.publish(ctx, text) == outcomeRevoked // no event is malformed
+	return offset, s.publish(ctx, text) // no event is malformed
 }
 
 // streamCodes are the documented codes of errors inside the stream. Any other code is

@@ -244,6 +244,7 @@ func (s *session) save(ctx context.Context) error {
 		return nil
 	}
 	s.savedAt = time.Now()
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	err := s.config.Store.Save(ctx, s.config.Tenant, s.term, s.position.offset)
@@ -253,7 +254,7 @@ func (s *session) save(ctx context.Context) error {
 		s.saved = s.position.offset
 	case errors.Is(err, ErrNotLeader):
 		return err
-	default:
+	case caller.Err() == nil:
 		s.store.begin(ctx, err)
 	}
 	return nil
@@ -266,10 +267,10 @@ func (s *session) advance(ctx context.Context, offset string, revoked bool) erro
 	}
 	s.position, s.tooLarge = position{offset: offset}, false
 	s.api.end(ctx)
-	if revoked || time.Since(s.savedAt) >= saveInterval {
-		return s.save(ctx)
+	if ctx.Err() != nil || !revoked && time.Since(s.savedAt) < saveInterval {
+		return nil // run saves it at the end of the connection
 	}
-	return nil
+	return s.save(ctx)
 }
 
 // publish applies an event. While the revocation cannot be published it tries again, so

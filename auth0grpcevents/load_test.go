@@ -92,8 +92,8 @@ const eventsEnv = "AUTH0GRPCEVENTS_TEST_EVENTS"
 
 // Memory does not grow with the number of events, only with the users that are blocked.
 func TestMemoryIsFlat(t *testing.T) {
-	const users, warm = 1000, 13_000 // duplicates are remembered among 8192
-	events := 10_000
+	const users, warm = 1000, 12_000 // duplicates are remembered among 8192
+	events := 6_000
 	if text, ok := os.LookupEnv(eventsEnv); ok {
 		events, _ = strconv.Atoi(text)
 	}
