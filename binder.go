@@ -118,7 +118,7 @@ func (b *bindingChecker) requiresDPoP(r *row) bool {
 // the possession that the caller proved, and then the requirements of the row. It
 // returns the proof, which useProof has yet to check, or nil if there is none.
 func (b *bindingChecker) verifyBinding(ctx context.Context, now time.Time, request *Request, cred credential, call *caller) (*dpop.Proof, *refusal) {
-	r, c := call.row, call.claims
+	c := call.claims
 	switch {
 	case c.cnf.jkt == "" && b.dpopMode == BindingRequired:
 		return nil, refusedNotKeyBound
@@ -147,14 +147,10 @@ func (b *bindingChecker) verifyBinding(ctx context.Context, now time.Time, reque
 			return nil, refused
 		}
 	}
+	if refused := call.checkBinding(); refused != nil {
+		return nil, refused
+	}
 	switch {
-	case r != nil && r.rule.requireDPoP && c.cnf.jkt == "":
-		if cred.scheme == schemeBearer {
-			return nil, refusedDPoPRequired
-		}
-		return nil, refusedNotKeyBound
-	case r != nil && r.rule.requireMTLS && c.cnf.certThumbprint == "":
-		return nil, refusedNotCertBound
 	case c.cnf.jkt == "" && c.cnf.certThumbprint == "" && cred.scheme == schemeDPoP:
 		return nil, refusedNotKeyBound
 	case c.cnf.jkt == "" && len(proofs) > 0:

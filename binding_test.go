@@ -662,7 +662,7 @@ func TestBindingFaults(t *testing.T) {
 				"/a.B/C": auth0grpc.AllOf(auth0grpc.Authenticated().RequireDPoP()), "/a.B/D": auth0grpc.Public().RequireDPoP(),
 			}
 		}, []*auth0grpc.ConfigError{
-			fault(`Methods["/a.B/C"]`, "authenticated", "AllowAnonymous, ReportOnly, Streams, RequireDPoP and RequireMTLS are for the whole rule of a row, not for a part of it"),
+			fault(`Methods["/a.B/C"]`, "authenticated", "AllowAnonymous, ReportOnly, Streams, RequireDPoP, RequireMTLS, Same, Relation and HideExistence are for the whole rule of a row, not for a part of it"),
 			fault(`Methods["/a.B/D"]`, "public, DPoP required", "Public looks at no token, so it cannot require one that is bound"),
 		}},
 	} {

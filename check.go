@@ -121,12 +121,15 @@ func (i *Interceptor) authorizeCall(ctx context.Context, fullMethod string, mess
 // verdict with a refusal and its challenge.
 func (i *Interceptor) authorize(ctx context.Context, request *Request) (context.Context, verdict) {
 	start := i.observer.startTime()
-	c, refused := i.decide(ctx, request, start)
+	c, refused := i.decide(ctx, i.table.Load(), request, start, true)
 	if refused == nil && c.row != nil && c.row.messages != nil {
 		refused = c.checkMessage(ctx, request)
 		i.observer.warnMisconfigured(ctx, c.row, refused)
 	}
 	v := i.observer.judge(c, refused)
+	if candidate := i.candidate.Load(); candidate != nil {
+		v.candidate = evaluateCandidate(ctx, i, candidate, request, &v, start)
+	}
 	switch {
 	case v.reported:
 		i.observer.warnReportOnly(ctx)
@@ -140,16 +143,17 @@ func (i *Interceptor) authorize(ctx context.Context, request *Request) (context.
 	return contextWithToken(ctx, &v.claims.Token), v
 }
 
-// decide evaluates the call against the current table. A panic becomes a refusal:
-// certificate function and replay store are the user's code. start is the result of
-// [observer.startTime].
-func (i *Interceptor) decide(ctx context.Context, request *Request, start time.Time) (c caller, refused *refusal) {
+// decide evaluates the call against a table. A panic becomes a refusal: certificate
+// function and replay store are the user's code. start is the result of
+// [observer.startTime]. With useProof, a DPoP proof of an accepted call is refused the
+// next time.
+func (i *Interceptor) decide(ctx context.Context, methods *table, request *Request, start time.Time, useProof bool) (c caller, refused *refusal) {
 	defer func() {
 		if recover() != nil {
 			c.claims, refused = nil, refusedVerificationFailed
 		}
 	}()
-	c, cred, decided, refused := i.readCredential(ctx, request)
+	c, cred, decided, refused := i.readCredential(ctx, methods, request)
 	if decided {
 		return c, refused
 	}
@@ -171,7 +175,7 @@ func (i *Interceptor) decide(ctx context.Context, request *Request, start time.T
 		refused = c.row.check(&c.claims.Token)
 	}
 	// A refused call takes no place in the replay store.
-	if proof != nil && (refused == nil || i.observer.allowsReportOnly(&c, refused)) {
+	if proof != nil && useProof && (refused == nil || i.observer.allowsReportOnly(&c, refused)) {
 		if reused := i.binder.useProof(ctx, proof); reused != nil {
 			c.claims = nil
 			return c, reused
@@ -182,11 +186,11 @@ func (i *Interceptor) decide(ctx context.Context, request *Request, start time.T
 
 // readCredential makes the checks before a token is verified. It reports whether the
 // call is decided already: refused, or allowed without a token.
-func (i *Interceptor) readCredential(ctx context.Context, request *Request) (c caller, cred credential, decided bool, refused *refusal) {
-	methods := i.table.Load()
+func (i *Interceptor) readCredential(ctx context.Context, methods *table, request *Request) (c caller, cred credential, decided bool, refused *refusal) {
 	if methods == nil { // the zero Interceptor
 		return c, cred, true, refusedUnlisted
 	}
+	c.table = methods
 	c.row = methods.lookup(request.FullMethod)
 	if c.row != nil && c.row.rule.kind == kindPublic {
 		return c, cred, true, nil
@@ -216,4 +220,48 @@ func (c *caller) checkMessage(ctx context.Context, request *Request) *refusal {
 		return refusedMisconfigured.withCause(errNoMessage)
 	}
 	return c.row.messages.check(ctx, request.FullMethod, c.claims, request.Message, nil)
+}
+
+// evaluateCandidate returns the decision of the candidate table if its outcome differs
+// from the verdict, or else the zero value. It repeats no check of the token that the
+// verdict contains already.
+func evaluateCandidate(ctx context.Context, i *Interceptor, candidate *table, request *Request, v *verdict, start time.Time) CandidateDecision {
+	c := v.caller
+	c.table, c.row = candidate, candidate.lookup(request.FullMethod)
+	var refused *refusal
+	switch {
+	case c.row != nil && c.row.rule.kind == kindPublic:
+	case c.claims != nil:
+		refused = c.checkRow()
+	case v.refused != nil && !dependsOnRow(v.refused.reason):
+		refused = v.refused
+	default:
+		c, refused = i.decide(ctx, candidate, request, start, false)
+	}
+	if refused == nil && c.claims != nil && c.row.messages != nil {
+		refused = c.checkMessage(ctx, request)
+	}
+	other := i.observer.judge(c, refused)
+	if other.outcome() == v.outcome() {
+		return CandidateDecision{}
+	}
+	d := CandidateDecision{Policy: candidate.fingerprint, Outcome: other.outcome()}
+	if c.row != nil {
+		d.Row = c.row.pattern
+	}
+	if refused != nil {
+		d.Reason, d.Code = refused.reason, refused.status.Code()
+	}
+	return d
+}
+
+// dependsOnRow reports whether a call that was refused before its token was accepted
+// could pass by another row that is not public.
+func dependsOnRow(reason Reason) bool {
+	switch reason {
+	case ReasonMissingToken, ReasonDPoPRequired, ReasonTokenNotBound,
+		ReasonMalformedAuthorization: // as of a proof beside a token that is not bound
+		return true
+	}
+	return false
 }

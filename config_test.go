@@ -300,6 +300,8 @@ func TestInterceptorString(t *testing.T) {
 		"",
 		"scopes: admin read:b write:b",
 		"",
+		"policy: " + guard.Stats().Policy,
+		"",
 	}, "\n")
 	if diff := cmp.Diff(want, guard.String()); diff != "" {
 		t.Errorf("String (-want +got):\n%s", diff)
@@ -308,7 +310,7 @@ func TestInterceptorString(t *testing.T) {
 		t.Errorf("Scopes (-want +got):\n%s", diff)
 	}
 	config.Methods = map[string]auth0grpc.Rule{"/a.B/Get": auth0grpc.Public()}
-	if got := mustNew(t, config).String(); got != "/a.B/Get  public\n" {
+	if got := mustNew(t, config).String(); got != "/a.B/Get  public\n\npolicy: 7842be40550b0d2e\n" {
 		t.Errorf("String = %q", got)
 	}
 }

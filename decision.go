@@ -58,6 +58,12 @@ type Decision struct {
 	// decide by them, nor use them as metric labels.
 	UnverifiedClientID, UnverifiedAudience string
 
+	// Policy is the fingerprint of the table that decided, as [Stats] has it.
+	Policy string
+	// Candidate is the decision of the table of [Interceptor.SetCandidate], if its
+	// outcome differs. Otherwise it is zero.
+	Candidate CandidateDecision
+
 	// KeyID is the id of the key that signed the verified token.
 	KeyID string
 	// CacheHit reports that the token was verified before.
@@ -65,4 +71,14 @@ type Decision struct {
 	// Duration is how long the decision took, and for [OutcomeEnded] how long the
 	// stream was open.
 	Duration time.Duration
+}
+
+// A CandidateDecision is the decision that the table of [Interceptor.SetCandidate] would
+// make on a call.
+type CandidateDecision struct {
+	Policy  string     // the fingerprint of the candidate table
+	Row     string     // the key of the row that would decide, or ""
+	Outcome Outcome    // differs from the Outcome of the Decision
+	Reason  Reason     // why the call would be refused or reported, or ""
+	Code    codes.Code // the status code that would go with the reason
 }

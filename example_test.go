@@ -163,6 +163,8 @@ func ExampleInterceptor_String() {
 	// /orders.v1.Status/*       authenticated
 	//
 	// scopes: admin read:orders write:orders
+	//
+	// policy: 151f6a5de599b96d
 }
 
 func ExampleInterceptor_CheckServices() {

@@ -29,7 +29,8 @@ type guardedStream struct {
 	writer    statusWriter               // transport, or nil if it has no WriteStatus
 
 	caller
-	messages *messageGuard // nil: no rules about messages
+	fullMethod string
+	messages   *messageGuard // nil: no rules about messages
 
 	deadline  int64 // of openStreams, under the lock of the shard, like the next three
 	heapIndex int   // -1: no deadline
@@ -48,8 +49,8 @@ type guardedStream struct {
 	endedCh     chan struct{}
 }
 
-func newGuardedStream(ctx context.Context, c *caller, stream grpc.ServerStream) *guardedStream {
-	g := &guardedStream{ServerStream: stream, caller: *c, deadline: noDeadline}
+func newGuardedStream(ctx context.Context, fullMethod string, c *caller, stream grpc.ServerStream) *guardedStream {
+	g := &guardedStream{ServerStream: stream, caller: *c, fullMethod: fullMethod, deadline: noDeadline}
 	g.ctx, g.cancel = context.WithCancelCause(ctx)
 	g.transport = grpc.ServerTransportStreamFromContext(ctx)
 	g.writer, _ = g.transport.(statusWriter)
@@ -57,6 +58,19 @@ func newGuardedStream(ctx context.Context, c *caller, stream grpc.ServerStream) 
 		g.endedCh = make(chan struct{})
 	}
 	return g
+}
+
+// checkRow returns the caller of the stream under another table, and the refusal of that
+// table or nil. A stream that began under other rules about messages is refused,
+// because its messages were not compared with the new ones.
+func (g *guardedStream) checkRow(methods *table) (caller, *refusal) {
+	c := g.caller
+	c.table, c.row = methods, methods.lookup(g.fullMethod)
+	refused := c.checkRow()
+	if refused == nil && c.row.messages != nil && (g.row == nil || c.row.rule.messageModifiers() != g.row.rule.messageModifiers()) {
+		refused = c.row.messages.unnamed()
+	}
+	return c, refused
 }
 
 // A statusWriter is a transport stream that can send a status.

@@ -41,7 +41,7 @@ func TestEndOfOneStream(t *testing.T) {
 					transport = statusTransport{statuses: &statuses}
 				}
 				statuses = nil
-				return newGuardedStream(grpc.NewContextWithServerTransportStream(context.Background(), transport), &caller{claims: new(claims)}, nil)
+				return newGuardedStream(grpc.NewContextWithServerTransportStream(context.Background(), transport), "/a.B/C", &caller{claims: new(claims)}, nil)
 			}
 			described := 0
 			closeFor := func(g *guardedStream, reason *refusal) bool { return g.endHandler(reason, func() { described++ }) }

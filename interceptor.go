@@ -18,8 +18,9 @@ import (
 // [New] makes one; the zero Interceptor refuses every call.
 type Interceptor struct {
 	table          atomic.Pointer[table]
-	verifier       *verifier       // nil: the zero Interceptor
-	binder         *bindingChecker // nil: bound tokens are refused
+	candidate      atomic.Pointer[table] // nil: none
+	verifier       *verifier             // nil: the zero Interceptor
+	binder         *bindingChecker       // nil: bound tokens are refused
 	clock          clock
 	observer       observer
 	streams        openStreams
@@ -153,7 +154,9 @@ func (i *Interceptor) AuthFunc() auth.AuthFunc {
 
 // SetMethods replaces the table of a running server. It validates the new table as
 // [New] does; if there are faults, it returns all of them and the old table stays. A
-// call in progress keeps the table that it began with, and open streams continue.
+// unary call in progress keeps the table that it began with. An open stream whose token
+// the new table would refuse ends with the reason before SetMethods returns. The others
+// continue, with the [StreamPolicy] that they began with.
 func (i *Interceptor) SetMethods(methods map[string]Rule) error {
 	if i.verifier == nil {
 		return errZeroInterceptor
@@ -166,6 +169,7 @@ func (i *Interceptor) SetMethods(methods map[string]Rule) error {
 	}
 	i.table.Store(newTable)
 	i.observer.warnNewTable(newTable.reportOnlyRows())
+	i.streams.endRefused(i.table.Load)
 	return nil
 }
 

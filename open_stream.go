@@ -34,7 +34,7 @@ func (i *Interceptor) CheckStream(ctx context.Context, request Request) (*OpenSt
 	if v.claims == nil {
 		return s, nil
 	}
-	g := newGuardedStream(context.WithValue(ctx, fullMethodKey{}, request.FullMethod), &v.caller, nil)
+	g := newGuardedStream(context.WithValue(ctx, fullMethodKey{}, request.FullMethod), request.FullMethod, &v.caller, nil)
 	g.transport, g.writer = nil, nil // not those of a gRPC call that the context may come from
 	s.guarded, s.ctx = g, g.ctx
 	now := i.clock.now()
@@ -42,14 +42,10 @@ func (i *Interceptor) CheckStream(ctx context.Context, request Request) (*OpenSt
 		g.deadline = deadlineMicros(deadline)
 	}
 	i.streams.add(g, now)
-	// A revocation between the decision and add did not find this stream.
-	if reason := i.verifier.checkRevoked(v.claims, now); reason != nil && g.endRequested.CompareAndSwap(false, true) {
-		if !i.observer.allowsReportOnly(&v.caller, reason) {
-			i.streams.remove(g)
-			g.cancel(nil)
-			return nil, i.binder.withChallenges(&v.caller, reason, i.clock.now)
-		}
-		i.observer.reportStream(g.ctx, &v.caller, reason)
+	if reason := refusedSince(i, g, &v.caller, now); reason != nil {
+		i.streams.remove(g)
+		g.cancel(nil)
+		return nil, i.binder.withChallenges(&v.caller, reason, i.clock.now)
 	}
 	return s, nil
 }

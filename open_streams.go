@@ -21,7 +21,7 @@ type openStreams struct {
 	policy    StreamPolicy
 	now       func() time.Time
 	afterFunc func(time.Duration, func()) timer
-	endStream func(*guardedStream, *refusal) // is called without a lock
+	endStream func(*guardedStream, *caller, *refusal) // is called without a lock
 
 	shards    [streamShards]streamShard
 	timed     atomic.Int64 // streams with a deadline to wait for
@@ -44,7 +44,7 @@ func realTimer(d time.Duration, f func()) timer { return time.AfterFunc(d, f) }
 func deadlineMicros(t time.Time) int64 { return t.Add(time.Microsecond - 1).UnixMicro() }
 
 // init prepares the index for use.
-func (s *openStreams) init(policy StreamPolicy, now func() time.Time, endStream func(*guardedStream, *refusal)) {
+func (s *openStreams) init(policy StreamPolicy, now func() time.Time, endStream func(*guardedStream, *caller, *refusal)) {
 	s.policy, s.now, s.endStream, s.afterFunc = policy, now, endStream, realTimer
 	s.nextExpiry.Store(noDeadline)
 }
@@ -125,7 +125,7 @@ func (s *openStreams) endExpired() {
 			expired, deadline := s.shards[i].takeExpired(now.UnixMicro())
 			s.timed.Add(-int64(len(expired)))
 			for _, g := range expired {
-				s.endStream(g, endedExpired)
+				s.endStream(g, &g.caller, endedExpired)
 			}
 			if len(expired) < expiryBatch {
 				next = min(next, deadline)
@@ -145,8 +145,29 @@ func (s *openStreams) endRevoked(c revocation.Criteria, revoked func(*claims) bo
 	for i := range s.shards {
 		for _, g := range s.shards[i].matching(index, hash, c) {
 			if revoked(g.claims) && g.endRequested.CompareAndSwap(false, true) {
-				s.endStream(g, endedRevoked)
+				s.endStream(g, &g.caller, endedRevoked)
 			}
+		}
+	}
+}
+
+// endRefused ends the streams that the current table refuses. current returns it.
+func (s *openStreams) endRefused(current func() *table) {
+	underHandler := map[*refusal]*refusal{} // few, for any number of streams
+	for i := range s.shards {
+		for _, g := range s.shards[i].matching(byIssuer, 0, revocation.Criteria{}) {
+			methods := current()
+			if methods == g.table {
+				continue
+			}
+			c, refused := g.checkRow(methods)
+			if refused == nil {
+				continue
+			}
+			if underHandler[refused] == nil {
+				underHandler[refused] = refused.underHandler()
+			}
+			s.endStream(g, &c, underHandler[refused])
 		}
 	}
 }

@@ -16,7 +16,7 @@ var indexSizes = []int{1_000, 10_000, 50_000, 100_000}
 // token, ten to an organization.
 func newFullIndex(n int, deadline int64) *openStreams {
 	s := new(openStreams)
-	s.init(StreamPolicy{}, time.Now, func(g *guardedStream, _ *refusal) { s.remove(g) })
+	s.init(StreamPolicy{}, time.Now, func(g *guardedStream, _ *caller, _ *refusal) { s.remove(g) })
 	s.afterFunc = func(time.Duration, func()) timer { return &fakeStop{of: new(fakeTimer)} }
 	for k := range n {
 		s.add(newIndexedStream(streamCriteria(k), deadline), time.Time{})
@@ -149,4 +149,52 @@ func BenchmarkOpenStream(b *testing.B) {
 			s.remove(g)
 		}
 	})
+}
+
+// BenchmarkSetMethodsStreams evaluates open streams by a new table: one that admits all
+// of them, and one that ends them. slowest-µs is the slowest opening meanwhile. The
+// bound: 100 ms at 10,000 streams.
+func BenchmarkSetMethodsStreams(b *testing.B) {
+	tables := map[string]map[string]Rule{
+		"admits": {"/a.B/*": Authenticated()}, "ends": {"/a.B/*": Scopes("admin")},
+	}
+	for name, methods := range tables {
+		next, faults := newTable(methods)
+		if len(faults) > 0 {
+			b.Fatal(faults)
+		}
+		for _, size := range indexSizes {
+			b.Run(fmt.Sprintf("%s/%d", name, size), func(b *testing.B) {
+				var slowest time.Duration
+				for b.Loop() {
+					b.StopTimer()
+					s := newFullIndex(size, noDeadline)
+					for i := range s.shards {
+						for _, g := range s.shards[i].matching(byIssuer, 0, revocation.Criteria{}) {
+							g.fullMethod = "/a.B/C"
+						}
+					}
+					done := make(chan struct{})
+					b.StartTimer()
+					go func() {
+						defer close(done)
+						s.endRefused(func() *table { return next })
+					}()
+					for over := false; !over; {
+						start := time.Now()
+						g := newIndexedStream(streamCriteria(size), noDeadline)
+						s.add(g, time.Time{})
+						s.remove(g)
+						slowest = max(slowest, time.Since(start))
+						select {
+						case <-done:
+							over = true
+						default:
+						}
+					}
+				}
+				b.ReportMetric(float64(slowest.Microseconds()), "slowest-µs")
+			})
+		}
+	}
 }

@@ -24,7 +24,7 @@ type indexRig struct {
 
 func newIndexRig(now func() time.Time) *indexRig {
 	r := &indexRig{ended: map[*guardedStream]*refusal{}}
-	r.init(StreamPolicy{}, now, func(g *guardedStream, reason *refusal) {
+	r.init(StreamPolicy{}, now, func(g *guardedStream, _ *caller, reason *refusal) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.ended[g] = reason

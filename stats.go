@@ -6,6 +6,13 @@ import (
 
 // Stats holds the sizes of an [Interceptor]'s data at one moment.
 type Stats struct {
+	// Policy is the fingerprint of the table: 16 hexadecimal digits that change with any
+	// row. Servers with the same table have the same one, however it was written.
+	Policy string
+	// CandidatePolicy is the fingerprint of the table of [Interceptor.SetCandidate], or
+	// "" without one.
+	CandidatePolicy string
+
 	CachedTokens int // entries of the verified-token cache
 	OpenStreams  int // open streams that were opened with a token
 	// LingeringStreams is the number of streams that the server has ended and
@@ -27,6 +34,10 @@ func (i *Interceptor) Stats() Stats {
 	stats := Stats{KeyAge: map[string]time.Duration{}}
 	if i.verifier == nil {
 		return stats
+	}
+	stats.Policy = i.table.Load().fingerprint
+	if candidate := i.candidate.Load(); candidate != nil {
+		stats.CandidatePolicy = candidate.fingerprint
 	}
 	if i.verifier.cache != nil {
 		stats.CachedTokens = i.verifier.cache.Len()

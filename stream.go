@@ -41,14 +41,14 @@ func (p *StreamPanic) Unwrap() error {
 // as the error too.
 func (i *Interceptor) serveStream(ctx context.Context, v *verdict, fullMethod string, srv any, stream grpc.ServerStream, handler grpc.StreamHandler) (*refusal, error) {
 	c := &v.caller
-	g := newGuardedStream(ctx, c, stream)
+	g := newGuardedStream(ctx, fullMethod, c, stream)
 	defer g.cancel(nil)
 	if c.row != nil && c.row.messages != nil && !v.reported {
 		g.messages = newMessageGuard(c.row.messages.unnamed(), func(message any, last *lastObjects) *refusal {
 			return c.row.messages.check(g.ctx, fullMethod, c.claims, message, last)
 		}, func(reason *refusal) bool {
 			i.observer.warnMisconfigured(g.ctx, g.row, reason)
-			i.endStream(g, reason) // or only reports
+			i.endStream(g, c, reason) // or only reports
 			return !i.observer.allowsReportOnly(c, reason)
 		})
 	}
@@ -60,13 +60,9 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, fullMethod st
 	}
 	i.streams.add(g, now)
 	defer i.streams.remove(g)
-	// A revocation between the decision and add did not find this stream.
-	if reason := i.verifier.checkRevoked(c.claims, now); reason != nil && g.endRequested.CompareAndSwap(false, true) {
-		if !i.observer.allowsReportOnly(c, reason) {
-			i.binder.withChallenges(c, reason, i.clock.now).sendChallenge(ctx)
-			return reason, reason
-		}
-		i.observer.reportStream(ctx, c, reason)
+	if reason := refusedSince(i, g, c, now); reason != nil {
+		i.binder.withChallenges(c, reason, i.clock.now).sendChallenge(ctx)
+		return reason, reason
 	}
 	serve := i.serveInline
 	if g.endedCh != nil {
@@ -76,16 +72,34 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, fullMethod st
 	return g.endReason, err
 }
 
+// refusedSince returns the refusal of a stream by a revocation or a new table that came
+// between the decision and [openStreams.add], and therefore did not find the stream.
+func refusedSince(i *Interceptor, g *guardedStream, c *caller, now time.Time) *refusal {
+	reason := i.verifier.checkRevoked(c.claims, now)
+	if reason != nil && !g.endRequested.CompareAndSwap(false, true) {
+		return nil // the revocation found it after all
+	}
+	if methods := i.table.Load(); reason == nil && methods != c.table {
+		*c, reason = g.checkRow(methods)
+	}
+	if reason != nil && i.observer.allowsReportOnly(c, reason) {
+		i.observer.reportStream(g.ctx, c, reason)
+		return nil
+	}
+	return reason
+}
+
 // endStream ends a stream under its handler, unless report-only keeps it open or it has
-// just ended by itself. When it returns, the handler's context has ended and the stream
-// transfers no more messages. The client gets its status a little later.
-func (i *Interceptor) endStream(g *guardedStream, reason *refusal) {
-	if i.observer.allowsReportOnly(&g.caller, reason) {
-		i.streams.statuses.do(func() { i.observer.reportStream(g.ctx, &g.caller, reason) }) // it calls the hook
+// just ended by itself. c is the stream's caller, under the table that demands the end.
+// When it returns, the handler's context has ended and the stream transfers no more
+// messages. The client gets its status a little later.
+func (i *Interceptor) endStream(g *guardedStream, c *caller, reason *refusal) {
+	if i.observer.allowsReportOnly(c, reason) {
+		i.streams.statuses.do(func() { i.observer.reportStream(g.ctx, c, reason) }) // it calls the hook
 		return
 	}
 	i.streams.endOne(g, reason, func() {
-		i.binder.withChallenges(&g.caller, reason, i.clock.now).sendChallenge(g.ctx)
+		i.binder.withChallenges(c, reason, i.clock.now).sendChallenge(g.ctx)
 	})
 }
 

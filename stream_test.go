@@ -1138,7 +1138,7 @@ func TestDecisionsOfStreams(t *testing.T) {
 	want := auth0grpc.Decision{
 		FullMethod: streamShapes[2].name, Row: allMethods, Outcome: auth0grpc.OutcomeEnded, Reason: auth0grpc.ReasonTokenExpired,
 		Code: codes.Unauthenticated, Subject: auth0grpctest.Subject, ClientID: auth0grpctest.ClientID, Issuer: s.tenant.Issuer(),
-		KeyID: last.KeyID, CacheHit: true, Duration: last.Duration,
+		KeyID: last.KeyID, CacheHit: true, Duration: last.Duration, Policy: s.guard.Stats().Policy,
 	}
 	if diff := cmp.Diff(want, last); diff != "" || last.KeyID == "" || last.Duration <= 0 {
 		t.Errorf("decision (-want +got):\n%s", diff)

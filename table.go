@@ -26,6 +26,8 @@ type table struct {
 	rows     []row           // in no order
 	methods  map[string]*row // by full method
 	services map[string]*row // by "/pkg.Service/", for rows that end in *
+
+	fingerprint string
 }
 
 // A row is one entry of the table.
@@ -109,7 +111,7 @@ func (t *table) reportOnlyRows() []string {
 	return patterns
 }
 
-// String returns a line for each row, and then the scopes.
+// String returns a line for each row, and then the scopes and the fingerprint.
 func (t *table) String() string {
 	var b strings.Builder
 	columns := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -120,6 +122,7 @@ func (t *table) String() string {
 	if scopes := t.scopes(); len(scopes) > 0 {
 		fmt.Fprintf(&b, "\nscopes: %s\n", strings.Join(scopes, " "))
 	}
+	fmt.Fprintf(&b, "\npolicy: %s\n", t.fingerprint)
 	return b.String()
 }
 
@@ -150,6 +153,9 @@ func newTable(methods map[string]Rule) (*table, []*ConfigError) {
 		} else {
 			t.methods[key] = r
 		}
+	}
+	if len(faults) == 0 {
+		t.fingerprint = newFingerprint(t)
 	}
 	return t, faults
 }

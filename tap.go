@@ -35,9 +35,13 @@ import (
 func (i *Interceptor) TapHandle() tap.ServerInHandle {
 	return func(ctx context.Context, info *tap.Info) (context.Context, error) {
 		start := i.observer.startTime()
-		v := i.observer.judge(i.precheck(ctx, &Request{FullMethod: info.FullMethodName, Authorization: info.Header.Get("authorization")}))
+		request := &Request{FullMethod: info.FullMethodName, Authorization: info.Header.Get("authorization")}
+		v := i.observer.judge(i.precheck(ctx, request))
 		if v.err() == nil || hasFarDeadline(ctx) {
 			return ctx, nil
+		}
+		if candidate := i.candidate.Load(); candidate != nil {
+			v.candidate = evaluateCandidate(ctx, i, candidate, request, &v, start)
 		}
 		i.observer.notifyDecision(ctx, info.FullMethodName, &v, start)
 		return ctx, v.refused
@@ -52,7 +56,7 @@ func (i *Interceptor) precheck(ctx context.Context, request *Request) (c caller,
 			c, refused = caller{}, nil
 		}
 	}()
-	c, cred, decided, refused := i.readCredential(ctx, request)
+	c, cred, decided, refused := i.readCredential(ctx, i.table.Load(), request)
 	if decided {
 		return c, refused
 	}

@@ -5,10 +5,40 @@ import "time"
 // A caller is the result of the checks of one call: its row, and the token that
 // it was made with.
 type caller struct {
+	table    *table  // that decided; nil: of the zero Interceptor
 	row      *row    // nil: not listed
 	claims   *claims // nil: nothing was verified
 	scheme   scheme  // how the token was presented
 	cacheHit bool    // claims are from the cache
+}
+
+// checkRow returns the refusal of a verified token by the row, or nil.
+func (c *caller) checkRow() *refusal {
+	if c.row == nil {
+		return refusedUnlisted
+	}
+	if c.row.rule.kind == kindPublic {
+		return nil
+	}
+	if refused := c.checkBinding(); refused != nil {
+		return refused
+	}
+	return c.row.check(&c.claims.Token)
+}
+
+// checkBinding refuses a token that lacks the binding that its row requires.
+func (c *caller) checkBinding() *refusal {
+	switch {
+	case c.row == nil:
+	case c.row.rule.requireDPoP && c.claims.cnf.jkt == "":
+		if c.scheme == schemeBearer {
+			return refusedDPoPRequired
+		}
+		return refusedNotKeyBound
+	case c.row.rule.requireMTLS && c.claims.cnf.certThumbprint == "":
+		return refusedNotCertBound
+	}
+	return nil
 }
 
 // A verdict is the result of a decision on a call.
@@ -16,6 +46,8 @@ type verdict struct {
 	caller
 	refused  *refusal // nil: allowed
 	reported bool     // refused, but report-only mode lets it pass
+	// candidate is the decision of the candidate table if it differs, see SetCandidate.
+	candidate CandidateDecision
 }
 
 // err returns the error that the call ends with, or nil if it goes on.
@@ -26,18 +58,31 @@ func (v *verdict) err() error {
 	return v.refused
 }
 
+// outcome returns the result of the call.
+func (v *verdict) outcome() Outcome {
+	switch {
+	case v.refused == nil:
+		return OutcomeAllowed
+	case v.reported:
+		return OutcomeReported
+	}
+	return OutcomeRefused
+}
+
 // toDecision returns the verdict as the hook receives it.
 func (v *verdict) toDecision(fullMethod string, elapsed time.Duration) Decision {
-	d := Decision{FullMethod: fullMethod, Outcome: OutcomeAllowed, CacheHit: v.cacheHit, Duration: elapsed}
+	d := Decision{FullMethod: fullMethod, CacheHit: v.cacheHit, Duration: elapsed}
+	d.Candidate = v.candidate
+	if v.table != nil {
+		d.Policy = v.table.fingerprint
+	}
 	if v.row != nil {
 		d.Row = v.row.pattern
 	}
+	d.Outcome = v.outcome()
 	if v.refused != nil {
-		d.Outcome, d.Reason, d.Code = OutcomeRefused, v.refused.reason, v.refused.status.Code()
+		d.Reason, d.Code = v.refused.reason, v.refused.status.Code()
 		d.Rule = v.refused.rule
-	}
-	if v.reported {
-		d.Outcome = OutcomeReported
 	}
 	if c := v.claims; c != nil {
 		d.Subject, d.ClientID, d.Issuer, d.OrganizationID = c.subject, c.clientID, c.issuer, c.organizationID

@@ -243,7 +243,7 @@ func (l *Log) writeSummaries(ctx context.Context, all []summary) {
 }
 
 func (l *Log) write(ctx context.Context, level slog.Level, d *auth0grpc.Decision) {
-	attrs := append(make([]slog.Attr, 0, 15), slog.String("row", rowOf(d)))
+	attrs := append(make([]slog.Attr, 0, 19), slog.String("row", rowOf(d)))
 	method := printable.Cut(d.FullMethod, maxMethod)
 	if d.Row == "" {
 		method = ""
@@ -256,6 +256,10 @@ func (l *Log) write(ctx context.Context, level slog.Level, d *auth0grpc.Decision
 		{"auth.issuer", d.Issuer},
 		{"auth.organization_id", d.OrganizationID},
 		{"auth.actor", d.Actor},
+		{"policy", d.Policy},
+		{"candidate.policy", d.Candidate.Policy},
+		{"candidate.outcome", string(d.Candidate.Outcome)},
+		{"candidate.reason", string(d.Candidate.Reason)},
 		{"key_id", d.KeyID},
 		{"peer", d.Peer},
 		{"unverified.client_id", d.UnverifiedClientID},

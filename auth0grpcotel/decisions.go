@@ -69,7 +69,8 @@ type series struct {
 	outcome     auth0grpc.Outcome
 	cacheResult cacheResult
 	errorType   string
-	delegated   bool // the token names an actor
+	delegated   bool              // the token names an actor
+	candidate   auth0grpc.Outcome // by the candidate table, if it differs
 }
 
 type counter struct {
@@ -79,11 +80,11 @@ type counter struct {
 
 func (c *decisions) add(d *auth0grpc.Decision, lookUp cacheResult) {
 	r := c.row(d.Row)
-	if lookUp == hit && d.Outcome == auth0grpc.OutcomeAllowed && d.Actor == "" {
+	if lookUp == hit && d.Outcome == auth0grpc.OutcomeAllowed && d.Actor == "" && d.Candidate.Outcome == "" {
 		r.hits.n.Add(1)
 		return
 	}
-	r.counterFor(series{d.Outcome, lookUp, errorType(d), d.Actor != ""}).n.Add(1)
+	r.counterFor(series{d.Outcome, lookUp, errorType(d), d.Actor != "", d.Candidate.Outcome}).n.Add(1)
 }
 
 func (c *decisions) row(name string) *row {
@@ -135,6 +136,9 @@ func (r *row) optionsOf(s series) []metric.ObserveOption {
 	}
 	if s.delegated {
 		attributes = append(attributes, delegatedKey.Bool(true))
+	}
+	if s.candidate != "" {
+		attributes = append(attributes, candidateKey.String(string(s.candidate)))
 	}
 	return []metric.ObserveOption{metric.WithAttributeSet(attribute.NewSet(withError(attributes, s.errorType)...))}
 }

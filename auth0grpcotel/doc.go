@@ -17,13 +17,14 @@
 //
 // # Metrics
 //
-//	auth0grpc.decisions               counter    {decision}  rpc.method, auth0grpc.outcome, auth0grpc.cache.result, error.type, auth0grpc.delegated
+//	auth0grpc.decisions               counter    {decision}  rpc.method, auth0grpc.outcome, auth0grpc.cache.result, error.type, auth0grpc.delegated, auth0grpc.candidate.outcome
 //	auth0grpc.verification.duration   histogram  s           error.type
 //	auth0grpc.cache.size              gauge      {token}
 //	auth0grpc.active_streams          gauge      {stream}
 //	auth0grpc.lingering_streams       gauge      {stream}
 //	auth0grpc.key.refreshes           counter    {refresh}   auth0grpc.issuer, error.type
 //	auth0grpc.key.age                 gauge      s           auth0grpc.issuer
+//	auth0grpc.policy.info             gauge      1           auth0grpc.policy, auth0grpc.policy.role
 //
 // With [Telemetry.ObserveFeed], the state of a revocation feed:
 //
@@ -65,6 +66,10 @@
 //     the caller left before the decision, and "_OTHER" for a failed refresh: the log
 //     has the cause. It is absent on success.
 //   - auth0grpc.issuer is one of Config.Issuers.
+//   - auth0grpc.candidate.outcome is the outcome by the table of SetCandidate, on
+//     decisions for which it differs.
+//   - auth0grpc.policy is the fingerprint of a table, and auth0grpc.policy.role is current
+//     or candidate. Two values of one role at a time are two versions in the fleet.
 //   - auth0grpc.delegated is true if the token names an actor (RFC 8693, section 4.1), and
 //     absent otherwise. The actor itself is on spans alone.
 //

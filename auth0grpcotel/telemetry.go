@@ -33,6 +33,7 @@ const (
 	organizationKey = attribute.Key("auth0grpc.organization.id")
 	actorKey        = attribute.Key("auth0grpc.actor")
 	delegatedKey    = attribute.Key("auth0grpc.delegated")
+	candidateKey    = attribute.Key("auth0grpc.candidate.outcome")
 )
 
 // Config configures [New]. Every field has a default.
@@ -98,7 +99,7 @@ func (t *Telemetry) instrument(meter metric.Meter) error {
 		metric.WithDescription("Streams that the server has ended and whose handler still runs."), metric.WithUnit("{stream}"))
 	age, errs[5] = meter.Float64ObservableGauge("auth0grpc.key.age",
 		metric.WithDescription("Time since an issuer's keys were fetched."), metric.WithUnit("s"))
-	if err := errors.Join(errs[:]...); err != nil {
+	if err := errors.Join(append(errs[:], t.instrumentPolicies(meter))...); err != nil {
 		return err
 	}
 	_, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {

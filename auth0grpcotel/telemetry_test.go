@@ -125,6 +125,10 @@ func collect(t *testing.T, reader sdkmetric.Reader) map[string]int64 {
 						t.Errorf("%s: sum %v", m.Name, p.Sum)
 					}
 				}
+			case metricdata.Gauge[int64]:
+				for _, p := range data.DataPoints {
+					points[pointName(m.Name, p.Attributes)] = p.Value
+				}
 			case metricdata.Gauge[float64]:
 				for _, p := range data.DataPoints {
 					points[pointName(m.Name, p.Attributes)] = int64(p.Value)
@@ -177,14 +181,15 @@ func TestMetrics(t *testing.T) {
 		"auth0grpc.decisions{auth0grpc.outcome=allowed,rpc.method=admin.v1.Admin/*}":                                                                1,
 		"auth0grpc.decisions{auth0grpc.cache.result=hit,auth0grpc.outcome=refused,error.type=METHOD_NOT_LISTED,rpc.method=_OTHER}":                  1,
 		"auth0grpc.decisions{auth0grpc.outcome=refused,error.type=MISSING_TOKEN,rpc.method=_OTHER}":                                                 1,
-		"auth0grpc.verification.duration{}":                                          2,
-		"auth0grpc.verification.duration{error.type=TOKEN_EXPIRED}":                  1,
-		"auth0grpc.cache.size{}":                                                     2,
-		"auth0grpc.active_streams{}":                                                 0,
-		"auth0grpc.lingering_streams{}":                                              0,
-		"auth0grpc.key.refreshes{auth0grpc.issuer=" + issuer + "}":                   1,
-		"auth0grpc.key.refreshes{auth0grpc.issuer=" + issuer + ",error.type=_OTHER}": 1,
-		"auth0grpc.key.age{auth0grpc.issuer=" + issuer + "}":                         0,
+		"auth0grpc.verification.duration{}":                         2,
+		"auth0grpc.verification.duration{error.type=TOKEN_EXPIRED}": 1,
+		"auth0grpc.cache.size{}":                                    2,
+		"auth0grpc.active_streams{}":                                0,
+		"auth0grpc.lingering_streams{}":                             0,
+		"auth0grpc.policy.info{auth0grpc.policy=" + s.guard.Stats().Policy + ",auth0grpc.policy.role=current}": 1,
+		"auth0grpc.key.refreshes{auth0grpc.issuer=" + issuer + "}":                                             1,
+		"auth0grpc.key.refreshes{auth0grpc.issuer=" + issuer + ",error.type=_OTHER}":                           1,
+		"auth0grpc.key.age{auth0grpc.issuer=" + issuer + "}":                                                   0,
 	}
 	got := collect(t, s.reader)
 	for at := time.Now(); got["auth0grpc.key.refreshes{auth0grpc.issuer="+issuer+"}"] == 0 && time.Since(at) < time.Minute; {
@@ -193,6 +198,29 @@ func TestMetrics(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+}
+
+// A fleet with two tables is visible, and so are the calls that a candidate would decide
+// otherwise.
+func TestPolicies(t *testing.T) {
+	s := newScene(t, nil)
+	if err := s.guard.SetCandidate(map[string]auth0grpc.Rule{method: auth0grpc.Scopes("admin")}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		_ = s.call(t.Context(), method, s.tenant.Token(map[string]any{"jti": "one", "iat": 1, "exp": time.Now().Add(time.Hour)}))
+	}
+	stats, got := s.guard.Stats(), collect(t, s.reader)
+	for name, want := range map[string]int64{
+		"auth0grpc.policy.info{auth0grpc.policy=" + stats.Policy + ",auth0grpc.policy.role=current}":                                                     1,
+		"auth0grpc.policy.info{auth0grpc.policy=" + stats.CandidatePolicy + ",auth0grpc.policy.role=candidate}":                                          1,
+		"auth0grpc.decisions{auth0grpc.cache.result=miss,auth0grpc.candidate.outcome=refused,auth0grpc.outcome=allowed,rpc.method=orders.v1.Orders/Get}": 1,
+		"auth0grpc.decisions{auth0grpc.cache.result=hit,auth0grpc.candidate.outcome=refused,auth0grpc.outcome=allowed,rpc.method=orders.v1.Orders/Get}":  1,
+	} {
+		if got[name] != want {
+			t.Errorf("%s = %d, want %d, in\n%v", name, got[name], want, got)
+		}
 	}
 }
 
@@ -319,7 +347,7 @@ func TestObserve(t *testing.T) {
 	if points["auth0grpc.cache.size{}"] != 2 {
 		t.Errorf("%v, want 2 tokens", points)
 	}
-	if _, ok := points["auth0grpc.key.age{auth0grpc.issuer="+tenant.Issuer()+"}"]; !ok || len(points) != 4 {
+	if _, ok := points["auth0grpc.key.age{auth0grpc.issuer="+tenant.Issuer()+"}"]; !ok || len(points) != 5 {
 		t.Errorf("%v, want one age of keys", points)
 	}
 }
