@@ -81,6 +81,21 @@ func ExampleRule_Relation() {
 	// NO_RELATION
 }
 
+// The rules of a table fit the requests of the service.
+func ExampleRule_Same_fields() {
+	table := map[string]auth0grpc.Rule{
+		"/orders.v1.Orders/Get":    auth0grpc.Scopes("read:orders").Same("org_id", auth0grpc.ClaimOrganization),
+		"/orders.v1.Orders/List":   auth0grpc.Scopes("read:orders").Same("customer.id", auth0grpc.ClaimSubject),
+		"/orders.v1.Orders/Upload": auth0grpc.Scopes("write:orders").Same("by_name", auth0grpc.NamedClaim("https://example.com/tenant")),
+		"/orders.v1.Orders/Watch":  auth0grpc.Scopes("read:orders").Relation("viewer", "order:{order_id}"),
+	}
+	service := new(ordersServer).desc()
+	server := grpc.NewServer()
+	server.RegisterService(service, nil)
+	fmt.Println(auth0grpc.CheckMethods(table, server.GetServiceInfo()))
+	// Output: <nil>
+}
+
 // A caller cannot tell an order of another party from one that does not exist.
 func ExampleRule_HideExistence() {
 	rule := auth0grpc.Scopes("read:orders").Relation("viewer", "order:{order_id}").HideExistence()
@@ -97,12 +112,12 @@ func ExampleAllowed() {
 	defer stop()
 	token := tenant.Token(map[string]any{"scope": "read:orders"})
 	getOrder(guard, token, `order_id: "7"`, func(ctx context.Context, _ any) (any, error) {
-		for _, invoice := range []string{"1", "2"} {
-			allowed, err := auth0grpc.Allowed(ctx, "reader", "invoice:"+invoice)
+		for _, id := range []string{"1", "2"} {
+			allowed, err := auth0grpc.Allowed(ctx, "reader", "invoice:"+id)
 			if err != nil {
-				return nil, err
+				return nil, err // no answer: Unavailable
 			}
-			fmt.Println(invoice, allowed)
+			fmt.Println(id, allowed)
 		}
 		return newOrder(), nil
 	})
