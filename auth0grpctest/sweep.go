@@ -51,8 +51,9 @@ const (
 // A report-only row must let all calls pass. A Config that is report-only as a whole
 // fails the sweep. Sweep calls a row for bound tokens with bearer tokens alone, which it
 // must refuse. A method without a row must refuse all calls: Sweep does not report the
-// missing row, [auth0grpc.Interceptor.CheckServices] does. Sweep tests no rules about
-// request messages, and neither expired nor forged tokens.
+// missing row, [auth0grpc.Interceptor.CheckServices] does. A row with
+// rules about request messages must refuse the empty message and a request for a record of
+// another party. Sweep tests neither expired nor forged tokens.
 func Sweep(tb testing.TB, srv *grpc.Server, guard *auth0grpc.Interceptor, tenant *Tenant, claims map[string]any) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), sweepLimit)

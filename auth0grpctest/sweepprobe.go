@@ -20,18 +20,21 @@ import (
 
 // A probe is one call of a sweep with its expected outcome.
 type probe struct {
-	method string
-	shape  grpc.StreamDesc
-	rule   string // for people
-	bearer bool   // whether a token is sent
-	grants grants // of the token
-	others grants // more grants of the token, which only other rows name
-	passes bool   // whether the call has to reach the handler
+	method  string
+	shape   grpc.StreamDesc
+	rule    string // for people
+	bearer  bool   // whether a token is sent
+	grants  grants // of the token
+	others  grants // more grants of the token, which only other rows name
+	passes  bool   // whether the call has to reach the handler
+	foreign []byte // the request, for a record of another party; nil for an empty one
 }
 
 // token describes the token of the call.
 func (p *probe) token() string {
 	switch {
+	case p.foreign != nil:
+		return "with " + p.grants.String() + ", for a record of another party"
 	case !p.bearer:
 		return "without a token"
 	case len(p.grants) == 0 && len(p.others) > 0:
@@ -73,7 +76,7 @@ func rowProbes(row auth0grpc.Rule, listed bool, all grants, faults *[]string, fu
 	for _, way := range satisfyingGrants[:min(len(satisfyingGrants), maxKinds)] {
 		for _, tried := range append([]grants{way}, way.withoutEach()...) {
 			if delegated, ok := tried.merge(grants{otherActor}); ok && rule.namesNotDelegated() && !rule.RequireDPoP && !rule.RequireMTLS {
-				add(delegated, lenient || rule.met(delegated))
+				add(delegated, lenient || rule.passes(delegated))
 			}
 			switch {
 			case rule.RequireDPoP || rule.RequireMTLS:
@@ -81,16 +84,21 @@ func rowProbes(row auth0grpc.Rule, listed bool, all grants, faults *[]string, fu
 					add(tried, false)
 				}
 			default:
-				add(tried, lenient || rule.met(tried))
+				add(tried, lenient || rule.passes(tried))
 			}
 		}
 	}
 	if !lenient && !rule.RequireDPoP && !rule.RequireMTLS {
 		for _, way := range satisfyingGrants[:min(len(satisfyingGrants), 1)] {
 			anonymous := append(slices.Clone(way), anonymousSubject)
-			add(anonymous, rule.met(anonymous))
+			add(anonymous, rule.passes(anonymous))
 		}
 		probes = append(probes, rule.otherProbes(satisfyingGrants, all)...)
+	}
+	if foreign := rule.foreignMessage(fullMethod); rule.needsMessage() && foreign != nil && !rule.RequireDPoP && !rule.RequireMTLS {
+		for _, way := range satisfyingGrants[:min(len(satisfyingGrants), maxKinds)] {
+			probes = append(probes, probe{bearer: true, grants: way, foreign: foreign, passes: lenient})
+		}
 	}
 	for i := range probes {
 		probes[i].rule = row.String()
@@ -163,7 +171,7 @@ func (s *sweep) narrow(p *probe) *probe {
 	return p
 }
 
-// call makes the call of a probe in its own shape. It sends one empty message and
+// call makes the call of a probe in its own shape. It sends one message and
 // returns the error of the answer; nil for a message, the end of the stream, or a
 // handler that waits.
 func (s *sweep) call(p *probe) error {
@@ -175,7 +183,7 @@ func (s *sweep) call(p *probe) error {
 		options = append(options, grpc.PerRPCCredentials(bearer(s.tenant.Token(claims))))
 	}
 	answered := make(chan error, 1)
-	go func() { answered <- s.exchange(ctx, &p.shape, p.method, options...) }()
+	go func() { answered <- s.exchange(ctx, &p.shape, p.method, p.foreign, options...) }()
 	wait := time.NewTimer(waitLimit)
 	defer wait.Stop()
 	select {
@@ -186,7 +194,7 @@ func (s *sweep) call(p *probe) error {
 	// Either the handler waits, or this machine stood still. In the second case the
 	// refusal arrives before the answers to calls that are made now.
 	for range 3 {
-		_ = s.exchange(ctx, &grpc.StreamDesc{}, "/auth0grpctest/Unknown")
+		_ = s.exchange(ctx, &grpc.StreamDesc{}, "/auth0grpctest/Unknown", nil)
 	}
 	select {
 	case err := <-answered:
@@ -196,14 +204,14 @@ func (s *sweep) call(p *probe) error {
 	}
 }
 
-// exchange makes a call with one empty message and returns the error of the answer.
-func (s *sweep) exchange(ctx context.Context, shape *grpc.StreamDesc, method string, options ...grpc.CallOption) error {
+// exchange makes a call with one message and returns the error of the answer.
+func (s *sweep) exchange(ctx context.Context, shape *grpc.StreamDesc, method string, message []byte, options ...grpc.CallOption) error {
 	stream, err := s.conn.NewStream(ctx, shape, method, append(options, grpc.ForceCodecV2(emptyCodec{}))...)
 	if err != nil {
 		return err
 	}
 	// An error here means that the call has ended; RecvMsg returns the reason.
-	_ = stream.SendMsg(nil)
+	_ = stream.SendMsg(message)
 	_ = stream.CloseSend()
 	if err := stream.RecvMsg(nil); err != io.EOF {
 		return err
@@ -211,10 +219,14 @@ func (s *sweep) exchange(ctx context.Context, shape *grpc.StreamDesc, method str
 	return nil
 }
 
-// emptyCodec writes the empty message of any type and reads none.
+// emptyCodec writes the empty message of any type, or the bytes of one, and reads none.
 type emptyCodec struct{}
 
-func (emptyCodec) Marshal(any) (mem.BufferSlice, error) { return nil, nil }
+func (emptyCodec) Marshal(message any) (mem.BufferSlice, error) {
+	text, _ := message.([]byte)
+	return mem.BufferSlice{mem.SliceBuffer(text)}, nil
+}
+
 func (emptyCodec) Unmarshal(mem.BufferSlice, any) error { return nil }
 func (emptyCodec) Name() string                         { return "proto" }
 

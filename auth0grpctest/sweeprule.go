@@ -120,6 +120,9 @@ type sweepRule struct {
 	RequireDPoP    bool            `json:"requireDPoP"`
 	RequireMTLS    bool            `json:"requireMTLS"`
 	Streams        json.RawMessage `json:"streams"` // does not affect opening
+	Same           json.RawMessage `json:"same"`
+	Relation       json.RawMessage `json:"relation"`
+	HideExistence  bool            `json:"hideExistence"`
 }
 
 func ruleOf(rule auth0grpc.Rule) (*sweepRule, error) {
