@@ -27,6 +27,13 @@ func TestEncode(t *testing.T) {
 	if got, err := decode(want, noon, noon); err != nil || got != r {
 		t.Errorf("decode = %v, %v, want %v", got, err, r)
 	}
+
+	// The clock of the publisher, in UTC as well.
+	text, err = encode(auth0grpc.Revocation{Subject: "s", IssuedBefore: noon}, noon.In(time.FixedZone("", 3600)))
+	const published = `{"sub":"s","issued_before":"2031-03-14T12:00:00.123456789Z","published_at":"2031-03-14T12:00:00.123456789Z"}`
+	if err != nil || string(text) != published {
+		t.Errorf("encode = %s, %v, want %s", text, err, published)
+	}
 }
 
 func TestDecode(t *testing.T) {
@@ -53,6 +60,7 @@ func TestDecode(t *testing.T) {
 		{"time with a trailing zero", `{"sub":"s","issued_before":"2031-03-14T12:00:00.10Z"}`, false},
 		{"time in the year 10000", `{"sub":"s","issued_before":"10000-03-14T12:00:00Z"}`, false},
 		{"publisher's clock null", `{"sub":"s","issued_before":"2031-03-14T12:00:00Z","published_at":null}`, false},
+		{"publisher's clock zero", `{"sub":"s","issued_before":"2031-03-14T12:00:00Z","published_at":"0001-01-01T00:00:00Z"}`, false},
 		{"subject null", `{"sub":null,"issued_before":"2031-03-14T12:00:00Z"}`, false},
 		{"subject empty", `{"sub":"","issued_before":"2031-03-14T12:00:00Z"}`, false},
 		{"issuer null", `{"iss":null,"sub":"s","issued_before":"2031-03-14T12:00:00Z"}`, false},
