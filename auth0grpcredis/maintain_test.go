@@ -256,17 +256,16 @@ func TestInspectWithoutLoss(t *testing.T) {
 // Follow waits longer after each failure. A slow machine only waits longer still.
 func TestFollowBacksOff(t *testing.T) {
 	client := startRedis(t).client(t)
-	reads := make(chan struct{}, 1000)
-	client.AddHook(&failingHook{name: "xread", err: errHook, call: func() { reads <- struct{}{} }})
+	reads := make(chan time.Time, 1000)
+	client.AddHook(&failingHook{name: "xread", err: errHook, call: func() { reads <- time.Now() }})
 	followed := follow(t, newFeed(t, client, FeedConfig{}))
-	receive(t, reads, "the first read")
-	began, least := time.Now(), time.Duration(0)
+	last := receive(t, reads, "the first read")
 	for failures := range 4 {
-		receive(t, reads, "another read")
-		least += minBackoff << failures / 2
-	}
-	if took := time.Since(began); took < least-minBackoff { // the first failure may have been before began
-		t.Errorf("five reads that fail within %v, want at least %v", took, least)
+		next := receive(t, reads, "another read")
+		if waited, least := next.Sub(last), minBackoff<<failures/2; waited < least {
+			t.Errorf("waited %v after %d failures, want at least %v", waited, failures+1, least)
+		}
+		last = next
 	}
 	if err := followed.nextGap(t); !errors.Is(err, errHook) {
 		t.Errorf("gap = %v", err)
