@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -283,5 +284,43 @@ func TestFollowEndsWithoutGap(t *testing.T) {
 		func(err error) { t.Errorf("gap: %v", err) })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Follow = %v, want %v", err, context.Canceled)
+	}
+}
+
+// An entry whose id is years ahead, made up or by a server whose clock is wrong, does
+// not move the time of its revocation into the future.
+func TestFollowAnIDAhead(t *testing.T) {
+	client := startRedis(t).client(t)
+	text, err := encode(auth0grpc.Revocation{Subject: "s", IssuedBefore: noon}, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.XAdd(t.Context(), &redis.XAddArgs{
+		Stream: defaultStream, ID: fmt.Sprintf("%d-1", noon.AddDate(10, 0, 0).UnixMilli()), Values: []any{revocationField, text},
+	})
+	w := followManually(t, newFeed(t, client, FeedConfig{Now: func() time.Time { return noon }}))
+	step(t, w.follower)
+	if len(w.applied) != 1 || !w.applied[0].IssuedBefore.Equal(noon) || len(w.gaps) != 1 {
+		t.Errorf("applied %v, gaps %v; want one of %v and one gap", w.applied, w.gaps, noon)
+	}
+}
+
+// An entry that was read, published here during that read, and then lost with the
+// stream is one loss and not two.
+func TestStartOverReportsOnce(t *testing.T) {
+	client := startRedis(t).client(t)
+	feed := newFeed(t, client, FeedConfig{})
+	w := followManually(t, feed)
+	publish(t, feed, bySubject("s"))
+	during := maps.Clone(feed.unconfirmed)
+	step(t, w.follower)
+	feed.putUnconfirmed(during)
+	client.Del(t.Context(), defaultStream)
+	w.startOver(true)
+	for range 3 {
+		step(t, w.follower)
+	}
+	if got := subjects(t, client); len(w.gaps) != 1 || len(got) != 1 {
+		t.Errorf("gaps %v, the stream has %q; want one gap and one entry", w.gaps, got)
 	}
 }
