@@ -2,6 +2,10 @@ package auth0grpc
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"maps"
@@ -157,4 +161,38 @@ func TestDisagreementIsRefused(t *testing.T) {
 			t.Errorf("another %s agrees", name)
 		}
 	}
+	// No token is known that the two read differently, so the claims are changed after
+	// they were read.
+	v := newTestVerifier(&Config{Algorithms: []string{"ES256"}, Issuers: []string{token.Issuer}, Audiences: token.Audience, CacheSize: NoCache})
+	raw, key := signES256(t, `{"alg":"ES256","kid":"k"}`, `{`+required+`}`)
+	for subject, want := range map[string]*refusal{"s": nil, "x": refusedClaims} {
+		a, refused := v.precheck(raw, time.Unix(1500, 0))
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		a.claims.subject = subject
+		if refused := v.checkSignature(t.Context(), a, []*keyset.Key{{ID: "k", Public: key}}); refused != want {
+			t.Errorf("read with the subject %s: %v, want %v", subject, refused, want)
+		}
+	}
+}
+
+// signES256 returns a token and the key that verifies it.
+func signES256(t *testing.T, header, payload string) (raw string, key *ecdsa.PublicKey) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	input := encode([]byte(header)) + "." + encode([]byte(payload))
+	digest := sha256.Sum256([]byte(input))
+	r, s, err := ecdsa.Sign(rand.Reader, private, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := make([]byte, 64)
+	r.FillBytes(signature[:32])
+	s.FillBytes(signature[32:])
+	return input + "." + encode(signature), &private.PublicKey
 }

@@ -174,7 +174,7 @@ func TestWildTransport(t *testing.T) {
 	}
 }
 
-// The end of a flight beats the end of a context. A caller that gives up gets the error of its context.
+// The end of a flight beats the end of a context, and the time limit of a caller.
 func TestWait(t *testing.T) {
 	ended, open := make(chan struct{}), make(chan struct{})
 	close(ended)

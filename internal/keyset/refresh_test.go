@@ -277,6 +277,15 @@ func TestUnknownID(t *testing.T) {
 		b.wantUnknown("d")
 		b.wantFetches(b, 3)
 	})
+	run(t, "outage that a refresh has found", func(b *bench) {
+		b.key("a")
+		b.down()
+		b.clock.Advance(freshFor)
+		b.key("a") // starts the refresh
+		b.settle()
+		b.wantKeyUnavailable("c", coolDown)
+		b.wantFetches(b, 2)
+	})
 	run(t, "empty id", func(b *bench) {
 		b.wantUnknown("")
 		b.settle()
