@@ -43,24 +43,28 @@ func openScripted(t *testing.T, c *auth0grpcclient.Credentials, inner *scriptedS
 	return s
 }
 
-// TestRefusalAfterAMessage shows that the client does not repeat a stream that has
-// answered, even if the server claims that no handler ran.
-func TestRefusalAfterAMessage(t *testing.T) {
+// TestRefusalAfterAnEnd shows that the client does not repeat a stream that has answered
+// or ended, even if the server claims that no handler ran.
+func TestRefusalAfterAnEnd(t *testing.T) {
 	t.Parallel()
-	f := &fake{}
-	inner := &scriptedStream{send: func() error { return nil }, receives: []error{nil, refuse("TOKEN_EXPIRED"), refuse("TOKEN_EXPIRED")}}
-	opened := 0
-	s := openScripted(t, newCredentials(t, offline(f.roundTrip)), inner, &opened)
-	if err := errors.Join(s.SendMsg("first"), s.RecvMsg(nil)); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := s.RecvMsg(nil); err == nil || err == io.EOF {
-			t.Errorf("%v, want the refusal", err)
+	for name, first := range map[string]error{"a message": nil, "success": io.EOF, "an error": errors.New("broken")} {
+		inner := &scriptedStream{send: func() error { return nil }, receives: []error{first, refuse("TOKEN_EXPIRED"), refuse("TOKEN_EXPIRED")}}
+		opened := 0
+		s := openScripted(t, newCredentials(t, offline((&fake{}).roundTrip)), inner, &opened)
+		if err := s.SendMsg("first"); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if opened != 1 || f.count() != 1 {
-		t.Errorf("opened %d times with %d tokens, want once with one", opened, f.count())
+		if err := s.RecvMsg(nil); err != first {
+			t.Errorf("%s: %v", name, err)
+		}
+		for range 2 {
+			if err := s.RecvMsg(nil); err == nil || err == io.EOF {
+				t.Errorf("after %s: %v, want the refusal", name, err)
+			}
+		}
+		if opened != 1 {
+			t.Errorf("after %s: opened %d times, want once", name, opened)
+		}
 	}
 }
 
