@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -72,6 +73,18 @@ func TestParseRefuses(t *testing.T) {
 				t.Errorf("Parse = %v, %v; want %v", token, err, tt.err)
 			}
 		})
+	}
+}
+
+// A token of dots costs no memory: it is refused before it is split.
+func TestDotsCostNoMemory(t *testing.T) {
+	dots := strings.Repeat(".", 1<<20)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := jws.Parse(dots)
+	runtime.ReadMemStats(&after)
+	if used := after.TotalAlloc - before.TotalAlloc; err == nil || used > 1<<20 {
+		t.Errorf("%d bytes, %v, want less than a byte for each dot", used, err)
 	}
 }
 
