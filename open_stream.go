@@ -35,7 +35,7 @@ func (i *Interceptor) CheckStream(ctx context.Context, request Request) (*OpenSt
 		return s, nil
 	}
 	g := newGuardedStream(context.WithValue(ctx, fullMethodKey{}, request.FullMethod), request.FullMethod, &v.caller, nil)
-	g.transport, g.writer = nil, nil // not those of a gRPC call that the context may come from
+	g.transport, g.writer = nil, nil // the context may come from a gRPC call, whose transport is not ours
 	s.guarded, s.ctx = g, g.ctx
 	now := i.clock.now()
 	if deadline, hasDeadline := i.streams.deadline(&v.caller); hasDeadline {
