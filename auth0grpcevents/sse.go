@@ -87,28 +87,36 @@ func (r *messageReader) next() (message, error) {
 func (r *messageReader) readLine() (oversize bool, err error) {
 	r.line = reuse(r.line)
 	for {
-		c, err := r.in.ReadByte()
-		if err != nil {
+		if _, err := r.in.Peek(1); err != nil {
 			return false, err
 		}
+		chunk, _ := r.in.Peek(r.in.Buffered()) // no error: all of it is there
 		if r.skip {
-			if r.skip = false; c == '\n' {
+			if r.skip = false; chunk[0] == '\n' {
+				_, _ = r.in.Discard(1)
 				continue
 			}
 		}
-		switch {
-		case c == '\n' || c == '\r':
-			r.skip = c == '\r'
-			if !r.begun {
-				r.begun = true
-				r.line = bytes.TrimPrefix(r.line, []byte("\xef\xbb\xbf"))
-			}
-			return oversize, nil
-		case len(r.line) >= maxMessage:
-			oversize = true
-		default:
-			r.line = append(r.line, c)
+		end := bytes.IndexAny(chunk, "\r\n")
+		part := chunk
+		if end >= 0 {
+			part = chunk[:end]
 		}
+		if room := maxMessage - len(r.line); len(part) > room {
+			oversize, part = true, part[:room]
+		}
+		r.line = append(r.line, part...)
+		if end < 0 {
+			_, _ = r.in.Discard(len(chunk))
+			continue
+		}
+		r.skip = chunk[end] == '\r'
+		_, _ = r.in.Discard(end + 1)
+		if !r.begun {
+			r.begun = true
+			r.line = bytes.TrimPrefix(r.line, []byte("\xef\xbb\xbf"))
+		}
+		return oversize, nil
 	}
 }
 

@@ -77,6 +77,7 @@ func TestRetryField(t *testing.T) {
 // endless is a stream that repeats a text.
 type endless struct {
 	text string
+	next int // the byte of text to read
 	left int
 	max  int // the largest capacity of a buffer that was seen
 	r    *messageReader
@@ -87,10 +88,8 @@ func (e *endless) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	e.max = max(e.max, cap(e.r.line), cap(e.r.data))
-	n := 0
-	for n < len(p) {
-		n += copy(p[n:], e.text)
-	}
+	n := copy(p, e.text[e.next:])
+	e.next = (e.next + n) % len(e.text)
 	e.left -= n
 	return n, nil
 }
@@ -100,14 +99,14 @@ func (e *endless) Read(p []byte) (int, error) {
 func TestMessagesAreBounded(t *testing.T) {
 	for name, test := range map[string]struct{ text, after, want string }{
 		"a line":                  {"data: x", "\n\ndata: y\n\n", "||oversize ||y"},
-		"a message":               {"data: x\n", "\n\ndata: y\n\n", "||oversize ||y"},
+		"a message":               {"data: " + strings.Repeat("x", 100) + "\n", "\n\ndata: y\n\n", "||oversize ||y"},
 		"a comment":               {":", "\n\ndata: y\n\n", "||y"},
 		"a field without a colon": {"x", "\n\ndata: y\n\n", "||y"},
 		"ids":                     {"id: 1\n", "data: x\n\ndata: y\n\n", "|1|x ||y"},
 		"empty lines":             {"\n", "data: y\n\n", "||y"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			stream := &endless{text: test.text, left: 5 * maxMessage}
+			stream := &endless{text: strings.Repeat(test.text, 8192/len(test.text)), left: 3 * maxMessage}
 			r := newMessageReader(nil)
 			stream.r = r
 			r.in.Reset(io.MultiReader(stream, strings.NewReader(test.after)))
