@@ -28,6 +28,7 @@ func (i *Interceptor) SetCandidate(methods map[string]Rule) error {
 	}
 	candidate, faults := newTable(methods)
 	faults = append(faults, candidate.bindingFaults(i.binder.modes())...)
+	faults = append(faults, candidate.relationFaults(i.verifier.ask != nil)...)
 	if len(faults) > 0 {
 		return configerror.Join(faults)
 	}

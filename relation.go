@@ -103,7 +103,7 @@ func newRelations(checker RelationChecker, config RelationConfig, now func() tim
 // that has no answer.
 func (r *relations) ask(ctx context.Context, t *Token, fullMethod, name, object string) (bool, *refusal) {
 	key := relation.Key{
-		Issuer: t.issuer, Subject: t.subject, Client: t.clientID, Organization: t.organizationID,
+		Issuer: t.issuer, Subject: t.subject, Client: t.clientID, Organization: t.organizationID, Actor: t.Actor(),
 		Relation: name, Object: object,
 	}
 	allowed, err := r.cache.Allowed(ctx, key, func(ctx context.Context) (bool, error) {

@@ -399,12 +399,13 @@ func TestEngineRestarts(t *testing.T) {
 func TestAnswersAreNotShared(t *testing.T) {
 	f := newOrders(t, auth0grpc.Authenticated().Relation("viewer", "order:{order_id}"), func(c *auth0grpc.Config) {
 		c.RelationChecker = auth0grpc.RelationCheckerFunc(func(_ context.Context, query auth0grpc.RelationQuery) (bool, error) {
-			return query.Token.Subject() == "auth0|ann" && query.Token.OrganizationID() == "org_a" && query.Token.ClientID() == "client-a", nil
+			return query.Token.Subject() == "auth0|ann" && query.Token.OrganizationID() == "org_a" && query.Token.ClientID() == "client-a" && query.Token.Actor() == "", nil
 		})
 	})
 	good := claims{"sub": "auth0|ann", "org_id": "org_a", "azp": "client-a"}
 	for name, other := range map[string]claims{
 		"good": nil, "subject": {"sub": "auth0|bob"}, "organization": {"org_id": "org_b"}, "no organization": {"org_id": nil}, "client": {"azp": "client-b"},
+		"actor": {"act": claims{"sub": "agt_1"}},
 	} {
 		_, first := f.send(t.Context(), orderShapes[0], f.tenant.Token(good), order(t, `order_id: "7"`))
 		_, err := f.send(t.Context(), orderShapes[0], f.tenant.Token(with(good, other)), order(t, `order_id: "7"`))

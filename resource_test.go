@@ -2,6 +2,7 @@ package auth0grpc_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -239,11 +240,15 @@ func TestMessageRulesOfRows(t *testing.T) {
 
 // SetMethods needs the RelationChecker too.
 func TestSetMethodsNeedsTheChecker(t *testing.T) {
-	guard := mustNew(t, configFor(newTenant(t)))
-	err := guard.SetMethods(map[string]auth0grpc.Rule{allMethods: auth0grpc.Authenticated().Relation("viewer", "order:{id}")})
-	var fault *auth0grpc.ConfigError
-	if !errors.As(err, &fault) || !strings.Contains(fault.Reason, "RelationChecker") {
-		t.Errorf("SetMethods: %v", err)
+	config := configFor(newTenant(t))
+	config.OnDecision = func(context.Context, auth0grpc.Decision) {}
+	guard := mustNew(t, config)
+	table := map[string]auth0grpc.Rule{allMethods: auth0grpc.Authenticated().Relation("viewer", "order:{id}")}
+	for name, set := range map[string]func(map[string]auth0grpc.Rule) error{"SetMethods": guard.SetMethods, "SetCandidate": guard.SetCandidate} {
+		var fault *auth0grpc.ConfigError
+		if err := set(table); !errors.As(err, &fault) || !strings.Contains(fault.Reason, "RelationChecker") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
