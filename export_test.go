@@ -72,17 +72,31 @@ func RuleMembers() []string {
 	return members
 }
 
+// TokenFacts holds the properties of a token that a rule can name.
+type TokenFacts struct {
+	Scopes, Permissions         []string
+	Organization, Client, Actor string
+}
+
 // RowCheck returns a function that reports whether the table admits a method with a
 // valid token of these properties.
-func RowCheck(methods map[string]Rule, fullMethod string) func(scopes, permissions []string, organization, client string) bool {
+func RowCheck(methods map[string]Rule, fullMethod string) func(*TokenFacts) bool {
 	t, faults := newTable(methods)
 	if len(faults) > 0 {
 		panic(faults[0])
 	}
 	r := t.lookup(fullMethod)
-	return func(scopes, permissions []string, organization, client string) bool {
-		return r != nil && (r.rule.kind == kindPublic || r.check(&Token{
-			scopes: scopes, permissions: permissions, organizationID: organization, clientID: client,
-		}) == nil)
+	return func(facts *TokenFacts) bool {
+		if r == nil || r.rule.kind == kindPublic {
+			return r != nil
+		}
+		token := &Token{
+			scopes: facts.Scopes, permissions: facts.Permissions, organizationID: facts.Organization, clientID: facts.Client,
+			allowedActor: facts.Actor,
+		}
+		if facts.Actor != "" {
+			token.actors = []string{facts.Actor}
+		}
+		return r.check(token) == nil
 	}
 }

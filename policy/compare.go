@@ -113,7 +113,7 @@ const (
 // all such rows, as [*Error] joined by errors.Join.
 func Compare(old, updated map[string]auth0grpc.Rule) ([]Difference, error) {
 	c := comparer{
-		solver:  formula.Solver{Single: isSingle},
+		solver:  formula.Solver{Single: isSingle, Free: isFree},
 		budget:  tableBudget,
 		rules:   map[string]*access{},
 		results: map[[2]string]Difference{},

@@ -33,6 +33,10 @@ func isSingle(attribute int) bool {
 	return attribute == attributeOrganization || attribute == attributeClient || attribute == attributeActor
 }
 
+// isFree reports whether a value is the absence of a property: a token with it is not
+// larger.
+func isFree(v formula.Value) bool { return v.Name == noActor || v.Name == loggedIn }
+
 // An access describes the calls that a row admits.
 type access struct {
 	row  Row

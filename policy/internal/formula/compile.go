@@ -30,6 +30,7 @@ type problem struct {
 type atom struct {
 	attribute int
 	names     []string // all of them, if the atom is true
+	cost      int      // the number of names that count
 }
 
 // A node is an atom, or combines nodes.
@@ -45,6 +46,14 @@ func (s *Solver) compile(holds, fails Formula) *problem {
 	p := &problem{exclusive: map[int][]int{}}
 	leaves := collect(&fails, collect(&holds, nil))
 	atomsOf := p.group(leaves, s.Single)
+	for i := range p.atoms {
+		a := &p.atoms[i]
+		for _, name := range a.names {
+			if s.Free == nil || !s.Free(Value{a.attribute, name}) {
+				a.cost++
+			}
+		}
+	}
 	next := 0
 	p.holds = p.build(&holds, atomsOf, &next)
 	p.fails = p.build(&fails, atomsOf, &next)
@@ -115,7 +124,7 @@ func (p *problem) group(leaves []*Formula, single func(int) bool) [][]int {
 		default:
 			i = len(p.atoms)
 			groups[k] = i
-			p.atoms = append(p.atoms, atom{value.Attribute, []string{value.Name}})
+			p.atoms = append(p.atoms, atom{attribute: value.Attribute, names: []string{value.Name}})
 			if single(value.Attribute) {
 				p.exclusive[value.Attribute] = append(p.exclusive[value.Attribute], i)
 			}

@@ -63,6 +63,8 @@ const (
 type Solver struct {
 	// Single reports whether a set has at most one value of an attribute.
 	Single func(attribute int) bool
+	// Free reports whether a value does not count for the size of a set. Nil: each counts.
+	Free func(Value) bool
 	// Budget bounds the work of all questions together, in visits of a part of a formula.
 	// Each question reduces it.
 	Budget int

@@ -54,7 +54,7 @@ func TestSmallest(t *testing.T) {
 func TestSmallestEqualsBruteForce(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	tally := map[formula.Answer]int{}
-	for range 5_000 {
+	for range 2_000 {
 		holds, fails := randomFormula(random, 0), randomFormula(random, 0)
 		got, answer := newSolver().Smallest(holds, fails)
 		tally[answer]++
@@ -72,7 +72,7 @@ func TestSmallestEqualsBruteForce(t *testing.T) {
 		}
 	}
 	t.Logf("%v", tally)
-	if tally[formula.None] < 500 || tally[formula.Found] < 500 {
+	if tally[formula.None] < 200 || tally[formula.Found] < 200 {
 		t.Errorf("answers %v: the formulas do not tell much", tally)
 	}
 }

@@ -135,7 +135,7 @@ func (p *problem) set(atom int, state truth) bool {
 	if state == isFalse {
 		return true
 	}
-	p.cost += len(p.atoms[atom].names)
+	p.cost += p.atoms[atom].cost
 	for _, other := range p.exclusive[p.atoms[atom].attribute] {
 		if other != atom && !p.set(other, isFalse) {
 			return false
@@ -148,7 +148,7 @@ func (p *problem) set(atom int, state truth) bool {
 func (p *problem) undo(mark int) {
 	for _, atom := range p.trail[mark:] {
 		if p.state[atom] == isTrue {
-			p.cost -= len(p.atoms[atom].names)
+			p.cost -= p.atoms[atom].cost
 		}
 		p.state[atom] = 0
 	}
@@ -169,7 +169,7 @@ func (p *problem) lowerBound() int {
 		case p.value[i] == isFalse:
 			p.minimum[i] = unreachable
 		case n.atom >= 0:
-			p.minimum[i] = len(p.atoms[n.atom].names)
+			p.minimum[i] = p.atoms[n.atom].cost
 		case n.all:
 			p.minimum[i] = 0
 			for _, child := range n.children {
