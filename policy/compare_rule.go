@@ -48,6 +48,7 @@ type access struct {
 	invalid bool            // a call with a forged token, or a token for another API
 
 	streams streamLimits
+	unknown string // a member of the row that read does not know
 }
 
 // unlisted is the access of a method without a row.
@@ -92,6 +93,9 @@ func newAccess(text string, rule auth0grpc.Rule) (*access, error) {
 	}
 	a := &access{row: Row{Rule: rule.String()}, text: text}
 	a.read(root.val.(object))
+	if a.unknown != "" { // a part that is ignored would hide a change
+		return nil, fmt.Errorf("has the member %q, which Compare cannot read", a.unknown)
+	}
 	return a, nil
 }
 
@@ -137,6 +141,11 @@ func (a *access) read(members object) {
 			public = true
 		case "optional":
 			optional = true
+		case "hideExistence": // changes the status of a refusal alone
+		default:
+			if !statesRule(m.name) {
+				a.unknown = m.name
+			}
 		}
 	}
 	rule := formula.True
@@ -185,4 +194,12 @@ func newFormula(members object) formula.Formula {
 		}
 	}
 	panic("policy: Parse accepts a rule that states nothing")
+}
+
+// statesRule reports whether a member of a row states its rule.
+func statesRule(member string) bool {
+	_, name := nameRules[member]
+	_, parts := composite[member]
+	_, plain := nullary[member]
+	return name || parts || plain
 }

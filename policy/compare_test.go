@@ -171,6 +171,32 @@ func TestCompareRules(t *testing.T) {
 	}
 }
 
+// Compare reads every member of a row: a change of one that it ignored would be "equal".
+func TestCompareCoversEveryModifier(t *testing.T) {
+	values := map[string]string{
+		"streams": `"endAtExpiry"`, "same": `{"field": "a", "claim": "SUBJECT"}`, "relation": `{"relation": "r", "object": "o:{a}"}`,
+	}
+	for _, member := range policy.Modifiers() {
+		value, ok := values[member]
+		if !ok {
+			value = "true"
+		}
+		row := `"authenticated": true, "` + member + `": ` + value
+		if member == "hideExistence" { // needs something to hide, and does not affect calls
+			row += `, "same": {"field": "a", "claim": "SUBJECT"}`
+		}
+		changed, err := policy.Parse([]byte(`{"methods": {"/a.B/C": {` + row + `}}}`))
+		if err != nil {
+			t.Errorf("%s: %v; give this test a value for the member", member, err)
+			continue
+		}
+		differences, err := policy.Compare(table{"/a.B/C": auth0grpc.Authenticated()}, changed)
+		if err != nil || differences[0].Change == policy.Equal {
+			t.Errorf("%s: %v, %v; want a change", member, differences, err)
+		}
+	}
+}
+
 // Compare reports the faults of both tables at once.
 func TestCompareFaults(t *testing.T) {
 	_, err := policy.Compare(table{"/a.B/C": {}, "a.B/C": auth0grpc.Public()}, table{"/a.B/C": auth0grpc.Scopes()})

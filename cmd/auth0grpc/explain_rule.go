@@ -86,6 +86,9 @@ func (x *explanation) checkRule(t *parsedToken, rule auth0grpc.Rule) {
 	default:
 		x.add(checkFail, name, "the token lacks "+missing, x.grantRemedy(t, missing))
 	}
+	if members["same"] != nil || members["relation"] != nil {
+		x.add(checkNote, name, "the row also has requirements on the request, which are not checked here", "")
+	}
 	if members["reportOnly"] != nil {
 		x.add(checkNote, name, "the row is report-only: the server lets the call pass and reports it", "")
 	}

@@ -21,7 +21,7 @@ const explainPolicy = `{"methods": {
   "/a.B/Trial": {"scopes": ["trial:a"], "reportOnly": true},
   "/a.B/Person": {"anyOf": [{"notDelegated": true}, {"allOf": [{"notDelegated": true}, {"scopes": ["x"]}]}]},
   "/a.B/Agent": {"anyOf": [{"notDelegated": true}, {"actedBy": ["agt_1"]}]},
-  "/c.C/*": {"authenticated": true}
+  "/c.C/*": {"authenticated": true, "same": {"field": "a", "claim": "SUBJECT"}, "relation": {"relation": "viewer", "object": "order:{id}"}}
 }}`
 
 // TestExplain explains tokens with one fault each, without a network.
@@ -56,7 +56,7 @@ func TestExplain(t *testing.T) {
 		{"good", good, call("/a.B/Read"), exitOK, []string{"ok    rule       the token satisfies the rule", "?     signature  not verified", "If the signature is good, a server with these settings accepts the call."}},
 		{"as a header", "Authorization: Bearer " + good + "\n", call("/a.B/Read"), exitOK, []string{"accepts the call"}},
 		{"without a table", good, nil, exitOK, []string{"?     method     not compared", "?     audience   \"https://api.example.com\"; not compared"}},
-		{"wildcard row", good, call("/c.C/Any"), exitOK, []string{"row /c.C/*: authenticated"}},
+		{"wildcard row", good, call("/c.C/Any"), exitOK, []string{"row /c.C/*: authenticated", "note  rule       the row also has requirements on the request"}},
 		{"opaque", "0123456789abcdefOPAQUE", nil, exitFaults, []string{"the token is opaque", "audience=<identifier of the API>", "A server refuses the call: Unauthenticated."}},
 		{"encrypted", "a.b.c.d.e", nil, exitFaults, []string{"encrypted (JWE)"}},
 		{"cut off", good[:len(good)/2], nil, exitFaults, []string{"FAIL  form"}},
