@@ -2,7 +2,8 @@
 // than Go code: JSON documents ([Parse], [Marshal]) and options in .proto files
 // ([FromServer]). Every form says the same things and ends in the same
 // map[string]auth0grpc.Rule, made by that package's own functions; [Merge] puts
-// several together.
+// several together. [Compare] decides which methods of a new table admit more or fewer
+// calls.
 //
 // A document looks like this; docs/policy.schema.json describes it in full:
 //

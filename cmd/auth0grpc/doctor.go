@@ -127,6 +127,9 @@ func (d *doctor) checkSpelling() bool {
 	case err != nil || u.Host == "":
 		d.add(checkFail, name, quote(d.issuer)+" is no URL", "write it as https://TENANT.REGION.auth0.com/")
 		return false
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		d.add(checkFail, name, "the issuer has a user, a query or a fragment", "write it as https://TENANT.REGION.auth0.com/")
+		return false
 	case u.Scheme != "https":
 		d.add(checkFail, name, quote(d.issuer)+" does not begin with https://", "issuers of Auth0 begin with https://")
 		return false

@@ -41,6 +41,7 @@ func TestDoctor(t *testing.T) {
 		{"no audience", tenant.Issuer(), nil, nil, exitOK, []string{"name the identifier of the API by -audience"}},
 		{"no slash", strings.TrimSuffix(tenant.Issuer(), "/"), nil, nil, exitFaults, []string{"does not end in a slash", "ok    keys"}},
 		{"http", "http://" + strings.TrimPrefix(tenant.Issuer(), "https://"), nil, nil, exitFaults, []string{"does not begin with https://"}},
+		{"password", "https://user:" + doctorSecret + "@tenant.example/", nil, nil, exitFaults, []string{"has a user, a query or a fragment"}},
 		{"no URL", "tenant.eu.auth0.com", nil, nil, exitFaults, []string{"is no URL"}},
 		{"another path", tenant.Issuer() + "x/", nil, nil, exitFaults, []string{"FAIL  discovery", "check the name of the tenant"}},
 		{"unreachable", "https://127.0.0.1:1/", nil, nil, exitFaults, []string{"check the name of the tenant, DNS"}},
