@@ -63,6 +63,10 @@ func (orders) WatchOrders(request *ordersv1.WatchOrdersRequest, stream grpc.Serv
 			return err
 		}
 	}
+	if request.Count < 0 { // no end
+		<-stream.Context().Done()
+		return context.Cause(stream.Context())
+	}
 	return nil
 }
 

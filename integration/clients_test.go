@@ -18,6 +18,7 @@ func (s *stage) node(t *testing.T, script string, args ...string) *exec.Cmd {
 	t.Helper()
 	command := exec.Command(needNode(t), append([]string{"node/" + script}, args...)...)
 	command.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+s.path("ca.pem"), "CA="+s.path("ca.pem"), "NO_PROXY=127.0.0.1")
+	command.Env = append(command.Env, s.env...)
 	return command
 }
 
@@ -59,7 +60,7 @@ func TestGRPCurl(t *testing.T) {
 
 func TestGRPCJS(t *testing.T) {
 	s := newStage(t)
-	s.check(t, "grpc-js", s.node(t, "grpcjs.mjs", s.address, s.descriptors, s.token, "tls"), wanted)
+	s.check(t, "grpc-js", s.node(t, "grpcjs.mjs", s.address, s.descriptors, s.token, "tls"), nativeWanted())
 	summarize(t, "Node.js: error.code, error.details, error.metadata")
 }
 
@@ -68,7 +69,7 @@ func TestGRPCJS(t *testing.T) {
 func TestNginx(t *testing.T) {
 	s := newStage(t)
 	secure, plain := startNginx(t, s)
-	s.check(t, "grpc-js through nginx over h2c", s.node(t, "grpcjs.mjs", plain, s.descriptors, s.token, "plain"), wanted)
+	s.check(t, "grpc-js through nginx over h2c", s.node(t, "grpcjs.mjs", plain, s.descriptors, s.token, "plain"), nativeWanted())
 	s.check(t, "connect-node through nginx over TLS", s.node(t, "connect.mjs", "grpc", "https://"+secure, s.descriptors, s.token), doubled(wanted))
 	summarize(t, "grpc-js over h2c and connect-node over TLS by grpc_pass: as without it")
 }
@@ -119,6 +120,8 @@ func TestPython(t *testing.T) {
 		missing(t, "Debian's python3-grpcio is not installed")
 	}
 	s := newStage(t)
-	s.check(t, "grpcio", exec.Command(python, "python/client.py", s.address, s.descriptors, s.token, s.path("ca.pem")), wanted)
+	command := exec.Command(python, "python/client.py", s.address, s.descriptors, s.token, s.path("ca.pem"))
+	command.Env = append(os.Environ(), s.env...)
+	s.check(t, "grpcio", command, nativeWanted())
 	summarize(t, "Python: error.code(), error.details(), error.trailing_metadata()")
 }

@@ -1,6 +1,6 @@
 // A client with @grpc/grpc-js. It prints what it saw as JSON.
 //
-//   CA=ca.pem node grpcjs.mjs ADDRESS DESCRIPTORS TOKEN tls|plain
+//   CA=ca.pem EXPIRED=token NO_KEYS=token REVOKED=token node grpcjs.mjs ADDRESS DESCRIPTORS TOKEN tls|plain
 import { readFileSync } from 'node:fs';
 import grpc from '@grpc/grpc-js';
 import loader from '@grpc/proto-loader';
@@ -17,6 +17,12 @@ const client = new api.orders.v1.Orders(address, credentials);
 const bare = new grpc.Metadata();
 const authorized = new grpc.Metadata();
 authorized.set('authorization', `Bearer ${token}`);
+const withToken = (other) => {
+  const metadata = new grpc.Metadata();
+  metadata.set('authorization', `Bearer ${other}`);
+  return metadata;
+};
+const { EXPIRED, NO_KEYS, REVOKED } = process.env;
 const options = { deadline: Date.now() + 20_000 };
 
 const unary = (method, request, metadata) => new Promise((resolve, reject) => {
@@ -40,6 +46,7 @@ async function refused(call) {
       message: error.details,
       reason: reasonOf(registry, error.metadata.get('grpc-status-details-bin')[0]),
       challenge: error.metadata.get('www-authenticate').join(),
+      retry: error.metadata.get('grpc-retry-pushback-ms').length > 0,
     };
   }
   throw new Error('the call was not refused');
@@ -51,5 +58,9 @@ console.log(JSON.stringify({
   missing: await refused(unary('GetOrder', {}, bare)),
   missingStream: await refused(stream('WatchOrders', { count: 3 }, bare)),
   scope: await refused(unary('CreateOrder', {}, authorized)),
+  expired: await refused(unary('GetOrder', { id: '7' }, withToken(EXPIRED))),
+  expiredStream: await refused(stream('WatchOrders', { count: 3 }, withToken(EXPIRED))),
+  noKeys: await refused(unary('GetOrder', { id: '7' }, withToken(NO_KEYS))),
+  ended: await refused(stream('WatchOrders', { count: -1 }, withToken(REVOKED))),
 }));
 client.close();

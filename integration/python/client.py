@@ -1,8 +1,9 @@
 """A client with grpcio. It prints what it saw as JSON.
 
-    python3 client.py ADDRESS DESCRIPTORS TOKEN CA
+    EXPIRED=token NO_KEYS=token REVOKED=token python3 client.py ADDRESS DESCRIPTORS TOKEN CA
 """
 import json
+import os
 import sys
 
 import grpc
@@ -39,7 +40,8 @@ def refused(call):
             "code": error.code().value[0],
             "message": error.details(),
             "reason": info.reason,
-            "challenge": trailers["www-authenticate"],
+            "challenge": trailers.get("www-authenticate", ""),
+            "retry": "grpc-retry-pushback-ms" in trailers,
         }
     raise SystemExit("the call was not refused")
 
@@ -50,7 +52,14 @@ with grpc.secure_channel(address, credentials) as channel:
     get = method(channel.unary_unary, "GetOrder", "GetOrderRequest", "Order")
     watch = method(channel.unary_stream, "WatchOrders", "WatchOrdersRequest", "Order")
     create = method(channel.unary_unary, "CreateOrder", "Order", "Order")
-    authorized = {"metadata": [("authorization", "Bearer " + token)], "timeout": 20}
+
+    def bearer(value):
+        return {"metadata": [("authorization", "Bearer " + value)], "timeout": 20}
+
+    authorized = bearer(token)
+    expired, no_keys, revoked = (bearer(os.environ[name]) for name in ("EXPIRED", "NO_KEYS", "REVOKED"))
+    order = message("GetOrderRequest")(id="7")
+    endless = message("WatchOrdersRequest")(count=-1)
     three = message("WatchOrdersRequest")(count=3)
     print(json.dumps({
         "item": get(message("GetOrderRequest")(id="7"), **authorized).item,
@@ -58,4 +67,8 @@ with grpc.secure_channel(address, credentials) as channel:
         "missing": refused(lambda: get(message("GetOrderRequest")(), timeout=20)),
         "missingStream": refused(lambda: list(watch(three, timeout=20))),
         "scope": refused(lambda: create(message("Order")(), **authorized)),
+        "expired": refused(lambda: get(order, **expired)),
+        "expiredStream": refused(lambda: list(watch(three, **expired))),
+        "noKeys": refused(lambda: get(order, **no_keys)),
+        "ended": refused(lambda: list(watch(endless, **revoked))),
     }))
