@@ -136,7 +136,7 @@ func (i *Interceptor) authorize(ctx context.Context, request *Request) (context.
 	case v.refused != nil:
 		v.refused = i.binder.withChallenges(&v.caller, v.refused, i.clock.now)
 	}
-	i.observer.notifyDecision(ctx, request.FullMethod, &v, start)
+	i.observer.notifyDecision(i.observer.hookContext(ctx, request), request.FullMethod, &v, start)
 	if v.claims == nil || v.err() != nil {
 		return withoutToken(ctx), v
 	}

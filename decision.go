@@ -49,7 +49,8 @@ type Decision struct {
 
 	// Peer is the address of the connection, which may be a proxy's. It is set only for
 	// refused, reported and ended calls with a Reason, and only if
-	// [Config.DescribeRefused] is.
+	// [Config.DescribeRefused] is. Calls of [Interceptor.Check] have one if the package
+	// google.golang.org/grpc/peer put it into their context.
 	Peer string
 	// UnverifiedClientID and UnverifiedAudience are the claims of a token that is not
 	// verified: the caller may have written anything. Several audiences are separated

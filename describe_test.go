@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/auth0grpc/auth0grpc"
@@ -81,6 +82,22 @@ func checkPeer(t *testing.T, transport string, d auth0grpc.Decision, err error) 
 		}
 	case d.Peer == "":
 		t.Error("no peer")
+	}
+}
+
+// A call of Check has no metadata; its Request names the caller.
+func TestDescribeRefusedByCheck(t *testing.T) {
+	var r recorder
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	config.OnDecision, config.DescribeRefused = r.OnDecision, true
+	request := auth0grpc.Request{FullMethod: unaryCall, Authorization: bearer(tenant.Token(claims{"exp": today}))}
+	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer leak"))
+	if _, err := mustNew(t, config).Check(ctx, request); err == nil {
+		t.Fatal("an expired token passes")
+	}
+	if d := r.wait(t, 1)[0]; d.UnverifiedClientID != auth0grpctest.ClientID || d.UnverifiedAudience != auth0grpctest.Audience {
+		t.Errorf("%+v", d)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/auth0grpc/auth0grpc/internal/keyset"
 )
@@ -100,6 +101,15 @@ func (o *observer) allowsReportOnly(c *caller, refused *refusal) bool {
 		return false
 	}
 	return reportOnlyReasons[refused.reason] || o.mode == ReportOnlyEverything
+}
+
+// hookContext returns the context of the hook. If [Config.DescribeRefused] is set, it
+// has the authorization values of a call that is not a gRPC call.
+func (o *observer) hookContext(ctx context.Context, request *Request) context.Context {
+	if !o.describes || request.inMetadata {
+		return ctx
+	}
+	return metadata.NewIncomingContext(ctx, metadata.MD{"authorization": request.Authorization})
 }
 
 // notifyDecision reports the decision that began at start.
