@@ -37,13 +37,18 @@ func TestTroubleshootingIsComplete(t *testing.T) {
 		}
 	}
 	commands := page[strings.Index(page, "## The command"):]
-	code := read(t, "cmd/auth0grpc/main.go") + read(t, "cmd/auth0grpc/load.go") + read(t, "cmd/auth0grpc/reflect.go")
+	code := ""
+	for _, s := range sources(t) {
+		if filepath.Dir(s.path) == "cmd/auth0grpc" && !s.isTest() {
+			code += string(s.text)
+		}
+	}
 	for _, match := range regexp.MustCompile("`([a-z-][^`]* [^`]*)`").FindAllStringSubmatch(commands, -1) {
 		if !strings.Contains(match[1], " -o") && !strings.Contains(code, match[1]) {
 			t.Errorf("docs/troubleshooting.md explains %q, which the command does not print", match[1])
 		}
 	}
-	for _, match := range regexp.MustCompile(`errors\.New\("([^"]+)"`).FindAllStringSubmatch(read(t, "cmd/auth0grpc/main.go"), -1) {
+	for _, match := range regexp.MustCompile(`errors\.New\("([^"]+)"`).FindAllStringSubmatch(code, -1) {
 		if text := strings.TrimSpace(match[1]); !strings.Contains(commands, text) {
 			t.Errorf("docs/troubleshooting.md has no entry for the fault %q of the command", text)
 		}
