@@ -1,6 +1,7 @@
 package auth0grpc_test
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,10 @@ func TestKeyOutagesAreLogged(t *testing.T) {
 	check := func(step string, want ...string) {
 		t.Helper()
 		text := log.take()
+		for strings.Count(text, "level=WARN") < len(want) && t.Context().Err() == nil { // an attempt is reported after Ready has returned
+			runtime.Gosched()
+			text += log.take()
+		}
 		if n := strings.Count(text, "level=WARN"); n != len(want) || strings.Count(text, "\n") != n {
 			t.Errorf("%s: %d warnings, want %d:\n%s", step, n, len(want), text)
 		}
@@ -58,11 +63,12 @@ func TestKeyOutagesWithHook(t *testing.T) {
 	var log sink
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
-	calls := 0
-	config.Logger, config.OnKeyRefresh = log.logger(), func(auth0grpc.KeyRefresh) { calls++ }
+	calls := make(chan struct{}, 10)
+	config.Logger, config.OnKeyRefresh = log.logger(), func(auth0grpc.KeyRefresh) { calls <- struct{}{} }
 	tenant.SetDown(true)
 	_ = mustNew(t, config).Ready(t.Context())
-	if text := log.take(); text != "" || calls != 1 {
-		t.Errorf("%d calls of the hook, log:\n%s", calls, text)
+	<-calls // is called after Ready has returned
+	if text := log.take(); text != "" || len(calls) > 0 {
+		t.Errorf("%d more calls of the hook, log:\n%s", len(calls), text)
 	}
 }

@@ -69,7 +69,10 @@ func (i *Interceptor) CheckServices(services map[string]grpc.ServiceInfo, option
 	if methods == nil {
 		return ErrUnlistedMethod
 	}
-	faults := i.uncheckedMethods(methods, services)
+	var faults []error
+	if unary, stream := i.obtained.unary.Load(), i.obtained.stream.Load(); unary != stream && !i.obtained.authFunc.Load() {
+		faults = methods.uncheckedMethods(services, stream)
+	}
 	if i.obtained.authFunc.Load() {
 		faults = append(faults, methods.unseenMessages()...)
 	}
@@ -89,13 +92,9 @@ func CheckMethods(methods map[string]Rule, services map[string]grpc.ServiceInfo,
 	return errors.Join(compiled.compare(services, options)...)
 }
 
-// uncheckedMethods returns a fault if one of the two interceptors was obtained and
-// methods of the other kind are registered: gRPC calls their handlers unchecked.
-func (i *Interceptor) uncheckedMethods(t *table, services map[string]grpc.ServiceInfo) []error {
-	unary, stream := i.obtained.unary.Load(), i.obtained.stream.Load()
-	if unary == stream || i.obtained.authFunc.Load() {
-		return nil
-	}
+// uncheckedMethods returns a fault if methods are registered whose interceptor was not
+// obtained: gRPC calls their handlers unchecked. stream reports which one was obtained.
+func (t *table) uncheckedMethods(services map[string]grpc.ServiceInfo, stream bool) []error {
 	kind, missing := "streaming", "StreamServerInterceptor"
 	if stream {
 		kind, missing = "unary", "UnaryServerInterceptor"

@@ -64,11 +64,11 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, fullMethod st
 		i.binder.withChallenges(c, reason, i.clock.now).sendChallenge(ctx)
 		return reason, reason
 	}
-	serve := i.serveInline
+	serve := g.serveInline
 	if g.endedCh != nil {
-		serve = i.serveInGoroutine
+		serve = g.serveInGoroutine
 	}
-	err := fromHandler(serve(g, srv, handler))
+	err := fromHandler(serve(i, srv, handler))
 	return g.endReason, err
 }
 
@@ -107,7 +107,7 @@ func (i *Interceptor) endStream(g *guardedStream, c *caller, reason *refusal) {
 var goexitStatus = status.New(codes.Internal, "auth0grpc: the handler left its goroutine")
 
 // serveInline runs the handler on the goroutine of the call.
-func (i *Interceptor) serveInline(g *guardedStream, srv any, handler grpc.StreamHandler) (err error) {
+func (g *guardedStream) serveInline(i *Interceptor, srv any, handler grpc.StreamHandler) (err error) {
 	returned := false
 	defer func() {
 		reason := i.streams.handlerReturned(g)
@@ -133,7 +133,7 @@ func (i *Interceptor) serveInline(g *guardedStream, srv any, handler grpc.Stream
 
 // serveInGoroutine runs the handler on another goroutine, because only the return
 // of this one ends the stream.
-func (i *Interceptor) serveInGoroutine(g *guardedStream, srv any, handler grpc.StreamHandler) error {
+func (g *guardedStream) serveInGoroutine(i *Interceptor, srv any, handler grpc.StreamHandler) error {
 	type result struct {
 		err      error
 		panicked *StreamPanic
