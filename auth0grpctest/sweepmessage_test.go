@@ -26,7 +26,7 @@ func (messageService) UnaryCall(context.Context, *testgrpc.SimpleRequest) (*test
 func TestSweepOfMessages(t *testing.T) {
 	for name, test := range map[string]struct {
 		rule   auth0grpc.Rule
-		allows bool // what the checker says
+		allows bool // the answer of the checker
 		faults int
 	}{
 		"same":                   {auth0grpc.Scopes("a").Same("response_status.message", auth0grpc.ClaimOrganization), false, 0},
