@@ -73,6 +73,18 @@ func (r *Request) connectionCertificate(ctx context.Context) *x509.Certificate {
 	return nil
 }
 
+// contextWithNonce sends the nonce of a gRPC call, or returns the context with it.
+func (r *Request) contextWithNonce(ctx context.Context, nonce string) context.Context {
+	switch {
+	case nonce == "":
+		return ctx
+	case r.inMetadata:
+		_ = grpc.SetTrailer(ctx, metadata.Pairs(nonceHeader, nonce))
+		return ctx
+	}
+	return context.WithValue(ctx, nonceKey{}, nonce)
+}
+
 // Check decides whether a call may proceed. It is the decision that the interceptors
 // make, for transports that are not gRPC: HTTP, a WebSocket, a queue. Packages
 // auth0grpchttp and auth0grpcconnect wrap it. If the call may proceed, Check returns
@@ -86,39 +98,19 @@ func (r *Request) connectionCertificate(ctx context.Context) *x509.Certificate {
 // concurrent use.
 func (i *Interceptor) Check(ctx context.Context, request Request) (context.Context, error) {
 	request.inMetadata = false
-	ctx, v := i.authorizeRequest(ctx, &request)
+	ctx, v := i.authorize(ctx, &request)
 	return ctx, v.err()
 }
 
-// authorizeRequest is authorize with the nonce for the client in the context.
-func (i *Interceptor) authorizeRequest(ctx context.Context, request *Request) (context.Context, verdict) {
-	ctx, v := i.authorize(ctx, request)
-	if v.refused == nil {
-		if nonce := i.binder.nextNonce(v.scheme, i.clock.now); nonce != "" {
-			ctx = context.WithValue(ctx, nonceKey{}, nonce)
-		}
-	}
-	return ctx, v
-}
-
-// authorizeCall decides on a gRPC call, and sends the challenge or the nonce.
-// fullMethod comes from gRPC, never from the client's metadata. message is the request
-// message of a unary call, messagesFollow for a stream, and nil if it is not known.
-func (i *Interceptor) authorizeCall(ctx context.Context, fullMethod string, message any) (context.Context, verdict) {
-	handlerCtx, v := i.authorize(ctx, &Request{FullMethod: fullMethod, Message: message, inMetadata: true})
-	switch {
-	case v.refused == nil:
-		if nonce := i.binder.nextNonce(v.scheme, i.clock.now); nonce != "" {
-			_ = grpc.SetTrailer(ctx, metadata.Pairs(nonceHeader, nonce))
-		}
-	case !v.reported:
-		v.refused.sendChallenge(ctx)
-	}
-	return handlerCtx, v
+// gRPCRequest returns the Request of a gRPC call. fullMethod comes from gRPC, never
+// from the client's metadata. message is the request message of a unary call,
+// messagesFollow for a stream, and nil if it is not known.
+func gRPCRequest(fullMethod string, message any) *Request {
+	return &Request{FullMethod: fullMethod, Message: message, inMetadata: true}
 }
 
 // authorize decides whether a call may proceed. It returns the handler's context, or a
-// verdict with a refusal and its challenge.
+// verdict with a refusal and its challenge. It sends challenge and nonce of a gRPC call.
 func (i *Interceptor) authorize(ctx context.Context, request *Request) (context.Context, verdict) {
 	start := i.observer.startTime()
 	c, refused := i.decide(ctx, i.table.Load(), request, start, true)
@@ -130,17 +122,23 @@ func (i *Interceptor) authorize(ctx context.Context, request *Request) (context.
 	if candidate := i.candidate.Load(); candidate != nil {
 		v.candidate = evaluateCandidate(ctx, i, candidate, request, &v, start)
 	}
+	handlerCtx := ctx
 	switch {
+	case v.refused == nil:
+		handlerCtx = request.contextWithNonce(ctx, i.binder.nextNonce(v.scheme, i.clock.now))
 	case v.reported:
 		i.observer.warnReportOnly(ctx)
-	case v.refused != nil:
+	default:
 		v.refused = i.binder.withChallenges(&v.caller, v.refused, i.clock.now)
+		if request.inMetadata {
+			v.refused.sendChallenge(ctx)
+		}
 	}
 	i.observer.notifyDecision(i.observer.hookContext(ctx, request), request.FullMethod, &v, start)
 	if v.claims == nil || v.err() != nil {
-		return withoutToken(ctx), v
+		return withoutToken(handlerCtx), v
 	}
-	return contextWithToken(ctx, &v.claims.Token), v
+	return contextWithToken(handlerCtx, &v.claims.Token), v
 }
 
 // decide evaluates the call against a table. A panic becomes a refusal: certificate

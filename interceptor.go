@@ -62,7 +62,7 @@ func New(config Config) (*Interceptor, error) {
 func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 	i.obtained.unary.Store(true)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		ctx, v := i.authorizeCall(ctx, info.FullMethod, req)
+		ctx, v := i.authorize(ctx, gRPCRequest(info.FullMethod, req))
 		if err := v.err(); err != nil {
 			return nil, err
 		}
@@ -82,7 +82,7 @@ func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
 	i.obtained.stream.Store(true)
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		ctx, v := i.authorizeCall(stream.Context(), info.FullMethod, messagesFollow)
+		ctx, v := i.authorize(stream.Context(), gRPCRequest(info.FullMethod, messagesFollow))
 		if err := v.err(); err != nil {
 			return err
 		}
@@ -147,7 +147,7 @@ func (i *Interceptor) AuthFunc() auth.AuthFunc {
 	i.obtained.authFunc.Store(true)
 	return func(ctx context.Context) (context.Context, error) {
 		fullMethod, _ := grpc.Method(ctx)
-		ctx, v := i.authorizeCall(ctx, fullMethod, nil)
+		ctx, v := i.authorize(ctx, gRPCRequest(fullMethod, nil))
 		return ctx, v.err()
 	}
 }

@@ -26,7 +26,7 @@ type OpenStream struct {
 // when the handler has returned: until then the stream takes memory.
 func (i *Interceptor) CheckStream(ctx context.Context, request Request) (*OpenStream, error) {
 	request.inMetadata = false
-	ctx, v := i.authorizeRequest(ctx, &request)
+	ctx, v := i.authorize(ctx, &request)
 	if err := v.err(); err != nil {
 		return nil, err
 	}
