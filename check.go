@@ -105,8 +105,8 @@ func (i *Interceptor) Check(ctx context.Context, request Request) (context.Conte
 // gRPCRequest returns the Request of a gRPC call. fullMethod comes from gRPC, never
 // from the client's metadata. message is the request message of a unary call,
 // messagesFollow for a stream, and nil if it is not known.
-func gRPCRequest(fullMethod string, message any) *Request {
-	return &Request{FullMethod: fullMethod, Message: message, inMetadata: true}
+func gRPCRequest(fullMethod string, message any) Request {
+	return Request{FullMethod: fullMethod, Message: message, inMetadata: true}
 }
 
 // authorize decides whether a call may proceed. It returns the handler's context, or a
@@ -129,7 +129,7 @@ func (i *Interceptor) authorize(ctx context.Context, request *Request) (context.
 	case v.reported:
 		i.observer.warnReportOnly(ctx)
 	default:
-		v.refused = i.binder.withChallenges(&v.caller, v.refused, i.clock.now)
+		v.refused = i.binder.withChallenges(&v.caller, v.refused, i.clock.now).withResourceMetadata(i.metadataURL)
 		if request.inMetadata {
 			v.refused.sendChallenge(ctx)
 		}

@@ -74,6 +74,12 @@ type Config struct {
 	DPoP DPoPConfig
 	MTLS MTLSConfig
 
+	// Resource is the identifier of this API as a protected resource (RFC 9728, section
+	// 1.2): an https URL, "https://api.example.com". With it, every challenge names the
+	// address of the metadata, [ResourceMetadataURL], and [NewResourceMetadata] makes
+	// the document. It need not be one of Audiences. Default: no metadata.
+	Resource string
+
 	// ReportOnly lets calls pass that would have been refused, and reports them to
 	// OnDecision and Logger. Use it for a roll-out; [Rule.ReportOnly] does the same for
 	// one row. It never fabricates an identity: a handler sees a [*Token] only if the

@@ -100,3 +100,22 @@ func ExampleInterceptor_CheckStream() {
 	// true true
 	// TOKEN_REVOKED
 }
+
+// Clients find the authorization server by the metadata of the API (RFC 9728).
+func ExampleNewResourceMetadata() {
+	_, guard, _, stop := embedded(func(config *auth0grpc.Config) { config.Resource = "https://api.example.com" })
+	defer stop()
+	metadata := auth0grpc.NewResourceMetadata(guard)
+	fmt.Println(metadata.Resource, metadata.Scopes)
+	fmt.Println(auth0grpc.ResourceMetadataURL(metadata.Resource))
+	// Output:
+	// https://api.example.com [greet]
+	// https://api.example.com/.well-known/oauth-protected-resource
+}
+
+// A transport that shows no message to Check cannot serve a rule about it.
+func ExampleRule_NeedsMessage() {
+	rule := auth0grpc.Scopes("read:orders")
+	fmt.Println(rule.NeedsMessage(), rule.Same("org_id", auth0grpc.ClaimOrganization).NeedsMessage())
+	// Output: false true
+}

@@ -24,6 +24,8 @@ type Interceptor struct {
 	clock          clock
 	observer       observer
 	streams        openStreams
+	resource       *ResourceMetadata                             // nil: none
+	metadataURL    string                                        // of resource
 	revocationFeed RevocationFeed                                // nil: revocations stay here
 	obtained       struct{ unary, stream, authFunc atomic.Bool } // the interceptors that a program asked for
 }
@@ -42,6 +44,7 @@ func New(config Config) (*Interceptor, error) {
 		return nil, configerror.Join(faults)
 	}
 	i := &Interceptor{clock: clock{config.Now, isWall}, revocationFeed: config.RevocationFeed}
+	i.resource, i.metadataURL = newResourceMetadata(&config), ResourceMetadataURL(config.Resource)
 	i.table.Store(methods)
 	i.observer.init(i.clock, config.Logger, config.ReportOnly, func() []string { return i.table.Load().reportOnlyRows() })
 	i.observer.onDecision, i.observer.onKeyRefresh = config.OnDecision, config.OnKeyRefresh
@@ -62,7 +65,8 @@ func New(config Config) (*Interceptor, error) {
 func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 	i.obtained.unary.Store(true)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		ctx, v := i.authorize(ctx, gRPCRequest(info.FullMethod, req))
+		request := gRPCRequest(info.FullMethod, req)
+		ctx, v := i.authorize(ctx, &request)
 		if err := v.err(); err != nil {
 			return nil, err
 		}
@@ -82,7 +86,8 @@ func (i *Interceptor) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 func (i *Interceptor) StreamServerInterceptor() grpc.StreamServerInterceptor {
 	i.obtained.stream.Store(true)
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		ctx, v := i.authorize(stream.Context(), gRPCRequest(info.FullMethod, messagesFollow))
+		request := gRPCRequest(info.FullMethod, messagesFollow)
+		ctx, v := i.authorize(stream.Context(), &request)
 		if err := v.err(); err != nil {
 			return err
 		}
@@ -147,7 +152,8 @@ func (i *Interceptor) AuthFunc() auth.AuthFunc {
 	i.obtained.authFunc.Store(true)
 	return func(ctx context.Context) (context.Context, error) {
 		fullMethod, _ := grpc.Method(ctx)
-		ctx, v := i.authorize(ctx, gRPCRequest(fullMethod, nil))
+		request := gRPCRequest(fullMethod, nil)
+		ctx, v := i.authorize(ctx, &request)
 		return ctx, v.err()
 	}
 }

@@ -45,7 +45,7 @@ func (i *Interceptor) CheckStream(ctx context.Context, request Request) (*OpenSt
 	if reason := refusedSince(i, g, &v.caller, now); reason != nil {
 		i.streams.remove(g)
 		g.cancel(nil)
-		return nil, i.binder.withChallenges(&v.caller, reason, i.clock.now)
+		return nil, i.binder.withChallenges(&v.caller, reason, i.clock.now).withResourceMetadata(i.metadataURL)
 	}
 	return s, nil
 }

@@ -54,7 +54,7 @@ func (r *Refusal) Reason() Reason { return r.reason }
 // It makes gRPC send this status and not the text of Error.
 func (r *refusal) GRPCStatus() *status.Status { return r.status }
 
-// HTTPStatus returns the status code of HTTP for the client: 401, 403, 429 or 503, and
+// HTTPStatus returns the status code of HTTP for the client: 401, 403, 404, 429, 500 or 503, and
 // 499 or 504 if the caller's context ended before the decision.
 func (r *Refusal) HTTPStatus() int {
 	switch r.status.Code() {
@@ -62,6 +62,8 @@ func (r *Refusal) HTTPStatus() int {
 		return http.StatusUnauthorized
 	case codes.PermissionDenied:
 		return http.StatusForbidden
+	case codes.NotFound: // Rule.HideExistence
+		return http.StatusNotFound
 	case codes.ResourceExhausted:
 		return http.StatusTooManyRequests
 	case codes.Unavailable:
@@ -121,6 +123,23 @@ func (r *refusal) withChallenge(challenge metadata.MD) *refusal {
 	clone := *r
 	clone.challenge = challenge
 	return &clone
+}
+
+// withResourceMetadata returns r with the address of the protected resource metadata in
+// each challenge (RFC 9728, section 5.1), or r if there is no address or no challenge.
+func (r *refusal) withResourceMetadata(address string) *refusal {
+	if address == "" || r.challenge == nil {
+		return r
+	}
+	challenge := r.challenge.Copy()
+	for n, value := range challenge[challengeHeader] {
+		separator := ", "
+		if !strings.Contains(value, " ") { // the scheme alone
+			separator = " "
+		}
+		challenge[challengeHeader][n] = value + separator + `resource_metadata="` + address + `"`
+	}
+	return r.withChallenge(challenge)
 }
 
 // sendChallenge sets the challenge for the client. It goes out both as header and as

@@ -54,6 +54,10 @@ func (r Rule) HideExistence() Rule {
 	return r
 }
 
+// NeedsMessage reports whether the rule has [Rule.Same] or [Rule.Relation]. A transport
+// that shows no message to [Interceptor.Check] cannot serve its methods.
+func (r Rule) NeedsMessage() bool { return r.needsMessage() }
+
 func (r *Rule) needsMessage() bool { return len(r.same)+len(r.relations) > 0 }
 
 // messageModifiers returns the requirements on the message, each after a comma.

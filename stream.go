@@ -61,7 +61,7 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, fullMethod st
 	i.streams.add(g, now)
 	defer i.streams.remove(g)
 	if reason := refusedSince(i, g, c, now); reason != nil {
-		i.binder.withChallenges(c, reason, i.clock.now).sendChallenge(ctx)
+		i.binder.withChallenges(c, reason, i.clock.now).withResourceMetadata(i.metadataURL).sendChallenge(ctx)
 		return reason, reason
 	}
 	serve := g.serveInline
@@ -99,7 +99,7 @@ func (i *Interceptor) endStream(g *guardedStream, c *caller, reason *refusal) {
 		return
 	}
 	i.streams.endOne(g, reason, func() {
-		i.binder.withChallenges(c, reason, i.clock.now).sendChallenge(g.ctx)
+		i.binder.withChallenges(c, reason, i.clock.now).withResourceMetadata(i.metadataURL).sendChallenge(g.ctx)
 	})
 }
 

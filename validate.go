@@ -18,7 +18,7 @@ const maxClockSkew = 5 * time.Minute
 
 // faults returns every fault of the Config except the faults of its table.
 func (c *Config) faults() []*ConfigError {
-	faults := slices.Concat(c.issuerFaults(), c.audienceFaults(), c.algorithmFaults(), c.bindingFaults(), c.sharedStoreFaults(), c.timeFaults(), c.Relations.faults())
+	faults := slices.Concat(c.issuerFaults(), c.audienceFaults(), c.algorithmFaults(), c.bindingFaults(), c.sharedStoreFaults(), c.resourceFaults(), c.timeFaults(), c.Relations.faults())
 	if fault := c.StreamPolicy.fault(); fault != "" {
 		faults = append(faults, &ConfigError{"StreamPolicy", c.StreamPolicy.String(), fault})
 	}
