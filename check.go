@@ -40,6 +40,10 @@ type Request struct {
 	// such rows refuse the call.
 	Message any
 
+	// MessagesFollow promises that the transport shows each message to the [OpenStream]:
+	// see [OpenStream.Received]. Only CheckStream accepts it, in place of Message.
+	MessagesFollow bool
+
 	// inMetadata reads headers and certificate from the context of a gRPC call, and
 	// only when they are needed.
 	inMetadata bool

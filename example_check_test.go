@@ -96,9 +96,12 @@ func ExampleInterceptor_CheckStream() {
 	}
 	<-subscription.Context().Done()
 	fmt.Println(subscription.Close().Reason())
+	// Messages of a call with MessagesFollow go through the subscription.
+	fmt.Println(subscription.Received(nil, nil), subscription.Sends())
 	// Output:
 	// true true
 	// TOKEN_REVOKED
+	// <nil> <nil>
 }
 
 // Clients find the authorization server by the metadata of the API (RFC 9728).

@@ -127,6 +127,9 @@ func (o *observer) notifyStreamEnd(ctx context.Context, fullMethod string, c *ca
 	}
 }
 
+// fullMethodKey is the key of the method in the context of an [OpenStream].
+type fullMethodKey struct{}
+
 // reportStream reports a stream that report-only keeps open.
 func (o *observer) reportStream(ctx context.Context, c *caller, reason *refusal) {
 	o.warnReportOnly(ctx)

@@ -26,6 +26,9 @@ type OpenStream struct {
 // when the handler has returned: until then the stream takes memory.
 func (i *Interceptor) CheckStream(ctx context.Context, request Request) (*OpenStream, error) {
 	request.inMetadata = false
+	if request.MessagesFollow {
+		request.Message = messagesFollow
+	}
 	ctx, v := i.authorize(ctx, &request)
 	if err := v.err(); err != nil {
 		return nil, err
@@ -37,6 +40,9 @@ func (i *Interceptor) CheckStream(ctx context.Context, request Request) (*OpenSt
 	g := newGuardedStream(context.WithValue(ctx, fullMethodKey{}, request.FullMethod), request.FullMethod, &v.caller, nil)
 	g.transport, g.writer = nil, nil // the context may come from a gRPC call, whose transport is not ours
 	s.guarded, s.ctx = g, g.ctx
+	if !v.reported {
+		guardMessages(i, g, request.FullMethod)
+	}
 	now := i.clock.now()
 	if deadline, hasDeadline := i.streams.deadline(&v.caller); hasDeadline {
 		g.deadline = deadlineMicros(deadline)
@@ -49,9 +55,6 @@ func (i *Interceptor) CheckStream(ctx context.Context, request Request) (*OpenSt
 	}
 	return s, nil
 }
-
-// fullMethodKey is the key of the method in the context of an OpenStream.
-type fullMethodKey struct{}
 
 // Context returns the context for the handler. It carries the [*Token], and ends with
 // the stream. If the server ended it, context.Cause returns a [*Refusal], whose status
@@ -81,4 +84,28 @@ func (s *OpenStream) Close() *Refusal {
 		s.guarded.cancel(nil)
 	})
 	return s.guarded.finish()
+}
+
+// Received checks a message that the transport is about to hand to the handler, or the
+// error in its place: io.EOF means that the client has sent all. It returns err, or the
+// [*Refusal] that the handler must receive instead of the message; the stream ends then.
+// Calls must not overlap.
+func (s *OpenStream) Received(message any, err error) error {
+	if s.guarded != nil && s.guarded.messages != nil {
+		if refused := s.guarded.messages.received(message, err); refused != nil {
+			return refused
+		}
+	}
+	return err
+}
+
+// Sends checks whether the handler may send a message: with rules about the message it
+// may not before the first one was received. It returns nil or a [*Refusal].
+func (s *OpenStream) Sends() error {
+	if s.guarded != nil && s.guarded.messages != nil {
+		if refused := s.guarded.messages.sends(); refused != nil {
+			return refused
+		}
+	}
+	return nil
 }

@@ -3,10 +3,12 @@ package auth0grpc_test
 import (
 	"context"
 	"errors"
+	"io"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/auth0grpc/auth0grpc"
 )
@@ -40,7 +42,7 @@ func endOf(t *testing.T, s *auth0grpc.OpenStream) auth0grpc.Reason {
 	if !errors.As(context.Cause(s.Context()), &cause) || s.Close() != cause || s.Close() != cause {
 		t.Fatalf("the cause is %v, Close returns %v", context.Cause(s.Context()), s.Close())
 	}
-	if cause.HTTPStatus() != 401 || auth0grpc.RefusedBeforeHandler(cause) {
+	if cause.HTTPStatus()/100 != 4 || auth0grpc.RefusedBeforeHandler(cause) {
 		t.Errorf("%v: status %d, before the handler: %t", cause, cause.HTTPStatus(), auth0grpc.RefusedBeforeHandler(cause))
 	}
 	return cause.Reason()
@@ -136,5 +138,55 @@ func TestReportOnlyKeepsAnOpenStream(t *testing.T) {
 	}
 	if got != unaryCall || s.Context().Err() != nil || s.Close() != nil {
 		t.Errorf("reported %q, context %v", got, s.Context().Err())
+	}
+}
+
+// With rules about the message, each message is checked before the handler has it, and
+// nothing is sent before the first.
+func TestOpenStreamChecksMessages(t *testing.T) {
+	f := newFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+		config.Methods[unaryCall] = auth0grpc.Authenticated().Same("response_status.message", auth0grpc.ClaimSubject)
+	})
+	request := auth0grpc.Request{FullMethod: unaryCall, Authorization: bearer(f.token(claims{"sub": "auth0|ada"}))}
+	_, err := f.guard.CheckStream(t.Context(), request)
+	if refusal := refusalOf(t, err); refusal == nil || refusal.Reason() != auth0grpc.ReasonRuleMisconfigured {
+		t.Errorf("without messages: %v", err)
+	}
+	request.MessagesFollow = true
+	if _, err := f.guard.Check(t.Context(), request); refusalOf(t, err) == nil || refusalOf(t, err).Reason() != auth0grpc.ReasonRuleMisconfigured {
+		t.Errorf("Check without the message: %v", err)
+	}
+	open := func() *auth0grpc.OpenStream {
+		s, err := f.guard.CheckStream(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	of := func(owner string) any {
+		return &testgrpc.SimpleRequest{ResponseStatus: &testgrpc.EchoStatus{Message: owner}}
+	}
+	s := open()
+	for _, err := range []error{s.Received(of("auth0|ada"), nil), s.Sends(), s.Received(nil, io.EOF)} {
+		if err != nil && err != io.EOF {
+			t.Errorf("own record: %v", err)
+		}
+	}
+	if reason := s.Close(); reason != nil {
+		t.Errorf("own record: %v", reason)
+	}
+	for name, use := range map[string]func(*auth0grpc.OpenStream) error{
+		"other record": func(s *auth0grpc.OpenStream) error { return s.Received(of("auth0|bob"), nil) },
+		"later record": func(s *auth0grpc.OpenStream) error {
+			return errors.Join(s.Received(of("auth0|ada"), nil), s.Received(of("auth0|bob"), nil))
+		},
+		"no record":    func(s *auth0grpc.OpenStream) error { return s.Received(nil, io.EOF) },
+		"answer first": func(s *auth0grpc.OpenStream) error { return s.Sends() },
+	} {
+		s := open()
+		refusal := refusalOf(t, use(s))
+		if refusal == nil || refusal.Reason() != auth0grpc.ReasonNotOwner || endOf(t, s) != auth0grpc.ReasonNotOwner {
+			t.Errorf("%s: %v", name, refusal)
+		}
 	}
 }

@@ -43,14 +43,8 @@ func (i *Interceptor) serveStream(ctx context.Context, v *verdict, fullMethod st
 	c := &v.caller
 	g := newGuardedStream(ctx, fullMethod, c, stream)
 	defer g.cancel(nil)
-	if c.row != nil && c.row.messages != nil && !v.reported {
-		g.messages = newMessageGuard(c.row.messages.unnamed(), func(message any, last *lastObjects) *refusal {
-			return c.row.messages.check(g.ctx, fullMethod, c.claims, message, last)
-		}, func(reason *refusal) bool {
-			i.observer.warnMisconfigured(g.ctx, g.row, reason)
-			i.endStream(g, c, reason) // or only reports
-			return !i.observer.allowsReportOnly(c, reason)
-		})
+	if !v.reported {
+		guardMessages(i, g, fullMethod)
 	}
 	now := i.clock.now()
 	if deadline, hasDeadline := i.streams.deadline(c); hasDeadline {
@@ -87,6 +81,21 @@ func refusedSince(i *Interceptor, g *guardedStream, c *caller, now time.Time) *r
 		return nil
 	}
 	return reason
+}
+
+// guardMessages sets the guard of the messages of a stream, if its row has rules about
+// them.
+func guardMessages(i *Interceptor, g *guardedStream, fullMethod string) {
+	if g.row == nil || g.row.messages == nil {
+		return
+	}
+	g.messages = newMessageGuard(g.row.messages.unnamed(), func(message any, last *lastObjects) *refusal {
+		return g.row.messages.check(g.ctx, fullMethod, g.claims, message, last)
+	}, func(reason *refusal) bool {
+		i.observer.warnMisconfigured(g.ctx, g.row, reason)
+		i.endStream(g, &g.caller, reason) // or only reports
+		return !i.observer.allowsReportOnly(&g.caller, reason)
+	})
 }
 
 // endStream ends a stream under its handler, unless report-only keeps it open or it has
