@@ -155,7 +155,7 @@ func (i *Interceptor) decide(ctx context.Context, methods *table, request *Reque
 			c.claims, refused = nil, refusedVerificationFailed
 		}
 	}()
-	c, cred, decided, refused := i.readCredential(ctx, methods, request)
+	c, cred, decided, refused := i.binder.readCredential(ctx, methods, request)
 	if decided {
 		return c, refused
 	}
@@ -188,7 +188,7 @@ func (i *Interceptor) decide(ctx context.Context, methods *table, request *Reque
 
 // readCredential makes the checks before a token is verified. It reports whether the
 // call is decided already: refused, or allowed without a token.
-func (i *Interceptor) readCredential(ctx context.Context, methods *table, request *Request) (c caller, cred credential, decided bool, refused *refusal) {
+func (b *bindingChecker) readCredential(ctx context.Context, methods *table, request *Request) (c caller, cred credential, decided bool, refused *refusal) {
 	if methods == nil { // the zero Interceptor
 		return c, cred, true, refusedUnlisted
 	}
@@ -197,13 +197,13 @@ func (i *Interceptor) readCredential(ctx context.Context, methods *table, reques
 	if c.row != nil && c.row.rule.kind == kindPublic {
 		return c, cred, true, nil
 	}
-	cred, refused = parseCredential(request.authorization(ctx), i.binder.acceptsDPoP())
+	cred, refused = parseCredential(request.authorization(ctx), b.acceptsDPoP())
 	if refused == refusedMissingToken && c.row != nil && c.row.rule.kind == kindOptional {
 		return c, cred, true, nil
 	}
 	c.scheme = cred.scheme
 	if refused == nil {
-		refused = i.binder.refuseScheme(cred.scheme)
+		refused = b.refuseScheme(cred.scheme)
 	}
 	return c, cred, refused != nil, refused
 }

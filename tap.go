@@ -56,7 +56,7 @@ func (i *Interceptor) precheck(ctx context.Context, request *Request) (c caller,
 			c, refused = caller{}, nil
 		}
 	}()
-	c, cred, decided, refused := i.readCredential(ctx, i.table.Load(), request)
+	c, cred, decided, refused := i.binder.readCredential(ctx, i.table.Load(), request)
 	if decided {
 		return c, refused
 	}
