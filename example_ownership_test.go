@@ -84,10 +84,11 @@ func ExampleRule_Relation() {
 // The rules of a table fit the requests of the service.
 func ExampleRule_Same_fields() {
 	table := map[string]auth0grpc.Rule{
-		"/orders.v1.Orders/Get":    auth0grpc.Scopes("read:orders").Same("org_id", auth0grpc.ClaimOrganization),
-		"/orders.v1.Orders/List":   auth0grpc.Scopes("read:orders").Same("customer.id", auth0grpc.ClaimSubject),
-		"/orders.v1.Orders/Upload": auth0grpc.Scopes("write:orders").Same("by_name", auth0grpc.NamedClaim("https://example.com/tenant")),
-		"/orders.v1.Orders/Watch":  auth0grpc.Scopes("read:orders").Relation("viewer", "order:{order_id}"),
+		"/orders.v1.Orders/Get":  auth0grpc.Scopes("read:orders").Same("org_id", auth0grpc.ClaimOrganization),
+		"/orders.v1.Orders/List": auth0grpc.Scopes("read:orders").Same("customer.id", auth0grpc.ClaimSubject),
+		"/orders.v1.Orders/Upload": auth0grpc.Scopes("write:orders").
+			Same("by_name", auth0grpc.NamedClaim("https://example.com/tenant")),
+		"/orders.v1.Orders/Watch": auth0grpc.Scopes("read:orders").Relation("viewer", "order:{order_id}"),
 	}
 	service := new(ordersServer).desc()
 	server := grpc.NewServer()
