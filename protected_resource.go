@@ -94,12 +94,12 @@ func isASCII(text string) bool {
 }
 
 // resourceFaults are the faults of Config.Resource.
-func (c *Config) resourceFaults() []*ConfigError {
+func (c *Config) resourceFaults() (faults []*ConfigError) {
 	if c.Resource == "" {
 		return nil
 	}
 	if fault := resourceFault(c.Resource, c.InsecureLoopbackHTTP); fault != "" {
-		return []*ConfigError{{"Resource", redactIssuer(c.Resource), fault}}
+		return append(faults, &ConfigError{"Resource", redactIssuer(c.Resource), fault})
 	}
 	return nil
 }
