@@ -24,9 +24,11 @@ import (
 // deskMark starts each line of the tenant and token subcommands.
 const deskMark = "development only: "
 
-// deskTokenPath is the address of the tokens for the token subcommand. Auth0 has no
-// such endpoint.
-const deskTokenPath = "/development/token"
+// The addresses for the token and block subcommands. Auth0 has no such endpoints.
+const (
+	deskTokenPath = "/development/token"
+	deskBlockPath = "/development/block"
+)
 
 // markWriter returns a function that prints one marked line.
 func markWriter(w io.Writer) func(format string, args ...any) {
@@ -93,11 +95,14 @@ func startDesk(config *deskConfig) (*desk, error) {
 	}
 	tenant.Intercept(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path != deskTokenPath {
+			switch r.URL.Path {
+			case deskTokenPath:
+				serveForm(w, r, d.token)
+			case deskBlockPath:
+				serveForm(w, r, d.block)
+			default:
 				next.ServeHTTP(w, r)
-				return
 			}
-			d.serveToken(w, r)
 		})
 	})
 	if err := writeCertificate(config.certificate, tenant.CertificatePEM()); err != nil {
@@ -131,13 +136,14 @@ func writeCertificate(name string, pem []byte) error {
 	return err
 }
 
-// serveToken answers the token subcommand: a token, or a text that says why not.
-func (d *desk) serveToken(w http.ResponseWriter, r *http.Request) {
+// serveForm answers a subcommand with the text that answer makes of its form, or with
+// the error.
+func serveForm(w http.ResponseWriter, r *http.Request, answer func(form func(string) string) (string, error)) {
 	r.Body = http.MaxBytesReader(w, r.Body, 1<<16)
-	var token string
+	var text string
 	err := errors.New("want POST")
 	if r.Method == http.MethodPost {
-		token, err = d.token(r.PostFormValue)
+		text, err = answer(r.PostFormValue)
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
@@ -146,7 +152,19 @@ func (d *desk) serveToken(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, err)
 		return
 	}
-	fmt.Fprint(w, token)
+	fmt.Fprint(w, text)
+}
+
+// block publishes the event that Auth0 publishes when an administrator blocks a user. It
+// returns the subject.
+func (d *desk) block(form func(string) string) (string, error) {
+	user := form("user")
+	u, ok := d.config.users[user]
+	if !ok {
+		return "", fmt.Errorf("no user %q; there are: %s", user, strings.Join(slices.Sorted(maps.Keys(d.config.users)), " "))
+	}
+	d.tenant.Events().BlockUser(u.subject)
+	return u.subject, nil
 }
 
 // token returns the token that a form asks for.
@@ -259,7 +277,7 @@ func runToken(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	config, err := readDeskConfig(*configFile)
 	if err == nil {
 		var token string
-		if token, err = requestDeskToken(ctx, config, form); err == nil {
+		if token, err = requestDesk(ctx, config, deskTokenPath, form); err == nil {
 			say("a token of the tenant on port %d; real Auth0 tenants refuse it, and so does each server of one", config.port)
 			fmt.Fprintln(stdout, token)
 			return exitOK
@@ -269,8 +287,30 @@ func runToken(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	return exitUsage
 }
 
-// requestDeskToken asks the tenant, and trusts its certificate alone.
-func requestDeskToken(ctx context.Context, config *deskConfig, form url.Values) (string, error) {
+// runBlock blocks a user of the running tenant, as the event of an administrator's block
+// in Auth0 does.
+func runBlock(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	fail := markWriter(stderr)
+	flags := newDeskFlags("block", stderr)
+	configFile := flags.String("config", "", "JSON `file` that the tenant was started with (default: built in)")
+	user := flags.String("user", "", "`name` of the user")
+	if status, done := parseDeskFlags(flags, args, fail); done {
+		return status
+	}
+	config, err := readDeskConfig(*configFile)
+	if err == nil {
+		var subject string
+		if subject, err = requestDesk(ctx, config, deskBlockPath, url.Values{"user": {*user}}); err == nil {
+			markWriter(stdout)("published the event that %s is blocked", subject)
+			return exitOK
+		}
+	}
+	fail("%v", err)
+	return exitUsage
+}
+
+// requestDesk posts a form to the tenant, and trusts its certificate alone.
+func requestDesk(ctx context.Context, config *deskConfig, path string, form url.Values) (string, error) {
 	pem, err := os.ReadFile(config.certificate)
 	if err != nil {
 		return "", fmt.Errorf("%w; is the tenant running, and in this folder?", err)
@@ -283,7 +323,7 @@ func requestDeskToken(ctx context.Context, config *deskConfig, form url.Values) 
 	defer cancel()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
 	defer transport.CloseIdleConnections()
-	address := "https://127.0.0.1:" + strconv.Itoa(config.port) + deskTokenPath
+	address := "https://127.0.0.1:" + strconv.Itoa(config.port) + path
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {
 		return "", err

@@ -22,8 +22,8 @@ func deskPage(t *testing.T) []string {
 	for _, match := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
 		blocks = append(blocks, match[1])
 	}
-	if len(blocks) != 5 {
-		t.Fatalf("the page has %d blocks of commands, want 5", len(blocks))
+	if len(blocks) != 6 {
+		t.Fatalf("the page has %d blocks of commands, want 6", len(blocks))
 	}
 	return blocks
 }
@@ -58,6 +58,7 @@ func newDeskShell(t *testing.T) deskShell {
 	s.replace = strings.NewReplacer(
 		"go run ./cmd/auth0grpc tenant", filepath.Join(s.programs, "auth0grpc")+" tenant -config "+config,
 		"go run ./cmd/auth0grpc token", filepath.Join(s.programs, "auth0grpc")+" token -config "+config,
+		"go run ./cmd/auth0grpc block", filepath.Join(s.programs, "auth0grpc")+" block -config "+config,
 		"go run ./examples/server", filepath.Join(s.programs, "server")+" -addr "+address,
 		"go run ./examples/client", filepath.Join(s.programs, "client")+" -addr "+address,
 		"examples/internal/orders/v1", protos,
@@ -128,5 +129,9 @@ func TestDeskPage(t *testing.T) {
 	out, err = s.command(t, blocks[4]).CombinedOutput()
 	if tokens := strings.Count(string(out), "eyJ") / 2; err != nil || tokens != 5 {
 		t.Errorf("%d tokens, %v; want 5\n%s", tokens, err, out)
+	}
+	out, err = s.command(t, blocks[5]).CombinedOutput()
+	if want := "the event that auth0|alice is blocked"; err != nil || !strings.Contains(string(out), want) {
+		t.Errorf("%v, want %q\n%s", err, want, out)
 	}
 }

@@ -41,7 +41,7 @@ func freePort(t *testing.T) int {
 func deskFile(t *testing.T) (name string, port int, certificate string) {
 	t.Helper()
 	port, certificate = freePort(t), filepath.Join(t.TempDir(), "tenant.pem")
-	text := strings.Replace(string(defaultDeskConfig), "8443", fmt.Sprint(port), 1)
+	text := strings.ReplaceAll(string(defaultDeskConfig), "8443", fmt.Sprint(port))
 	return file(t, strings.Replace(text, `"tenant.pem"`, fmt.Sprintf("%q", certificate), 1)), port, certificate
 }
 

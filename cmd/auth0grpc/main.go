@@ -21,7 +21,8 @@
 // and 2 if the policies cannot be compared. See docs/changing-a-policy.md.
 //
 // "auth0grpc explain" reads an access token from standard input. It prints each check of
-// a server, its result and the remedy. It sends nothing unless -issuer is given. The exit status is 0 if the server would accept the call, and 1 if not.
+// a server, its result and the remedy. It sends nothing unless -issuer is given. The exit
+// status is 0 if the server would accept the call, and 1 if not.
 //
 // "auth0grpc doctor -issuer …" checks the outside of a server: discovery, keys, algorithms
 // and the clock. With credentials it also requests and verifies a token. Each finding
@@ -29,9 +30,9 @@
 //
 // "auth0grpc proto" writes the .proto file of the options, for projects that keep a copy.
 //
-// Two subcommands serve development without an account: "tenant" runs a test tenant
-// until it is interrupted, and "token" prints one of its tokens. "auth0grpc tenant -h"
-// and "auth0grpc token -h" print their flags. Their exit status is 0 or 2.
+// Three subcommands serve development without an account: "tenant" runs a test tenant
+// until it is interrupted, "token" prints one of its tokens, and "block" blocks one of its
+// users. With -h they print their flags. Their exit status is 0 or 2.
 //
 // "go run" itself exits with 1 if the command fails in any way. Scripts that tell 1
 // from 2 call the installed command, or "go tool auth0grpc".
@@ -145,6 +146,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 			return runTenant(ctx, args[1:], stdout, stderr)
 		case "token":
 			return runToken(ctx, args[1:], stdout, stderr)
+		case "block":
+			return runBlock(ctx, args[1:], stdout, stderr)
 		case "proto":
 			return runProto(args[1:], stdout, stderr)
 		case "diff":
