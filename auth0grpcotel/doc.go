@@ -24,7 +24,7 @@
 //	auth0grpc.lingering_streams       gauge      {stream}
 //	auth0grpc.key.refreshes           counter    {refresh}   auth0grpc.issuer, error.type
 //	auth0grpc.key.age                 gauge      s           auth0grpc.issuer
-//	auth0grpc.policy.info             gauge      1           auth0grpc.policy, auth0grpc.policy.role
+//	auth0grpc.policy.info             gauge      {interceptor}  auth0grpc.policy, auth0grpc.policy.role
 //
 // With [Telemetry.ObserveFeed], the state of a revocation feed:
 //

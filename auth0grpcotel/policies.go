@@ -17,7 +17,7 @@ const (
 func (t *Telemetry) instrumentPolicies(meter metric.Meter) error {
 	_, err := meter.Int64ObservableGauge("auth0grpc.policy.info",
 		metric.WithDescription("The table in force and the candidate table, by fingerprint. The value is the number of Interceptors."),
-		metric.WithUnit("1"), metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+		metric.WithUnit("{interceptor}"), metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			t.mu.Lock()
 			guards := t.guards // append-only
 			t.mu.Unlock()
