@@ -56,7 +56,7 @@ func TestSame(t *testing.T) {
 		{"fraction", "number", auth0grpc.NamedClaim(tenantClaim), claims{tenantClaim: 42.5}, `number: 42`, true},
 		{"negative integer", "number", auth0grpc.NamedClaim(tenantClaim), claims{tenantClaim: -1}, `number: -1`, false},
 		{"unset integer", "number", auth0grpc.NamedClaim(tenantClaim), claims{tenantClaim: 0}, ``, true},
-		{"unsigned integer", "serial", auth0grpc.NamedClaim(tenantClaim), claims{tenantClaim: 4294967295}, `serial: 4294967295`, false},
+		{"unsigned integer", "serial", auth0grpc.NamedClaim(tenantClaim), claims{tenantClaim: int64(4294967295)}, `serial: 4294967295`, false},
 		{"unsigned integer is not negative", "serial", auth0grpc.NamedClaim(tenantClaim), claims{tenantClaim: -1}, `serial: 4294967295`, true},
 		{"every element", "ids", auth0grpc.ClaimOrganization, claims{"org_id": "org_a"}, `ids: ["org_a", "org_a"]`, false},
 		{"one foreign element", "ids", auth0grpc.ClaimOrganization, claims{"org_id": "org_a"}, `ids: ["org_a", "org_b"]`, true},
