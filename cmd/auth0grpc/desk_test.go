@@ -204,7 +204,7 @@ func TestTokenErrors(t *testing.T) {
 	}{
 		{nil, "want -user or -client"},
 		{[]string{"-user", "carol"}, `no user "carol"; there are: alice bob`},
-		{[]string{"-client", "x"}, `no client "x"; there are: orders-cli orders-worker`},
+		{[]string{"-client", "x"}, `no client "x"; there are: orders-cli orders-events orders-worker`},
 		{[]string{"-client", "orders-cli"}, "want -user"},
 		{[]string{"-user", "alice", "-audience", "https://other.example"}, "want -audience with one of: https://api.example.com"},
 		{[]string{"-user", "bob", "-scope", "read:orders write:orders"}, `scope "write:orders" is not granted; granted are: read:orders`},
