@@ -234,17 +234,23 @@ func (d *doctor) checkAlgorithms(document *discoveryDocument) {
 // checkKeys loads the keys as a server does.
 func (d *doctor) checkKeys(ctx context.Context) bool {
 	const name = "keys"
-	var refresh auth0grpc.KeyRefresh
+	refreshes := make(chan auth0grpc.KeyRefresh, 1)
 	guard, err := auth0grpc.New(auth0grpc.Config{
 		Issuers: []string{d.issuer}, Audiences: []string{"https://doctor.invalid"}, Algorithms: d.algorithms,
 		Methods: map[string]auth0grpc.Rule{explainMethod: auth0grpc.Authenticated()}, HTTPClient: d.client, Now: d.now,
-		OnKeyRefresh: func(r auth0grpc.KeyRefresh) { refresh = r }, Logger: slog.New(slog.DiscardHandler),
+		OnKeyRefresh: func(r auth0grpc.KeyRefresh) { refreshes <- r }, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		d.add(checkFail, "issuer", firstLine(err), "write the issuer and the algorithms as a server accepts them")
 		return false
 	}
-	if err := guard.Ready(ctx); err != nil {
+	err = guard.Ready(ctx)
+	var refresh auth0grpc.KeyRefresh
+	select {
+	case refresh = <-refreshes: // the hook is called after Ready has returned
+	case <-ctx.Done():
+	}
+	if err != nil {
 		if refresh.Err != nil {
 			err = refresh.Err
 		}

@@ -187,6 +187,9 @@ func (c *Cache) run(ctx context.Context, sum digest, f *flight, asked time.Time,
 		c.end(sum, f, asked, allowed && err == nil, err, true)
 	}()
 	allowed, err = ask(ctx)
+	if err == nil && ctx.Err() != nil { // too late: the callers have given up
+		err = ErrTimeout
+	}
 }
 
 // end records the result of a check, unless it has one already. returned reports that ask
