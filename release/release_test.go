@@ -100,7 +100,7 @@ func TestRepositoryIsReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"", "auth0grpcfga", "auth0grpcotel", "auth0grpcredis", "buf-plugin-auth0grpc"}, dirs(modules)); diff != "" {
+	if diff := cmp.Diff([]string{"", "auth0grpcconnect", "auth0grpcfga", "auth0grpcotel", "auth0grpcredis", "buf-plugin-auth0grpc"}, dirs(modules)); diff != "" {
 		t.Errorf("released modules (-want +got):\n%s", diff)
 	}
 	version := candidate(t, modules)
