@@ -37,6 +37,24 @@ func (e *diffEntry) label() string {
 	return e.Change.String()
 }
 
+// wrap divides a text at spaces into lines of at most width bytes. A longer word has a
+// line of its own.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
+}
+
 // writeText writes the methods that changed, one below the other, and then the counts.
 func (r *diffReport) writeText(w io.Writer, color bool) error {
 	var b strings.Builder
@@ -59,7 +77,10 @@ func (r *diffReport) writeText(w io.Writer, color bool) error {
 		fmt.Fprintf(&b, "%s%s\n", label, e.Method)
 		fmt.Fprintf(&b, "%sold  %s\n", indent, rowText(e.Old, e.Method))
 		fmt.Fprintf(&b, "%snew  %s\n", indent, rowText(e.New, e.Method))
-		fmt.Fprintf(&b, "%s%s\n\n", indent, e.Sentence)
+		for _, line := range wrap(e.Sentence, 100-len(indent)) {
+			fmt.Fprintf(&b, "%s%s\n", indent, line)
+		}
+		b.WriteByte('\n')
 	}
 	b.WriteString(r.countsText() + "\n")
 	for _, note := range r.notes {
