@@ -184,17 +184,17 @@ type ordersFixture struct {
 	guard     *auth0grpc.Interceptor
 	server    *grpc.Server
 	conn      *grpc.ClientConn
-	decisions *decisions
+	decisions *recorder
 }
 
 // newOrders serves orders by one rule. change may be nil.
 func newOrders(tb testing.TB, rule auth0grpc.Rule, change func(*auth0grpc.Config)) *ordersFixture {
 	tb.Helper()
-	f := &ordersFixture{ordersServer: new(ordersServer), decisions: new(decisions)}
+	f := &ordersFixture{ordersServer: new(ordersServer), decisions: new(recorder)}
 	f.tenant, f.clock = newTenant(tb)
 	config := configFor(f.tenant, f.clock)
 	config.Methods = map[string]auth0grpc.Rule{ordersService + "*": rule}
-	config.OnDecision = f.decisions.add
+	config.OnDecision = f.decisions.OnDecision
 	if change != nil {
 		change(&config)
 	}
@@ -203,27 +203,6 @@ func newOrders(tb testing.TB, rule auth0grpc.Rule, change func(*auth0grpc.Config
 	f.server.RegisterService(f.desc(), nil)
 	f.conn = auth0grpctest.Connect(tb, f.server, "")
 	return f
-}
-
-// decisions keeps the decisions of an Interceptor.
-type decisions struct {
-	mu  sync.Mutex
-	all []auth0grpc.Decision
-}
-
-func (d *decisions) add(_ context.Context, decision auth0grpc.Decision) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.all = append(d.all, decision)
-}
-
-// take returns the decisions since the last call of take.
-func (d *decisions) take() []auth0grpc.Decision {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	all := d.all
-	d.all = nil
-	return all
 }
 
 // send calls a method with messages and returns the number of answers and the error.
