@@ -17,7 +17,8 @@ const rootPath = "github.com/auth0grpc/auth0grpc"
 // dependencies out of the others.
 var unreleased = []string{
 	"benchmarks",             // figures
-	"examples/observability", // a program to read and copy
+	"examples/doors",         // a program to read and copy
+	"examples/observability", // another
 	"integration",            // tests against software of others
 	"policy/schematest",      // tests of the JSON schema
 	"release",                // this command
