@@ -79,3 +79,14 @@ func (m *ReplayMemory) Owners() (n int) {
 	}
 	return n
 }
+
+// ShareOf returns which of the shares counts the proofs of the key of id.
+func (m *ReplayMemory) ShareOf(id string) int { return int(m.ownerOf(id) % shards) }
+
+// MostOwners is the number of keys that the share of id has memory for.
+func (m *ReplayMemory) MostOwners(id string) int {
+	s := &m.shares[m.ShareOf(id)]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.most
+}

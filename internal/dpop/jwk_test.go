@@ -105,8 +105,10 @@ func TestThumbprint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	offCurve := *keys()["P-256"].Public().(*ecdsa.PublicKey)
+	offCurve.Curve = elliptic.P384()
 	for name, key := range map[string]crypto.PublicKey{
-		"P-224": p224.Public(), "secret": []byte("secret"), "private": keys()["P-256"], "nil": nil,
+		"P-224": p224.Public(), "off its curve": &offCurve, "secret": []byte("secret"), "private": keys()["P-256"], "nil": nil,
 	} {
 		if got, err := dpop.Thumbprint(key); err == nil {
 			t.Errorf("%s: Thumbprint = %s", name, got)

@@ -116,6 +116,12 @@ func TestNewNonces(t *testing.T) {
 	}
 }
 
+func TestShortestNonceLife(t *testing.T) {
+	if _, err := dpop.NewNonces([][]byte{oldKey}, time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNewNoncesCopiesKeys(t *testing.T) {
 	key := bytes.Clone(oldKey)
 	n := nonces(t, key)

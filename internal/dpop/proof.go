@@ -205,7 +205,7 @@ func (v *Verifier) check(c claims, now time.Time, method string, uris []string, 
 		return errMethod
 	case !matchURI(c.htu, uris):
 		return errURI
-	case c.iat.IsZero() || c.iat.Before(now.Add(-v.config.MaxAge)):
+	case c.iat.Before(now.Add(-v.config.MaxAge)):
 		return errTooOld
 	case c.iat.After(now.Add(v.config.MaxAhead)):
 		return errTooNew

@@ -136,6 +136,7 @@ func TestVerifyAccepts(t *testing.T) {
 		"htu with a fragment":      func(_, c map[string]any) { c["htu"] = uri + "#a" },
 		"htu not normalised":       func(_, c map[string]any) { c["htu"] = "HTTPS://API.example.com:443/x/../shop%2eOrders/%4Cist" },
 		"the longest jti":          func(_, c map[string]any) { c["jti"] = strings.Repeat("j", 256) },
+		"the longest nonce":        func(_, c map[string]any) { c["nonce"] = strings.Repeat("n", 256) },
 		"the oldest iat":           func(_, c map[string]any) { c["iat"] = now.Unix() - 300 },
 		"the newest iat":           func(_, c map[string]any) { c["iat"] = now.Unix() + 30 },
 		"iat with a fraction":      func(_, c map[string]any) { c["iat"] = float64(now.Unix()) - 0.5 },
@@ -262,6 +263,7 @@ var refusals = []refusal{
 	{"jwk for another alg", setJWK("alg", "ES384"), badKey},
 	{"jwk for signing only", setJWK("key_ops", []string{"sign"}), badKey},
 	{"jwk with key_ops a string", setJWK("key_ops", "verify"), badKey},
+	{"jwk with a number in key_ops", setJWK("key_ops", []any{"verify", 1}), badKey},
 	{"jwk of someone else", func(h, _ map[string]any) {
 		h["jwk"] = map[string]any{"kty": "EC", "crv": "P-256",
 			"x": "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs", "y": "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}
@@ -343,8 +345,29 @@ func TestVerifyRefusesText(t *testing.T) {
 		{"typ twice", signES256(t, strings.Replace(h, `{`, `{"typ":"JWT",`, 1), c), noForm},
 		{"kty twice", signES256(t, strings.Replace(h, `"kty"`, `"kty":"oct","kty"`, 1), c), noForm},
 		{"claims by another case", signES256(t, h, strings.ToUpper(c)), badID},
+		// A fault of the last member, when the key is complete.
+		{"use for signing only at the end", signES256(t, strings.Replace(h, `"}`, `","key_ops":["sign"]}`, 1), c), badKey},
 	} {
 		t.Run(tt.name, func(t *testing.T) { refused(t, v, tt.raw, tt.want) })
+	}
+}
+
+// The key of a sound proof must be the key of the token.
+func TestPrecheckComparesTheKey(t *testing.T) {
+	v := dpop.NewVerifier(dpop.Config{})
+	request := dpop.Request{Method: "POST", URIs: uris, AccessToken: accessToken}
+	own := thumbprintByJose(t, keys()["P-256"].Public())
+	for thumbprint, want := range map[string]error{
+		own:                  nil,
+		own[:len(own)-1]:     dpop.ErrOtherKey,
+		strings.ToLower(own): dpop.ErrOtherKey,
+		hash("another key"):  dpop.ErrOtherKey,
+		"":                   dpop.ErrOtherKey,
+	} {
+		request.Thumbprint = thumbprint
+		if _, err := v.Precheck(now, proof(t, nil), request); err != want {
+			t.Errorf("key %q: %v, want %v", thumbprint, err, want)
+		}
 	}
 }
 
@@ -352,7 +375,7 @@ func TestVerifyRefusesText(t *testing.T) {
 func TestVerifyWithoutURI(t *testing.T) {
 	v := dpop.NewVerifier(dpop.Config{})
 	for _, uris := range [][]string{nil, {""}} {
-		for _, htu := range []string{uri, ""} {
+		for _, htu := range []string{uri, "", "no URI"} {
 			if p, err := v.Verify(now, proof(t, setClaim("htu", htu)), uris, accessToken); !errors.Is(err, dpop.ErrProof) {
 				t.Errorf("uris %q, htu %q: %v, %v", uris, htu, p, err)
 			}

@@ -223,6 +223,70 @@ func TestMemorySharesCountFirstUses(t *testing.T) {
 	}
 }
 
+// An id without a space counts for no key.
+func TestMemoryWithoutAKey(t *testing.T) {
+	c := newClock()
+	m := dpop.NewReplayMemory(10, c.now)
+	for i := range 10 {
+		use(t, m, strconv.Itoa(i), now.Add(time.Minute), true, nil)
+	}
+	if n := m.Owners(); n != 0 {
+		t.Errorf("%d keys", n)
+	}
+	c.add(time.Hour)
+	if proofs, owners := m.Len(), m.Owners(); proofs != 0 || owners != 0 {
+		t.Errorf("%d proofs and %d keys after their time", proofs, owners)
+	}
+}
+
+// After a flood of keys a share gives its memory back, and the proofs of a key that
+// are still live count on.
+func TestMemoryShrinkKeepsCounts(t *testing.T) {
+	const capacity = 2000
+	c := newClock()
+	m := dpop.NewReplayMemory(capacity, c.now)
+	far := now.Add(time.Hour)
+	for i := range 300 {
+		until := far
+		if i == 0 {
+			until = now.Add(time.Second) // the others count on when it has ended
+		}
+		use(t, m, "live "+strconv.Itoa(i), until, true, nil)
+	}
+	for i, keys := 0, 0; keys < 200; i++ {
+		if id := strconv.Itoa(i) + " "; m.ShareOf(id) == m.ShareOf("live ") {
+			keys++
+			use(t, m, id, now.Add(10*time.Second), true, nil)
+		}
+	}
+	if n := m.MostOwners("live "); n != 201 {
+		t.Errorf("memory for %d keys, want 201", n)
+	}
+	c.add(11 * time.Second)
+	if proofs, owners := m.Len(), m.Owners(); proofs != 299 || owners != 1 {
+		t.Errorf("%d proofs of %d keys, want 299 of one", proofs, owners)
+	}
+	if n := m.MostOwners("live "); n > 50 {
+		t.Errorf("memory for %d keys after the flood, want a quarter at most", n)
+	}
+	const third = capacity/3 + 1
+	for i := range third - 299 {
+		use(t, m, "live more"+strconv.Itoa(i), far, true, nil)
+	}
+	use(t, m, "live last", far, false, dpop.ErrKeyFull)
+}
+
+// Clients cannot tell which ids share a shard: it depends on a secret.
+func TestMemoryHidesItsShards(t *testing.T) {
+	a, b := dpop.NewReplayMemory(1, nil), dpop.NewReplayMemory(1, nil)
+	for i := range 64 {
+		if id := strconv.Itoa(i); a.ShardOf(id) != b.ShardOf(id) {
+			return
+		}
+	}
+	t.Error("two memories have the same shards")
+}
+
 // The capacity serves round after round.
 func TestMemoryRounds(t *testing.T) {
 	c := newClock()

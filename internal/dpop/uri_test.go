@@ -67,7 +67,7 @@ var noURIs = []string{
 	"https://user@a/", "https://user:password@a/", "https://@a/",
 	"https://a b/", "https://a%41/", "https://ü.example/", "https://a\\b/", "https://a\x00/", "https://a,b/", "https://*/",
 	"https://a:b/", "https://a:-1/", "https://a:+1/", "https://a:0/", "https://a:65536/", "https://a:1:2/", "https://a:1_0/",
-	"https://[::1/", "https://[]/", "https://[::1]a/", "https://[127.0.0.1]/", "https://[fe80::1%25eth0]/", "https://[fe80::1%eth0]/", "https://::1/", "https://[v1.a]/",
+	"https://[::1/", "https://[]/", "https://[::1]a/", "https://[::1]443/", "https://[127.0.0.1]/", "https://[fe80::1%25eth0]/", "https://[fe80::1%eth0]/", "https://::1/", "https://[v1.a]/",
 	"https://a/ b", "https://a/\\b", "https://a/\n", "https://a/ü", "https://a/\x7f", "https://a/<b>", `https://a/"`, "https://a/[b]", "https://a/{b}", "https://a/a|b", "https://a/^", "https://a/`",
 	"https://a/%", "https://a/%4", "https://a/%4g", "https://a/%+1", "https://a/%-1", "https://a/%%41",
 	"https://a[b/", "https://a`b/", "https://a{b/", "https://[a/",
