@@ -126,7 +126,7 @@ func (l *List) Add(c Criteria, cutoff, now time.Time) bool {
 	s := l.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.cutoffs[k]; ok && old >= before {
+	if s.cutoffs[k] >= before { // added since
 		return false
 	}
 	if now.Unix() >= s.sweepAt {

@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -137,6 +138,39 @@ func TestAddCovered(t *testing.T) {
 	}
 }
 
+// An Add that another one overtakes between its two looks at the list takes nothing
+// back: the latest cutoff stays.
+func TestOvertakenAdd(t *testing.T) {
+	c := Criteria{Subject: "s"}
+	for name, test := range map[string]struct {
+		other time.Time
+		news  bool
+	}{
+		"by a later one":    {later.Add(time.Minute), false},
+		"by the same":       {later, false},
+		"by an earlier one": {noon, true},
+	} {
+		l := NewList(lifetime)
+		k := l.key(c)
+		s := l.shard(k)
+		s.mu.RLock() // Add has looked once when it waits for the lock
+		news := make(chan bool)
+		go func() { news <- l.Add(c, later, noon) }()
+		for s.mu.TryRLock() {
+			s.mu.RUnlock()
+			runtime.Gosched()
+		}
+		s.cutoffs = map[key]int64{k: test.other.Unix()} // what the other Add does
+		s.mu.RUnlock()
+		if got := <-news; got != test.news {
+			t.Errorf("overtaken %s: Add = %t, want %t", name, got, test.news)
+		}
+		if got, want := s.cutoffs[k], max(test.other.Unix(), later.Unix()); got != want {
+			t.Errorf("overtaken %s: cutoff %d, want %d", name, got, want)
+		}
+	}
+}
+
 // Memory follows the revocations that can still match a token.
 func TestSweep(t *testing.T) {
 	l := NewList(10 * time.Second)
@@ -147,11 +181,11 @@ func TestSweep(t *testing.T) {
 			t.Fatalf("%d entries, of which 11 are alive", l.Len())
 		}
 	}
-	// Entries that are alive stay, however many.
+	// Entries that are alive stay, however many, when their shards are swept.
 	const many = 20 * 1024
 	l = NewList(lifetime)
 	for n := range many {
-		l.Add(Criteria{Subject: fmt.Sprint(n)}, later, noon.Add(time.Duration(n)*time.Millisecond))
+		l.Add(Criteria{Subject: fmt.Sprint(n)}, later, noon.Add(time.Duration(n)*100*time.Millisecond))
 	}
 	for n := range many {
 		if !l.Revoked(Token{Criteria{Subject: fmt.Sprint(n)}, noon}, noon) {
