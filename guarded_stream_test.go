@@ -55,6 +55,23 @@ func TestNoMessageAfterTheEnd(t *testing.T) {
 	}
 }
 
+// The context of a stream ends when its handler returns, on any transport: what the
+// handler has started ends too.
+func TestContextEndsWithTheHandler(t *testing.T) {
+	tenant, now := newTenant(t)
+	guard := mustNew(t, configFor(tenant, now))
+	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders"}))
+	ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), md), &transportStream{method: streamShapes[2].name})
+	var inside context.Context
+	err := guard.StreamServerInterceptor()(nil, serverStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: streamShapes[2].name}, func(_ any, stream grpc.ServerStream) error {
+		inside = stream.Context()
+		return inside.Err()
+	})
+	if err != nil || inside.Err() == nil {
+		t.Errorf("the handler returned %v, and its context has %v", err, inside.Err())
+	}
+}
+
 // The functions of package grpc do not bypass the gate.
 func TestContextIsBehindTheGate(t *testing.T) {
 	for name, transport := range map[string]grpc.ServerTransportStream{

@@ -276,6 +276,22 @@ func TestMessageRulesReportOnly(t *testing.T) {
 	}
 }
 
+// Report-only lets a call pass whose token does not meet the rule. Its messages are not
+// judged: the engine is not asked.
+func TestReportedCallsAskNothing(t *testing.T) {
+	checker := tuplesOf()
+	rule := auth0grpc.Scopes("read:orders").Relation("viewer", "order:{order_id}").ReportOnly()
+	f := newOrders(t, rule, func(c *auth0grpc.Config) { c.RelationChecker = checker })
+	for _, shape := range orderShapes {
+		if _, err := f.send(t.Context(), shape, f.tenant.Token(claims{"scope": ""}), order(t, `order_id: "7"`)); err != nil {
+			t.Errorf("%s: %v", shape.name, err)
+		}
+	}
+	if asked := checker.taken(); len(asked) > 0 {
+		t.Errorf("%d checks: %v", len(asked), asked)
+	}
+}
+
 // An engineFault is a state of the relation engine.
 type engineFault struct {
 	name   string
