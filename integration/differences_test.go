@@ -5,11 +5,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/auth0grpc/auth0grpc/internal/corpus"
 )
 
 // A ruling is the verdict of each judge on one case, ours first.
 type ruling struct {
-	tokenCase
+	corpus.Case
 	accepted []bool
 	status   []string
 }
@@ -37,29 +39,29 @@ func (r *ruling) differs() bool {
 // Each difference in verdict between this library and Auth0's own middlewares has
 // a reason, or the test fails.
 func TestPeersAsJudges(t *testing.T) {
-	m := newMint(t)
+	m := corpus.NewMint(t)
 	judges := newJudges(t, m)
 	var rulings []ruling
 	differences := 0
-	for _, c := range newCases(t, m) {
-		r := ruling{tokenCase: c}
+	for _, c := range m.Cases(t) {
+		r := ruling{Case: c}
 		for _, j := range judges {
-			accepted, status, err := j.judge(c.value)
+			accepted, status, err := j.judge(c.Value)
 			if err != nil {
-				t.Errorf("%s: %s gave no verdict: %v", c.name, j.name, err)
+				t.Errorf("%s: %s gave no verdict: %v", c.Name, j.name, err)
 			}
 			r.accepted, r.status = append(r.accepted, accepted), append(r.status, status)
 		}
-		if r.accepted[0] != c.good {
-			t.Errorf("%s: accepted %t, want %t", c.name, r.accepted[0], c.good)
+		if r.accepted[0] != c.Good {
+			t.Errorf("%s: accepted %t, want %t", c.Name, r.accepted[0], c.Good)
 		}
 		if r.crashed(0) {
-			t.Errorf("%s: refused with %s", c.name, r.status[0])
+			t.Errorf("%s: refused with %s", c.Name, r.status[0])
 		}
 		if r.differs() {
 			differences++
 			if r.accepted[0] {
-				t.Errorf("%s: accepted here alone, which the document says is never so", c.name)
+				t.Errorf("%s: accepted here alone, which the document says is never so", c.Name)
 			}
 		}
 		rulings = append(rulings, r)
@@ -83,15 +85,15 @@ func checkReasons(t *testing.T, rulings []ruling) {
 		}
 	}
 	for _, r := range rulings {
-		switch n := reasoned[r.name]; {
+		switch n := reasoned[r.Name]; {
 		case r.differs() && n == 0:
-			t.Errorf("%q: accepted by %v, and no reason is given", r.name, r.accepted)
+			t.Errorf("%q: accepted by %v, and no reason is given", r.Name, r.accepted)
 		case r.differs() && n > 1:
-			t.Errorf("%q has %d reasons", r.name, n)
+			t.Errorf("%q has %d reasons", r.Name, n)
 		case !r.differs() && n > 0:
-			t.Errorf("%q has a reason and no difference", r.name)
+			t.Errorf("%q has a reason and no difference", r.Name)
 		}
-		delete(reasoned, r.name)
+		delete(reasoned, r.Name)
 	}
 	for name := range reasoned {
 		t.Errorf("a reason names %q, which is no case", name)
@@ -103,8 +105,8 @@ func differencesDocument(judges []judge, rulings []ruling) string {
 	byName := map[string]ruling{}
 	good, agreed := 0, 0
 	for _, r := range rulings {
-		byName[r.name] = r
-		if r.good {
+		byName[r.Name] = r
+		if r.Good {
 			good++
 		}
 		if !r.differs() {
@@ -145,7 +147,7 @@ func writeRulings(b *strings.Builder, judges []judge, rulings []ruling) {
 	}
 	b.WriteString("\n|---|---|---|---|\n")
 	for _, r := range rulings {
-		fmt.Fprintf(b, "| %s |", strings.ReplaceAll(r.name, "|", `\|`))
+		fmt.Fprintf(b, "| %s |", strings.ReplaceAll(r.Name, "|", `\|`))
 		for i := range r.accepted {
 			fmt.Fprintf(b, " %s |", r.cell(i))
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 	"github.com/auth0grpc/auth0grpc/integration/ordersv1"
+	"github.com/auth0grpc/auth0grpc/internal/corpus"
 )
 
 // A judge accepts or refuses an authorization value, and says with which status.
@@ -34,7 +35,7 @@ type judge struct {
 // newJudges returns this library and Auth0's own middlewares, each in the
 // configuration of its quickstart, for one issuer and audience. The first is
 // this library.
-func newJudges(t *testing.T, m *mint) []judge {
+func newJudges(t *testing.T, m *corpus.Mint) []judge {
 	t.Helper()
 	return []judge{
 		{"auth0grpc", judgeByGRPC(t, newOurs(t, m))},
@@ -43,7 +44,7 @@ func newJudges(t *testing.T, m *mint) []judge {
 	}
 }
 
-func newOurs(t *testing.T, m *mint) grpc.UnaryServerInterceptor {
+func newOurs(t *testing.T, m *corpus.Mint) grpc.UnaryServerInterceptor {
 	t.Helper()
 	guard, err := auth0grpc.New(auth0grpc.Config{
 		Issuers:    []string{m.Issuer()},
@@ -57,7 +58,7 @@ func newOurs(t *testing.T, m *mint) grpc.UnaryServerInterceptor {
 	return guard.UnaryServerInterceptor()
 }
 
-func newGoJWT(t *testing.T, m *mint) grpc.UnaryServerInterceptor {
+func newGoJWT(t *testing.T, m *corpus.Mint) grpc.UnaryServerInterceptor {
 	t.Helper()
 	issuer, err := url.Parse(m.Issuer())
 	if err != nil {
@@ -117,7 +118,7 @@ func judgeByGRPC(t *testing.T, interceptor grpc.UnaryServerInterceptor) func(str
 }
 
 // startExpress starts Auth0's middleware for Express and returns its address.
-func startExpress(t *testing.T, m *mint) string {
+func startExpress(t *testing.T, m *corpus.Mint) string {
 	t.Helper()
 	command := exec.Command(needNode(t), "node/express.mjs", m.Issuer(), auth0grpctest.Audience)
 	command.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+certificateOf(t, m), "NO_PROXY=127.0.0.1")
@@ -125,7 +126,7 @@ func startExpress(t *testing.T, m *mint) string {
 }
 
 // certificateOf writes the certificate of the tenant to a file.
-func certificateOf(t *testing.T, m *mint) string {
+func certificateOf(t *testing.T, m *corpus.Mint) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tenant.pem")
 	if err := os.WriteFile(path, m.CertificatePEM(), 0o600); err != nil {

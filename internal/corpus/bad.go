@@ -1,4 +1,4 @@
-package integration
+package corpus
 
 import (
 	"encoding/base64"
@@ -8,10 +8,10 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-func (m *mint) signatures() {
+func (m *Mint) signatures() {
 	good := m.Token(nil)
 	signed, signature := good[:strings.LastIndexByte(good, '.')+1], good[strings.LastIndexByte(good, '.')+1:]
-	other := strings.Split(m.Token(map[string]any{"sub": "somebody else"}), ".")
+	other := strings.Split(m.Token(map[string]any{"sub": "auth0|other"}), ".")
 	flipped, err := base64.RawURLEncoding.DecodeString(signature)
 	if err != nil {
 		panic(err)
@@ -27,7 +27,7 @@ func (m *mint) signatures() {
 }
 
 // kid is the id of the key that signs.
-func (m *mint) kid() string {
+func (m *Mint) kid() string {
 	var header struct{ Kid string }
 	if err := json.Unmarshal([]byte(m.goodHeader("")), &header); err != nil {
 		panic(err)
@@ -35,12 +35,12 @@ func (m *mint) kid() string {
 	return header.Kid
 }
 
-func (m *mint) algorithms() {
+func (m *Mint) algorithms() {
 	m.header(false, "alg", nil, null, "", 5, "none", "None", "NONE", "nOnE", "HS256", "HS384", "HS512", "RS384", "RS512",
 		"PS256", "PS384", "PS512", "ES256", "EdDSA", "rs256", "RS256 ", "XX256", []string{"RS256"})
 }
 
-func (m *mint) keyIDs() {
+func (m *Mint) keyIDs() {
 	m.header(false, "kid", nil, null, "", 5, "unknown", "../../dev/null", "' OR 1=1 --", strings.Repeat("k", 5000))
 	// The library ignores a token's own statements about the location of its key.
 	m.header(true, "jku", "https://attacker.example.com/jwks.json")
@@ -56,12 +56,12 @@ func (m *mint) keyIDs() {
 	m.header(true, "zip", "DEF")
 }
 
-func (m *mint) subjects() {
+func (m *Mint) subjects() {
 	m.claims(false, "sub", nil, null, "", 5, []string{"a"}, map[string]any{"a": 1})
 	m.claims(true, "sub", "a b", "Ünïcødé", "google-oauth2|1")
 }
 
-func (m *mint) structures() {
+func (m *Mint) structures() {
 	good := m.Token(nil)
 	parts := strings.Split(good, ".")
 	encode := base64.RawURLEncoding.EncodeToString
@@ -94,7 +94,7 @@ func strayBits(token string) string {
 	return token[:len(token)-1] + string(alphabet[last|1])
 }
 
-func (m *mint) payloads() {
+func (m *Mint) payloads() {
 	raw := func(payload string) string { return m.SignRaw(m.goodHeader(""), payload) }
 	for _, payload := range []string{"", "null", "5", `"text"`, "[]", "{}", "not JSON"} {
 		m.add(false, "the payload "+show(payload), raw(payload))
@@ -120,28 +120,28 @@ func (m *mint) payloads() {
 	m.claims(false, "org_id", 5)
 }
 
-func (m *mint) bindings() {
+func (m *Mint) bindings() {
 	m.add(false, "bound by DPoP", m.BoundToken(nil, auth0grpctest.NewDPoPKey()))
 	m.add(false, "bound to a certificate", m.CertificateBoundToken(nil, auth0grpctest.NewCertificateAuthority().Client("c").Leaf))
 	m.claims(false, "cnf", map[string]any{}, map[string]any{"kid": "k"}, map[string]any{"jkt": 5}, "text", null)
 }
 
-func (m *mint) clients() {
+func (m *Mint) clients() {
 	m.claims(false, "azp", 5, []string{"a"})
 	m.claims(false, "client_id", 5, "another client")
 	m.claims(false, "jti", 5)
 }
 
 // authorizations differ in how the token is presented.
-func (m *mint) authorizations() {
+func (m *Mint) authorizations() {
 	good := m.Token(nil)
 	for value, accepted := range map[string]bool{
 		"bearer TOKEN": true, "BEARER TOKEN": true, "Bearer  TOKEN": false, "BearerTOKEN": false, "TOKEN": false, "Token TOKEN": false,
 		"Basic TOKEN": false, "DPoP TOKEN": false, "Bearer TOKEN,TOKEN": false, "Bearer TOKEN TOKEN": false,
 		"Bearer token=TOKEN": false, "Bearer \"TOKEN\"": false, "Bearer": false, "Bearer null": false, "Bearer Bearer TOKEN": false,
 	} {
-		m.cases = append(m.cases, tokenCase{
-			name: "presented as " + show(value), value: strings.ReplaceAll(value, "TOKEN", good), good: accepted,
+		m.cases = append(m.cases, Case{
+			Name: "presented as " + show(value), Value: strings.ReplaceAll(value, "TOKEN", good), Good: accepted,
 		})
 	}
 }

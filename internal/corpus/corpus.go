@@ -1,4 +1,6 @@
-package integration
+// Package corpus has the authorization values by which tests compare verifiers: tokens of
+// every kind of fault, and good ones. It is for tests.
+package corpus
 
 import (
 	"encoding/base64"
@@ -12,25 +14,27 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// A tokenCase is one authorization value that all judges see.
-type tokenCase struct {
-	name  string
-	value string
-	good  bool // whether this library accepts it
+// A Case is one authorization value.
+type Case struct {
+	Name   string // unique, and the same in each run
+	Value  string
+	Good   bool   // the library accepts it for a method that asks for any token
+	Reason string // of the refusal; "" if Good
 }
 
-// A mint makes the tokens of the cases.
-type mint struct {
+// A Mint makes the tokens of the cases. Its tenant is the issuer of the good ones.
+type Mint struct {
 	*auth0grpctest.Tenant
 	other    *auth0grpctest.Tenant // another tenant of Auth0
 	previous string                // a good token of the key before
 	revoked  string                // a good token of a key that was revoked
-	cases    []tokenCase
+	cases    []Case
 }
 
-func newMint(t testing.TB) *mint {
+// NewMint returns a mint, whose tenants stop when the test ends.
+func NewMint(t testing.TB) *Mint {
 	t.Helper()
-	m := &mint{Tenant: auth0grpctest.NewTenant(t), other: auth0grpctest.NewTenant(t)}
+	m := &Mint{Tenant: auth0grpctest.NewTenant(t), other: auth0grpctest.NewTenant(t)}
 	m.revoked = m.Token(nil)
 	m.RotateKeys()
 	m.RevokePreviousKey()
@@ -39,12 +43,12 @@ func newMint(t testing.TB) *mint {
 	return m
 }
 
-func (m *mint) add(good bool, name, token string) {
-	m.cases = append(m.cases, tokenCase{name: name, value: "Bearer " + token, good: good})
+func (m *Mint) add(good bool, name, token string) {
+	m.cases = append(m.cases, Case{Name: name, Value: "Bearer " + token, Good: good})
 }
 
 // claims adds a case for each value of one claim of a good token.
-func (m *mint) claims(good bool, claim string, values ...any) {
+func (m *Mint) claims(good bool, claim string, values ...any) {
 	for _, value := range values {
 		m.add(good, claim+" is "+show(value), m.Token(map[string]any{claim: value}))
 	}
@@ -52,14 +56,14 @@ func (m *mint) claims(good bool, claim string, values ...any) {
 
 // header adds a case for each value of one header member of a good token. For
 // its effect on the signature see auth0grpctest.Tenant.Sign.
-func (m *mint) header(good bool, member string, values ...any) {
+func (m *Mint) header(good bool, member string, values ...any) {
 	for _, value := range values {
 		m.add(good, "header "+member+" is "+show(value), m.Sign(map[string]any{member: value}, m.base(nil)))
 	}
 }
 
 // base are the claims of a good token, with some replaced.
-func (m *mint) base(replaced map[string]any) map[string]any {
+func (m *Mint) base(replaced map[string]any) map[string]any {
 	now := time.Now()
 	claims := map[string]any{
 		"iss": m.Issuer(), "sub": auth0grpctest.Subject, "aud": auth0grpctest.Audience, "azp": auth0grpctest.ClientID,
@@ -70,7 +74,7 @@ func (m *mint) base(replaced map[string]any) map[string]any {
 }
 
 // payload is a good token's payload as text, with text added before its end.
-func (m *mint) payload(added string) string {
+func (m *Mint) payload(added string) string {
 	text, err := json.Marshal(m.base(nil))
 	if err != nil {
 		panic(err)
@@ -80,7 +84,7 @@ func (m *mint) payload(added string) string {
 
 // goodHeader is the header of a good token as text, with text added before its
 // end.
-func (m *mint) goodHeader(added string) string {
+func (m *Mint) goodHeader(added string) string {
 	part, _, _ := strings.Cut(m.Token(nil), ".")
 	text, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
@@ -106,8 +110,8 @@ func show(value any) string {
 	return string(text)
 }
 
-// newCases returns all of them, names all different.
-func newCases(t testing.TB, m *mint) []tokenCase {
+// Cases returns all cases. Call it once.
+func (m *Mint) Cases(t testing.TB) []Case {
 	t.Helper()
 	for _, group := range []func(){
 		m.times, // first, because one of them is a matter of seconds
@@ -116,17 +120,31 @@ func newCases(t testing.TB, m *mint) []tokenCase {
 	} {
 		group()
 	}
-	seen := map[string]bool{}
-	for _, c := range m.cases {
-		if seen[c.name] {
-			t.Fatalf("two cases are named %q", c.name)
+	expected := map[string]string{}
+	for reason, names := range refused {
+		for _, name := range names {
+			expected[name] = reason
 		}
-		seen[c.name] = true
+	}
+	seen := map[string]bool{}
+	for i, c := range m.cases {
+		if seen[c.Name] {
+			t.Fatalf("two cases are named %q", c.Name)
+		}
+		seen[c.Name] = true
+		m.cases[i].Reason = expected[c.Name]
+		if c.Good != (expected[c.Name] == "") {
+			t.Fatalf("%q: good %t, and its reason is %q", c.Name, c.Good, expected[c.Name])
+		}
+		delete(expected, c.Name)
+	}
+	for name := range expected {
+		t.Fatalf("%q has a reason and is no case", name)
 	}
 	return m.cases
 }
 
-func (m *mint) good() {
+func (m *Mint) good() {
 	m.add(true, "Auth0's own profile", m.Token(nil))
 	m.add(true, "RFC 9068 profile", m.RFC9068Token(nil))
 	m.add(true, "a user's token with userinfo in aud", m.Token(map[string]any{
@@ -148,7 +166,7 @@ func (m *mint) good() {
 	m.claims(true, "sid", "s1")
 }
 
-func (m *mint) types() {
+func (m *Mint) types() {
 	m.header(true, "typ", nil, "JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "application/jwt")
 	m.header(false, "typ", "dpop+jwt", "logout+jwt", "id+jwt", "secevent+jwt", "JWE", "JOSE", 5, null)
 	m.add(false, "an ID token", m.IDToken(nil))
@@ -163,9 +181,10 @@ func (m *mint) types() {
 	m.add(false, "a DPoP proof", auth0grpctest.NewDPoPKey().Proof(m.Issuer(), "", nil))
 }
 
-func (m *mint) issuers() {
+func (m *Mint) issuers() {
 	m.add(false, "a token of another tenant", m.other.Token(nil))
-	m.claims(false, "iss", nil, null, "", 5, []string{m.Issuer()})
+	m.claims(false, "iss", nil, null, "", 5)
+	m.add(false, "iss is a list of the issuer", m.Token(map[string]any{"iss": []string{m.Issuer()}}))
 	for what, iss := range map[string]string{
 		"without the slash": strings.TrimSuffix(m.Issuer(), "/"),
 		"with two slashes":  m.Issuer() + "/",
@@ -182,7 +201,7 @@ func (m *mint) issuers() {
 	}
 }
 
-func (m *mint) audiences() {
+func (m *Mint) audiences() {
 	const api = auth0grpctest.Audience
 	m.claims(false, "aud", nil, null, "", 5, true, []string{}, "https://other.example.com", api+"/", "HTTPS://API.EXAMPLE.COM",
 		api[:10], api+" https://other.example.com", []string{"https://other.example.com"}, [][]string{{api}}, map[string]any{api: true},
@@ -191,7 +210,7 @@ func (m *mint) audiences() {
 	m.claims(true, "aud", []string{api}, []string{api, api})
 }
 
-func (m *mint) times() {
+func (m *Mint) times() {
 	now := time.Now()
 	m.add(false, "expired a second ago", m.Token(map[string]any{"exp": now.Add(-time.Second)}))
 	m.add(false, "expired an hour ago", m.Token(map[string]any{"exp": now.Add(-time.Hour)}))
