@@ -85,12 +85,17 @@ func isName(s string) bool {
 // them under, for [Routes]. It reads the google.api.http options. A key has the HTTP
 // method and the pattern as grpc-gateway prints it: "GET /v1/orders/{id=*}". A method
 // without the option has the key of its own path, with POST. It is an error if two
-// methods share a key.
+// methods share a key, or if a path has an empty part. Routes of a separate
+// configuration file are not in the descriptors: add them to the map.
 //
-// A middleware of the gateway, see [Middleware], knows the pattern:
+// Pass all services that the gateway serves. A middleware of the gateway, see
+// [Middleware], knows the pattern:
 //
 //	pattern, _ := runtime.HTTPPattern(r.Context())
 //	return r.Method + " " + pattern.String()
+//
+// Create the gateway with runtime.WithDisablePathLengthFallback. Otherwise it reads the
+// body of a form before any middleware runs, and the client may choose the HTTP method.
 func GatewayRoutes(services ...protoreflect.ServiceDescriptor) (map[string]string, error) {
 	routes := map[string]string{}
 	for _, service := range services {
@@ -151,7 +156,7 @@ func appendRule(keys *[]string, rule []byte, nesting int) error {
 	return eachField(rule, func(number protowire.Number, value []byte) error {
 		switch {
 		case verbs[number] != "":
-			*keys = append(*keys, verbs[number]+" "+gatewayPattern(string(value)))
+			return appendKey(keys, verbs[number], string(value))
 		case number == fieldCustom:
 			var kind, path string
 			err := eachField(value, func(number protowire.Number, value []byte) error {
@@ -163,13 +168,25 @@ func appendRule(keys *[]string, rule []byte, nesting int) error {
 				}
 				return nil
 			})
-			*keys = append(*keys, kind+" "+gatewayPattern(path))
-			return err
+			if err != nil {
+				return err
+			}
+			return appendKey(keys, kind, path)
 		case number == fieldAdditional:
 			return appendRule(keys, value, nesting-1)
 		}
 		return nil
 	})
+}
+
+// appendKey adds the key of a route. grpc-gateway reads an empty segment as "*", and drops
+// an empty verb. Such a template would run under the key of another method.
+func appendKey(keys *[]string, httpMethod, template string) error {
+	if strings.Contains(template, "//") || strings.HasSuffix(template, ":") {
+		return fmt.Errorf("the path %q has an empty part, which grpc-gateway reads as another path", template)
+	}
+	*keys = append(*keys, httpMethod+" "+gatewayPattern(template))
+	return nil
 }
 
 // eachField calls visit with each field of a message that has a length.

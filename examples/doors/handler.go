@@ -108,11 +108,12 @@ func newGateway(guard *auth0grpc.Interceptor, service doorsv1.OrdersServer) (htt
 		return nil, err
 	}
 	door := auth0grpchttp.Middleware(guard, auth0grpchttp.Routes(gatewayPattern, routes))
+	// Without the second option the gateway reads forms before the decision.
 	mux := runtime.NewServeMux(runtime.WithMiddlewares(func(next runtime.HandlerFunc) runtime.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request, pathParams map[string]string) {
 			door(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next(w, r, pathParams) })).ServeHTTP(w, r)
 		}
-	}))
+	}), runtime.WithDisablePathLengthFallback())
 	if err := doorsv1.RegisterOrdersHandlerServer(context.Background(), mux, service); err != nil {
 		return nil, err
 	}
