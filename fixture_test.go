@@ -12,12 +12,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/auth0grpc/auth0grpc"
-	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
 const (

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"io"
 
-	"github.com/auth0grpc/auth0grpc"
 	"google.golang.org/grpc"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/auth0grpc/auth0grpc"
 )
 
 // service answers every method. The trailer shows that it ran, and the subject.

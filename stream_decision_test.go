@@ -6,13 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/auth0grpc/auth0grpc"
-	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
 func TestDecisionsOfStreams(t *testing.T) {

@@ -12,13 +12,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/auth0grpc/auth0grpc"
 	"github.com/google/go-cmp/cmp"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/auth0grpc/auth0grpc"
 )
 
 func panicInHandler(value any) { panic(value) }

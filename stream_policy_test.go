@@ -5,8 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/auth0grpc/auth0grpc"
 	"google.golang.org/grpc"
+
+	"github.com/auth0grpc/auth0grpc"
 )
 
 func TestStreamPolicies(t *testing.T) {
