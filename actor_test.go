@@ -33,7 +33,7 @@ func nestedActors(n int) json.RawMessage {
 // A malformed act claim is refused, also by a rule that does not name actors: a parser
 // that reads it as "no actor" takes a delegated token for the subject's own.
 func TestHostileActors(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	raw := func(text string) json.RawMessage { return json.RawMessage(text) }
 	for _, test := range []struct {
 		name string
@@ -218,11 +218,9 @@ func TestTokenTellsTheParty(t *testing.T) {
 
 // The hook and the log fields name the actor.
 func TestActorIsReported(t *testing.T) {
-	var decisions []auth0grpc.Decision
-	f := newFixture(t, func(_ *fixture, config *auth0grpc.Config) {
-		config.OnDecision = func(_ context.Context, d auth0grpc.Decision) { decisions = append(decisions, d) }
-	})
+	f := newFixture(t, recordDecisions)
 	f.everywhere(t, passes, bearer(f.token(claims{"act": nestedActors(2)}))...)
+	decisions := f.decisions.take()
 	if len(decisions) == 0 {
 		t.Fatal("no decisions")
 	}

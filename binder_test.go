@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http/httptest"
 	"runtime"
 	"strings"
@@ -41,7 +40,7 @@ import (
 // Every check of RFC 9449, section 4.3, as a call shows it. The client's statements
 // about the server's address are ignored (CVE-2025-54576).
 func TestProofs(t *testing.T) {
-	f := newDPoPFixture(t, nil)
+	f := newFixture(t, acceptDPoP)
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -184,7 +183,7 @@ func TestProofAlgorithms(t *testing.T) {
 		"EdDSA": edwards,
 	}
 	for accepted := range keys {
-		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.Algorithms = []string{accepted} })
+		f := newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.Algorithms = []string{accepted} })
 		for alg, key := range keys {
 			f.key = auth0grpctest.NewDPoPKeyFrom(key)
 			f.bound = f.boundToken(nil)
@@ -207,7 +206,7 @@ func TestRFC9449ResourceRequest(t *testing.T) {
 		"WRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNF" +
 		"c05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71E" +
 		"OptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA"
-	f := newDPoPFixture(t, func(f *fixture, config *auth0grpc.Config) {
+	f := newFixture(t, acceptDPoP, func(f *fixture, config *auth0grpc.Config) {
 		f.clock.Advance(time.Unix(1562262618, 0).Sub(f.clock.Now()))
 		config.DPoP.Authorities = []string{"https://resource.example.org"}
 	})
@@ -229,7 +228,7 @@ func TestProofWindow(t *testing.T) {
 		{"default", 0, 0, -300 * time.Second, 30 * time.Second},
 		{"configured", 10 * time.Second, time.Second, -10 * time.Second, time.Second},
 	} {
-		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+		f := newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) {
 			config.DPoP.MaxProofAge, config.DPoP.MaxProofSkew = test.age, test.ahead
 		})
 		for offset, want := range map[time.Duration]challenged{
@@ -248,7 +247,7 @@ func TestProofWindow(t *testing.T) {
 // A proof is good once (RFC 9449, section 11.1), to the last instant at which it
 // is good at all, and for nothing but its own call.
 func TestReplay(t *testing.T) {
-	f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+	f := newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) {
 		config.DPoP.Authorities = append(config.DPoP.Authorities, "https://second.example.com")
 	})
 	for _, m := range shapes {
@@ -285,7 +284,7 @@ func TestReplay(t *testing.T) {
 // memory, or use up another client's proof.
 func TestReplayStoreSeesGoodProofsAlone(t *testing.T) {
 	store := &countingStore{ReplayStore: auth0grpc.NewReplayStore(1000, func() time.Time { return today })}
-	f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+	f := newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) {
 		config.DPoP.ReplayStore = store
 		config.DPoP.NonceKeys = [][]byte{bytes.Repeat([]byte{1}, 32)}
 	})
@@ -303,7 +302,7 @@ func TestReplayStoreSeesGoodProofsAlone(t *testing.T) {
 func TestRefusedCallsTakeNoPlace(t *testing.T) {
 	const listed, watched, unlistedOne = unaryCall, testgrpc.TestService_EmptyCall_FullMethodName, testgrpc.TestService_FullDuplexCall_FullMethodName
 	store := &countingStore{ReplayStore: auth0grpc.NewReplayStore(10, func() time.Time { return today })}
-	f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+	f := newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) {
 		config.DPoP.ReplayStore = store
 		config.MTLS.Mode = auth0grpc.BindingAllowed
 		config.Logger = slog.New(slog.DiscardHandler)
@@ -354,7 +353,7 @@ func TestRefusedCallsTakeNoPlace(t *testing.T) {
 
 // One client, however busy, leaves places for the others.
 func TestOneClientDoesNotFillTheReplayStore(t *testing.T) {
-	f := newDPoPFixture(t, func(f *fixture, config *auth0grpc.Config) {
+	f := newFixture(t, acceptDPoP, func(f *fixture, config *auth0grpc.Config) {
 		config.DPoP.ReplayStore = auth0grpc.NewReplayStore(30, f.clock.Now)
 	})
 	var refused int
@@ -389,7 +388,7 @@ func TestStatsCountUsedProofs(t *testing.T) {
 		{"of NewReplayStore", auth0grpc.NewReplayStore(50, func() time.Time { return today }), 2, 50},
 		{"another", storeFunc(func(context.Context, string, time.Time) (bool, error) { return true, nil }), 0, 0},
 	} {
-		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.ReplayStore = test.store })
+		f := newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.ReplayStore = test.store })
 		for range 2 {
 			p := f.good(unaryCall)
 			passed.check(t, f.present(t, "bufconn", shapes[0], p), p)
@@ -406,7 +405,7 @@ func TestStatsCountUsedProofs(t *testing.T) {
 // The signature of a proof passes the signature gate, and is verified last: a proof of another
 // key, however long, costs no public-key operation.
 func TestProofPassesTheSignatureGate(t *testing.T) {
-	f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+	f := newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) {
 		config.DPoP.Algorithms = []string{"ES256", "RS256"}
 		config.DPoP.NonceKeys = [][]byte{bytes.Repeat([]byte{1}, 32)}
 	})
@@ -457,7 +456,7 @@ func TestProofPassesTheSignatureGate(t *testing.T) {
 
 // BenchmarkForeignProof is the cost of a proof by a key that is not the token's.
 func BenchmarkForeignProof(b *testing.B) {
-	f := newDPoPFixture(b, func(_ *fixture, config *auth0grpc.Config) {
+	f := newFixture(b, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) {
 		config.DPoP.Algorithms = []string{"ES256", "RS256"}
 	})
 	for _, bits := range []int{2048, 4096, 8192} {
@@ -493,23 +492,21 @@ func (s *countingStore) Use(ctx context.Context, id string, until time.Time) (bo
 // The claims come from the cache, and the proof is verified on every call.
 func TestProofIsVerifiedOnEveryCall(t *testing.T) {
 	store := &countingStore{ReplayStore: auth0grpc.NewReplayStore(1000, func() time.Time { return today })}
-	var hits, allowed atomic.Int64
-	f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
-		config.DPoP.ReplayStore = store
-		config.OnDecision = func(_ context.Context, d auth0grpc.Decision) {
-			if d.Outcome == auth0grpc.OutcomeAllowed {
-				allowed.Add(1)
-				if d.CacheHit {
-					hits.Add(1)
-				}
-			}
-		}
-	})
+	f := newFixture(t, acceptDPoP, recordDecisions, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.ReplayStore = store })
 	f.inEveryShape(t, passed, f.good, everyTransport...)
 	calls := int64(len(everyTransport) * len(shapes))
-	if store.uses.Load() != calls || allowed.Load() != calls || hits.Load() != calls-1 {
+	var hits, allowed int64
+	for _, d := range f.decisions.take() {
+		if d.Outcome == auth0grpc.OutcomeAllowed {
+			allowed++
+			if d.CacheHit {
+				hits++
+			}
+		}
+	}
+	if store.uses.Load() != calls || allowed != calls || hits != calls-1 {
 		t.Errorf("%d proofs recorded and %d cache hits in %d of %d calls, want all, and all hits but the first",
-			store.uses.Load(), hits.Load(), allowed.Load(), calls)
+			store.uses.Load(), hits, allowed, calls)
 	}
 	f.inEveryShape(t, byDPoP(badProof), func(m string) presented { return f.withProofs(f.proof("/other", nil)) }, "bufconn")
 	if store.uses.Load() != calls {
@@ -519,7 +516,7 @@ func TestProofIsVerifiedOnEveryCall(t *testing.T) {
 
 // Of 64 uses at once of one proof exactly one passes.
 func TestRacingProof(t *testing.T) {
-	f := newDPoPFixture(t, nil)
+	f := newFixture(t, acceptDPoP)
 	for _, m := range shapes {
 		p := f.good(m.name)
 		var first, again atomic.Int64
@@ -570,7 +567,7 @@ func TestReplayStoreFails(t *testing.T) {
 		{"never first", func(context.Context, string, time.Time) (bool, error) { return false, nil }, byDPoP(replayed)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.ReplayStore = test.store })
+			f := newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.ReplayStore = test.store })
 			f.inEveryShape(t, test.want, f.good, everyTransport...)
 			if got := f.present(t, "bufconn", shapes[0], f.good(unaryCall)); strings.HasPrefix(test.name, "error") && !errors.Is(got.outer, why) {
 				t.Errorf("outside of us: %v, want it to wrap the cause", got.outer)
@@ -581,7 +578,7 @@ func TestReplayStoreFails(t *testing.T) {
 
 // A full memory refuses, and says so, until there is room again.
 func TestReplayStoreIsFull(t *testing.T) {
-	f := newDPoPFixture(t, func(f *fixture, config *auth0grpc.Config) {
+	f := newFixture(t, acceptDPoP, func(f *fixture, config *auth0grpc.Config) {
 		config.DPoP.ReplayStore = auth0grpc.NewReplayStore(1, f.clock.Now)
 	})
 	used := f.good(unaryCall)
@@ -608,7 +605,7 @@ func TestBindingAfterTheCallerLeft(t *testing.T) {
 			<-ctx.Done()
 			return fmt.Errorf("waiting: %w", ctx.Err())
 		}
-		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+		f := newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) {
 			config.DPoP.ReplayStore = storeFunc(func(ctx context.Context, _ string, _ time.Time) (bool, error) { return false, wait(ctx) })
 			config.MTLS = auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed, Certificate: func(ctx context.Context) (*x509.Certificate, error) { return nil, wait(ctx) }}
 		})
@@ -646,18 +643,18 @@ func (c *endedContext) Err() error {
 var oldNonceKey, newNonceKey = bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 48)
 
 // noncesOf returns a fixture whose proofs must contain a nonce of the keys.
-func noncesOf(t *testing.T, keys ...[]byte) *dpopFixture {
+func noncesOf(t *testing.T, keys ...[]byte) *fixture {
 	t.Helper()
-	return newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.NonceKeys = keys })
+	return newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.NonceKeys = keys })
 }
 
 // withNonce is a good call whose proof has a nonce.
-func (f *dpopFixture) withNonce(nonce any) func(string) presented {
+func (f *fixture) withNonce(nonce any) func(string) presented {
 	return func(m string) presented { return f.withProofs(f.proof(m, claims{"nonce": nonce})) }
 }
 
 // nonceFor asks for a nonce as a client does: by a call without one.
-func (f *dpopFixture) nonceFor(t *testing.T) string {
+func (f *fixture) nonceFor(t *testing.T) string {
 	t.Helper()
 	p := f.good(unaryCall)
 	got := f.present(t, "bufconn", shapes[0], p)
@@ -710,7 +707,7 @@ func TestNonceComesWithSuccess(t *testing.T) {
 	if got := f.present(t, "bufconn", shapes[0], bearing(f.plain)); got.err != nil || got.trailer.Get("dpop-nonce") != nil {
 		t.Errorf("a bearer call has nonces %q, %v", got.trailer.Get("dpop-nonce"), got.err)
 	}
-	without := newDPoPFixture(t, nil)
+	without := newFixture(t, acceptDPoP)
 	if got := without.present(t, "bufconn", shapes[0], without.good(unaryCall)); got.err != nil || got.trailer.Get("dpop-nonce") != nil {
 		t.Errorf("without nonces: %q, %v", got.trailer.Get("dpop-nonce"), got.err)
 	}
@@ -735,66 +732,42 @@ func TestNonceKeysRotate(t *testing.T) {
 	}
 }
 
-// A tlsFixture is a server that clients reach with and without a certificate.
-type tlsFixture struct {
-	*fixture
-	authority   *auth0grpctest.CertificateAuthority
-	right       tls.Certificate
-	transports  []string
-	bound       string // bound to right
-	plain       string
-	dpopKey     *auth0grpctest.DPoPKey
-	dialOptions map[string]func(tb testing.TB, certificates ...tls.Certificate) *grpc.ClientConn
+// An mtls has the certificates and addresses of a server that clients reach with and
+// without a certificate.
+type mtls struct {
+	authority *auth0grpctest.CertificateAuthority
+	right     tls.Certificate
+	bound     string            // a token, bound to right
+	addresses map[string]string // by transport
 }
 
-// newTLSFixture allows both bindings; change, which may be nil, can say otherwise.
-func newTLSFixture(tb testing.TB, change func(*fixture, *auth0grpc.Config)) *tlsFixture {
+// tlsTransports has the transports that serveTLS adds.
+var tlsTransports = []string{"TLS", "ServeHTTP over TLS"}
+
+// serveTLS allows both bindings, and adds a server with TLS over each of tlsTransports.
+func serveTLS(f *fixture, config *auth0grpc.Config) {
+	acceptDPoP(f, config)
+	f.mtls = &mtls{authority: auth0grpctest.NewCertificateAuthority()}
+	f.mtls.right = f.mtls.authority.Client("right")
+	config.MTLS.Mode = auth0grpc.BindingAllowed
+}
+
+// listenTLS starts the servers with TLS.
+func (f *fixture) listenTLS(tb testing.TB) {
 	tb.Helper()
-	f := &tlsFixture{authority: auth0grpctest.NewCertificateAuthority(), dpopKey: auth0grpctest.NewDPoPKey()}
-	f.right = f.authority.Client("right")
-	f.fixture = newFixture(tb, func(base *fixture, config *auth0grpc.Config) {
-		config.MTLS.Mode = auth0grpc.BindingAllowed
-		config.DPoP = auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{authority}}
-		if change != nil {
-			change(base, config)
-		}
-	})
-	f.plain = f.token(nil)
-	f.bound = f.tenant.CertificateBoundToken(claims{"scope": "read:orders"}, f.right.Leaf)
+	f.mtls.bound = f.tenant.CertificateBoundToken(claims{"scope": "read:orders"}, f.mtls.right.Leaf)
 	server := &tls.Config{
-		Certificates: []tls.Certificate{f.authority.Server("127.0.0.1")},
-		ClientAuth:   tls.VerifyClientCertIfGiven, ClientCAs: f.authority.Pool(),
+		Certificates: []tls.Certificate{f.mtls.authority.Server("127.0.0.1")},
+		ClientAuth:   tls.VerifyClientCertIfGiven, ClientCAs: f.mtls.authority.Pool(),
 		NextProtos: []string{"h2"},
 	}
-	addresses := map[string]string{"TLS": f.serveTLS(tb, server), "ServeHTTP over TLS": f.serveHTTPS(tb, server)}
-	f.dialOptions = map[string]func(testing.TB, ...tls.Certificate) *grpc.ClientConn{}
-	for transport, address := range addresses {
-		f.transports = append(f.transports, transport)
-		f.dialOptions[transport] = func(tb testing.TB, certificates ...tls.Certificate) *grpc.ClientConn {
-			return dial(tb, address, credentials.NewTLS(&tls.Config{RootCAs: f.authority.Pool(), Certificates: certificates}))
-		}
+	f.mtls.addresses = map[string]string{
+		"TLS":                listen(tb, f.newServer(grpc.Creds(credentials.NewTLS(server)))),
+		"ServeHTTP over TLS": f.serveHTTPS(tb, server),
 	}
-	return f
 }
 
-func (f *tlsFixture) serveTLS(tb testing.TB, config *tls.Config) string {
-	tb.Helper()
-	options := []grpc.ServerOption{
-		grpc.Creds(credentials.NewTLS(config)),
-		grpc.ChainUnaryInterceptor(f.observeUnary), grpc.ChainStreamInterceptor(f.observeStream),
-	}
-	server := grpc.NewServer(append(options, f.guard.ServerOptions()...)...)
-	testgrpc.RegisterTestServiceServer(server, service{})
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	go server.Serve(listener)
-	tb.Cleanup(server.Stop)
-	return listener.Addr().String()
-}
-
-func (f *tlsFixture) serveHTTPS(tb testing.TB, config *tls.Config) string {
+func (f *fixture) serveHTTPS(tb testing.TB, config *tls.Config) string {
 	tb.Helper()
 	server := httptest.NewUnstartedServer(f.server)
 	server.EnableHTTP2 = true
@@ -805,14 +778,15 @@ func (f *tlsFixture) serveHTTPS(tb testing.TB, config *tls.Config) string {
 }
 
 // connect opens a connection of its own, with at most one certificate.
-func (f *tlsFixture) connect(tb testing.TB, transport string, certificates ...tls.Certificate) string {
+func (f *fixture) connect(tb testing.TB, transport string, certificates ...tls.Certificate) string {
 	tb.Helper()
 	name := fmt.Sprint(transport, len(f.conns))
-	f.conns[name] = f.dialOptions[transport](tb, certificates...)
+	config := &tls.Config{RootCAs: f.mtls.authority.Pool(), Certificates: certificates}
+	f.conns[name] = dial(tb, f.mtls.addresses[transport], credentials.NewTLS(config))
 	return name
 }
 
-func (f *tlsFixture) over(t *testing.T, conn string, want challenged, p presented) {
+func (f *fixture) over(t *testing.T, conn string, want challenged, p presented) {
 	t.Helper()
 	for _, m := range shapes {
 		got := f.present(t, conn, m, p)
@@ -865,21 +839,21 @@ func TestMTLSMatrix(t *testing.T) {
 		}},
 	} {
 		t.Run(mode.name, func(t *testing.T) {
-			f := newTLSFixture(t, mode.change)
-			for _, transport := range f.transports {
+			f := newFixture(t, serveTLS, mode.change)
+			for _, transport := range tlsTransports {
 				conns := map[string]string{
-					"right": f.connect(t, transport, f.right), "other": f.connect(t, transport, f.authority.Client("other")), "none": f.connect(t, transport),
+					"right": f.connect(t, transport, f.mtls.right), "other": f.connect(t, transport, f.mtls.authority.Client("other")), "none": f.connect(t, transport),
 				}
 				as := func(scheme, token string) presented { return presented{authorization: []string{scheme + " " + token}} }
-				stray := presented{bearer(f.bound), []string{f.dpopKey.Proof(authority+unaryCall, f.bound, claims{"iat": today})}}
+				stray := presented{bearer(f.mtls.bound), []string{f.key.Proof(authority+unaryCall, f.mtls.bound, claims{"iat": today})}}
 				// Twice: the second time the token is known, with its certificate.
 				for range 2 {
-					f.over(t, conns["right"], mode.want.bearerBound, as("Bearer", f.bound))
-					f.over(t, conns["right"], mode.want.dpopBound, as("DPoP", f.bound))
+					f.over(t, conns["right"], mode.want.bearerBound, as("Bearer", f.mtls.bound))
+					f.over(t, conns["right"], mode.want.dpopBound, as("DPoP", f.mtls.bound))
 					f.over(t, conns["right"], mode.want.bearerProof, stray)
 					for _, thief := range []string{"other", "none"} {
-						f.over(t, conns[thief], mode.want.bearerBoundOther, as("Bearer", f.bound))
-						f.over(t, conns[thief], mode.want.dpopBoundOther, as("DPoP", f.bound))
+						f.over(t, conns[thief], mode.want.bearerBoundOther, as("Bearer", f.mtls.bound))
+						f.over(t, conns[thief], mode.want.dpopBoundOther, as("DPoP", f.mtls.bound))
 					}
 					for _, conn := range conns {
 						f.over(t, conn, mode.want.bearerPlain, as("Bearer", f.plain))
@@ -894,56 +868,55 @@ func TestMTLSMatrix(t *testing.T) {
 // A server that checks certificates alone takes no token that is bound to a key,
 // not even with a proof.
 func TestKeyWhereCertificatesAreChecked(t *testing.T) {
-	f := newTLSFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.DPoP = auth0grpc.DPoPConfig{} })
-	d := &dpopFixture{fixture: f.fixture, key: f.dpopKey}
+	f := newFixture(t, serveTLS, func(_ *fixture, config *auth0grpc.Config) { config.DPoP = auth0grpc.DPoPConfig{} })
 	for _, cnf := range []claims{
-		{"jkt": d.key.Thumbprint()},
-		{"jkt": d.key.Thumbprint(), "x5t#S256": auth0grpctest.CertificateThumbprint(f.right.Leaf)},
+		{"jkt": f.key.Thumbprint()},
+		{"jkt": f.key.Thumbprint(), "x5t#S256": auth0grpctest.CertificateThumbprint(f.mtls.right.Leaf)},
 	} {
-		d.bound = f.token(claims{"cnf": cnf})
-		conn := f.connect(t, "TLS", f.right)
+		f.bound = f.token(claims{"cnf": cnf})
+		conn := f.connect(t, "TLS", f.mtls.right)
 		for range 2 {
-			f.over(t, conn, bearerAlone(bound), bearing(d.bound))
-			f.over(t, conn, bearerAlone(bound), d.withProofs())
-			d.inEveryShape(t, bearerAlone(bound), d.good, conn)
+			f.over(t, conn, bearerAlone(bound), bearing(f.bound))
+			f.over(t, conn, bearerAlone(bound), f.withProofs())
+			f.inEveryShape(t, bearerAlone(bound), f.good, conn)
 		}
 	}
 }
 
 // A connection without TLS has no certificate.
 func TestMTLSWithoutTLS(t *testing.T) {
-	f := newTLSFixture(t, nil)
+	f := newFixture(t, serveTLS)
 	for _, transport := range everyTransport {
-		f.over(t, transport, byBearer(otherCertificate), bearing(f.bound))
+		f.over(t, transport, byBearer(otherCertificate), bearing(f.mtls.bound))
 	}
 }
 
 // The shortcut for the certificate that was right last time is for that one
 // alone, and a client that comes back with it is let in again.
 func TestMTLSConnectionsComeAndGo(t *testing.T) {
-	f := newTLSFixture(t, nil)
-	other := f.authority.Client("other")
-	for _, transport := range f.transports {
-		first, thief := f.connect(t, transport, f.right), f.connect(t, transport, other)
+	f := newFixture(t, serveTLS)
+	other := f.mtls.authority.Client("other")
+	for _, transport := range tlsTransports {
+		first, thief := f.connect(t, transport, f.mtls.right), f.connect(t, transport, other)
 		for range 3 {
-			f.over(t, first, passed, bearing(f.bound))
-			f.over(t, thief, byBearer(otherCertificate), bearing(f.bound))
+			f.over(t, first, passed, bearing(f.mtls.bound))
+			f.over(t, thief, byBearer(otherCertificate), bearing(f.mtls.bound))
 		}
-		again := f.connect(t, transport, f.right)
-		f.over(t, again, passed, bearing(f.bound))
+		again := f.connect(t, transport, f.mtls.right)
+		f.over(t, again, passed, bearing(f.mtls.bound))
 		if err := f.conns[first].Close(); err != nil {
 			t.Fatal(err)
 		}
 		runtime.GC() // the certificate of the closed connection goes
-		f.over(t, thief, byBearer(otherCertificate), bearing(f.bound))
-		f.over(t, f.connect(t, transport, f.right), passed, bearing(f.bound))
-		f.over(t, again, passed, bearing(f.bound))
+		f.over(t, thief, byBearer(otherCertificate), bearing(f.mtls.bound))
+		f.over(t, f.connect(t, transport, f.mtls.right), passed, bearing(f.mtls.bound))
+		f.over(t, again, passed, bearing(f.mtls.bound))
 		// One token, many at once, from both sides.
 		var group sync.WaitGroup
 		for i := range 32 {
 			group.Go(func() {
 				conn := []string{again, thief}[i%2]
-				ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+f.bound)
+				ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+f.mtls.bound)
 				if err := exchange(ctx, f.conns[conn], shapes[0]).err; (err == nil) != (conn == again) {
 					t.Errorf("%s: %v", conn, err)
 				}
@@ -955,13 +928,12 @@ func TestMTLSConnectionsComeAndGo(t *testing.T) {
 
 // A token may be bound to a certificate and to a key, and then wants both.
 func TestBothBindings(t *testing.T) {
-	f := newTLSFixture(t, nil)
-	d := &dpopFixture{fixture: f.fixture, key: f.dpopKey}
-	d.bound = f.token(claims{"cnf": claims{
-		"jkt": f.dpopKey.Thumbprint(), "x5t#S256": auth0grpctest.CertificateThumbprint(f.right.Leaf),
+	f := newFixture(t, serveTLS)
+	f.bound = f.token(claims{"cnf": claims{
+		"jkt": f.key.Thumbprint(), "x5t#S256": auth0grpctest.CertificateThumbprint(f.mtls.right.Leaf),
 	}})
-	for _, transport := range f.transports {
-		right, other := f.connect(t, transport, f.right), f.connect(t, transport, f.authority.Client("other"))
+	for _, transport := range tlsTransports {
+		right, other := f.connect(t, transport, f.mtls.right), f.connect(t, transport, f.mtls.authority.Client("other"))
 		for range 2 {
 			for _, m := range shapes {
 				for _, test := range []struct {
@@ -969,10 +941,10 @@ func TestBothBindings(t *testing.T) {
 					p    presented
 					want challenged
 				}{
-					{right, d.good(m.name), passed},
-					{other, d.good(m.name), byDPoP(otherCertificate)},
-					{right, d.withProofs(), byDPoP(missingProof)},
-					{right, bearing(d.bound), byBearer(boundAsBearer)},
+					{right, f.good(m.name), passed},
+					{other, f.good(m.name), byDPoP(otherCertificate)},
+					{right, f.withProofs(), byDPoP(missingProof)},
+					{right, bearing(f.bound), byBearer(boundAsBearer)},
 				} {
 					got := f.present(t, test.conn, m, test.p)
 					got.overHTTP = strings.HasPrefix(transport, "ServeHTTP")
@@ -987,12 +959,12 @@ func TestBothBindings(t *testing.T) {
 func TestCertificateFunction(t *testing.T) {
 	right, other := auth0grpctest.NewCertificateAuthority().Client("right"), auth0grpctest.NewCertificateAuthority().Client("other")
 	var next func(context.Context) (*x509.Certificate, error)
-	f := newTLSFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+	f := newFixture(t, serveTLS, func(_ *fixture, config *auth0grpc.Config) {
 		config.MTLS.Certificate = func(ctx context.Context) (*x509.Certificate, error) { return next(ctx) }
 	})
 	token := bearing(f.tenant.CertificateBoundToken(claims{"scope": "read:orders"}, right.Leaf))
-	ofConnection := bearing(f.bound)
-	conn := f.connect(t, "TLS", f.right)
+	ofConnection := bearing(f.mtls.bound)
+	conn := f.connect(t, "TLS", f.mtls.right)
 	why := errors.New("no such proxy")
 	for _, test := range []struct {
 		name        string
@@ -1039,11 +1011,10 @@ func TestCertificateFunction(t *testing.T) {
 
 // Without a cache there is no shortcut, and the checks are the same.
 func TestBindingsWithoutCache(t *testing.T) {
-	f := newTLSFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.CacheSize = auth0grpc.NoCache })
-	d := &dpopFixture{fixture: f.fixture, key: f.dpopKey}
-	d.bound = d.boundToken(nil)
-	d.inEveryShape(t, passed, d.good, everyTransport...)
-	d.inEveryShape(t, byBearer(boundAsBearer), func(string) presented { return bearing(d.bound) }, everyTransport...)
-	f.over(t, f.connect(t, "TLS", f.right), passed, bearing(f.bound))
-	f.over(t, f.connect(t, "TLS"), byBearer(otherCertificate), bearing(f.bound))
+	f := newFixture(t, serveTLS, func(_ *fixture, config *auth0grpc.Config) { config.CacheSize = auth0grpc.NoCache })
+	f.bound = f.boundToken(nil)
+	f.inEveryShape(t, passed, f.good, everyTransport...)
+	f.inEveryShape(t, byBearer(boundAsBearer), func(string) presented { return bearing(f.bound) }, everyTransport...)
+	f.over(t, f.connect(t, "TLS", f.mtls.right), passed, bearing(f.mtls.bound))
+	f.over(t, f.connect(t, "TLS"), byBearer(otherCertificate), bearing(f.mtls.bound))
 }

@@ -32,33 +32,19 @@ import (
 // from the dialled address, which proves nothing.
 const authority = "https://rpc.example.com"
 
-// A dpopFixture is a server that may accept tokens bound to key.
-type dpopFixture struct {
-	*fixture
-	key          *auth0grpctest.DPoPKey
-	bound, plain string // tokens, bound to key and to nothing
+// acceptDPoP allows DPoP, by a key of its own.
+func acceptDPoP(f *fixture, config *auth0grpc.Config) {
+	f.key = auth0grpctest.NewDPoPKey()
+	config.DPoP = auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{authority}}
 }
 
-// newDPoPFixture allows DPoP; change, which may be nil, can say otherwise.
-func newDPoPFixture(tb testing.TB, change func(*fixture, *auth0grpc.Config)) *dpopFixture {
-	tb.Helper()
-	f := &dpopFixture{key: auth0grpctest.NewDPoPKey()}
-	f.fixture = newFixture(tb, func(base *fixture, config *auth0grpc.Config) {
-		config.DPoP = auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{authority}}
-		if change != nil {
-			change(base, config)
-		}
-	})
-	f.bound, f.plain = f.boundToken(nil), f.token(nil)
-	return f
-}
-
-func (f *dpopFixture) boundToken(more claims) string {
+// boundToken is a token that is bound to the key of the fixture.
+func (f *fixture) boundToken(more claims) string {
 	return f.tenant.BoundToken(with(claims{"scope": "read:orders"}, more), f.key)
 }
 
 // proofClaims returns the claims of a good proof for one call with the bound token.
-func (f *dpopFixture) proofClaims(fullMethod string, more claims) claims {
+func (f *fixture) proofClaims(fullMethod string, more claims) claims {
 	return with(claims{
 		"htm": "POST", "htu": authority + fullMethod, "iat": f.clock.Now().Unix(), "jti": rand.Text(), "ath": hashOf(f.bound),
 	}, more)
@@ -66,7 +52,7 @@ func (f *dpopFixture) proofClaims(fullMethod string, more claims) claims {
 
 // proof is a proof for one call with the bound token; a nil value in more removes
 // a claim.
-func (f *dpopFixture) proof(fullMethod string, more claims) string {
+func (f *fixture) proof(fullMethod string, more claims) string {
 	return f.key.Proof(authority+fullMethod, f.bound, with(claims{"iat": f.clock.Now()}, more))
 }
 
@@ -80,12 +66,12 @@ func hashOf(token string) string {
 type presented struct{ authorization, proofs []string }
 
 // good is a call as it should be.
-func (f *dpopFixture) good(fullMethod string) presented {
+func (f *fixture) good(fullMethod string) presented {
 	return presented{[]string{"DPoP " + f.bound}, []string{f.proof(fullMethod, nil)}}
 }
 
 // withProofs is a call that is good but for its proofs.
-func (f *dpopFixture) withProofs(proofs ...string) presented {
+func (f *fixture) withProofs(proofs ...string) presented {
 	return presented{[]string{"DPoP " + f.bound}, proofs}
 }
 
@@ -182,7 +168,7 @@ func (f *fixture) present(t *testing.T, transport string, m method, p presented)
 
 // inEveryShape asserts the outcome over the transports in every shape; a proof
 // is good once and for one method.
-func (f *dpopFixture) inEveryShape(t *testing.T, want challenged, newPresented func(fullMethod string) presented, transports ...string) {
+func (f *fixture) inEveryShape(t *testing.T, want challenged, newPresented func(fullMethod string) presented, transports ...string) {
 	t.Helper()
 	for _, transport := range transports {
 		for _, m := range shapes {
@@ -194,19 +180,17 @@ func (f *dpopFixture) inEveryShape(t *testing.T, want challenged, newPresented f
 	}
 }
 
-var everyTransport = []string{"bufconn", "tcp", "ServeHTTP"}
-
 // A matrixRow is one request of the matrix of outcomes of Auth0's own libraries, with
 // its result in each mode.
 type matrixRow struct {
 	name                        string
-	present                     func(f *dpopFixture, fullMethod string) presented
+	present                     func(f *fixture, fullMethod string) presented
 	disabled, allowed, required challenged
 }
 
 func matrixRows() []matrixRow {
-	bearer := func(proofs ...func(f *dpopFixture, fullMethod string) string) func(f *dpopFixture, fullMethod string) presented {
-		return func(f *dpopFixture, fullMethod string) presented {
+	bearer := func(proofs ...func(f *fixture, fullMethod string) string) func(f *fixture, fullMethod string) presented {
+		return func(f *fixture, fullMethod string) presented {
 			p := bearing(f.plain)
 			for _, proof := range proofs {
 				p.proofs = append(p.proofs, proof(f, fullMethod))
@@ -214,42 +198,42 @@ func matrixRows() []matrixRow {
 			return p
 		}
 	}
-	good := func(f *dpopFixture, fullMethod string) string { return f.proof(fullMethod, nil) }
-	bad := func(f *dpopFixture, fullMethod string) string { return f.proof(fullMethod, claims{"htm": "GET"}) }
+	good := func(f *fixture, fullMethod string) string { return f.proof(fullMethod, nil) }
+	bad := func(f *fixture, fullMethod string) string { return f.proof(fullMethod, claims{"htm": "GET"}) }
 	// as presents the tokens of a call in another way.
-	as := func(scheme string, token func(*dpopFixture) string, call func(*dpopFixture, string) presented) func(*dpopFixture, string) presented {
-		return func(f *dpopFixture, fullMethod string) presented {
+	as := func(scheme string, token func(*fixture) string, call func(*fixture, string) presented) func(*fixture, string) presented {
+		return func(f *fixture, fullMethod string) presented {
 			p := call(f, fullMethod)
 			p.authorization = []string{scheme + " " + token(f)}
 			return p
 		}
 	}
-	ofKey := func(f *dpopFixture) string { return f.bound }
-	plain := func(f *dpopFixture) string { return f.plain }
+	ofKey := func(f *fixture) string { return f.bound }
+	plain := func(f *fixture) string { return f.plain }
 	return []matrixRow{
 		{"Bearer, unbound token", bearer(), passed, passed, dpopAlone(wantsDPoP)},
 		{"Bearer, unbound token, proof", bearer(good), passed, byBearer(strayProof), dpopAlone(wantsDPoP)},
 		{"Bearer, bound token", as("Bearer", ofKey, bearer()), bearerAlone(bound), byBearer(boundAsBearer), dpopAlone(wantsDPoP)},
 		{"Bearer, bound token, proof", as("Bearer", ofKey, bearer(good)), bearerAlone(bound), byBearer(boundAsBearer), dpopAlone(wantsDPoP)},
-		{"DPoP, bound token, good proof", (*dpopFixture).good, bearerAlone(dpopNotAccepted), passed, passed},
-		{"dpop, in lower case", as("dpop", ofKey, (*dpopFixture).good), bearerAlone(dpopNotAccepted), passed, passed},
+		{"DPoP, bound token, good proof", (*fixture).good, bearerAlone(dpopNotAccepted), passed, passed},
+		{"dpop, in lower case", as("dpop", ofKey, (*fixture).good), bearerAlone(dpopNotAccepted), passed, passed},
 		{"DPoP, bound token, no proof", as("DPoP", ofKey, bearer()), bearerAlone(dpopNotAccepted), byDPoP(missingProof), dpopAlone(missingProof)},
 		{"DPoP, bound token, two proofs", as("DPoP", ofKey, bearer(good, good)), bearerAlone(dpopNotAccepted), byDPoP(missingProof), dpopAlone(missingProof)},
 		{"DPoP, unbound token", as("DPoP", plain, bearer()), bearerAlone(dpopNotAccepted), byDPoP(notBoundToKey), dpopAlone(notBoundToKey)},
 		{"DPoP, unbound token, proof", as("DPoP", plain, bearer(good)), bearerAlone(dpopNotAccepted), byDPoP(notBoundToKey), dpopAlone(notBoundToKey)},
 		{"DPoP, bad proof", as("DPoP", ofKey, bearer(bad)), bearerAlone(dpopNotAccepted), byDPoP(badProof), dpopAlone(badProof)},
-		{"DPoP, proof by another key", as("DPoP", ofKey, bearer(func(f *dpopFixture, fullMethod string) string {
+		{"DPoP, proof by another key", as("DPoP", ofKey, bearer(func(f *fixture, fullMethod string) string {
 			return auth0grpctest.NewDPoPKey().Sign(nil, f.proofClaims(fullMethod, nil))
 		})), bearerAlone(dpopNotAccepted), byDPoP(otherKey), dpopAlone(otherKey)},
-		{"another scheme", as("Token", ofKey, (*dpopFixture).good), bearerAlone(badAuthorization), byBearer(badAuthorization), dpopAlone(badAuthorization)},
-		{"no token", func(*dpopFixture, string) presented { return presented{} }, bearerAlone(missing), byBearer(missing), dpopAlone(missing)},
-		{"no token, proof", func(f *dpopFixture, fullMethod string) presented {
+		{"another scheme", as("Token", ofKey, (*fixture).good), bearerAlone(badAuthorization), byBearer(badAuthorization), dpopAlone(badAuthorization)},
+		{"no token", func(*fixture, string) presented { return presented{} }, bearerAlone(missing), byBearer(missing), dpopAlone(missing)},
+		{"no token, proof", func(f *fixture, fullMethod string) presented {
 			return presented{proofs: []string{f.proof(fullMethod, nil)}}
 		}, bearerAlone(missing), byBearer(missing), dpopAlone(missing)},
-		{"DPoP and Bearer", func(f *dpopFixture, fullMethod string) presented {
+		{"DPoP and Bearer", func(f *fixture, fullMethod string) presented {
 			return presented{[]string{"DPoP " + f.bound, "Bearer " + f.plain}, []string{f.proof(fullMethod, nil)}}
 		}, bearerAlone(badAuthorization), byBearer(badAuthorization), dpopAlone(badAuthorization)},
-		{"DPoP, expired token", as("DPoP", func(f *dpopFixture) string { return f.boundToken(claims{"exp": today}) }, (*dpopFixture).good),
+		{"DPoP, expired token", as("DPoP", func(f *fixture) string { return f.boundToken(claims{"exp": today}) }, (*fixture).good),
 			bearerAlone(dpopNotAccepted), byDPoP(expired), dpopAlone(expired)},
 	}
 }
@@ -279,7 +263,7 @@ func TestDPoPMatrix(t *testing.T) {
 		}, func(r matrixRow) challenged { return r.required }},
 	} {
 		t.Run(mode.name, func(t *testing.T) {
-			f := newDPoPFixture(t, mode.change)
+			f := newFixture(t, acceptDPoP, mode.change)
 			for _, row := range matrixRows() {
 				t.Run(row.name, func(t *testing.T) {
 					f.inEveryShape(t, mode.want(row), func(m string) presented { return row.present(f, m) }, everyTransport...)
@@ -303,7 +287,7 @@ func TestBindingByRow(t *testing.T) {
 		unlistedOne = testgrpc.TestService_FullDuplexCall_FullMethodName
 		needsMTLS   = testgrpc.TestService_HalfDuplexCall_FullMethodName
 	)
-	f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+	f := newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) {
 		config.MTLS.Mode = auth0grpc.BindingAllowed
 		config.Methods = map[string]auth0grpc.Rule{
 			needsDPoP:  auth0grpc.Authenticated().RequireDPoP(),
@@ -389,9 +373,9 @@ func TestBindingChallenges(t *testing.T) {
 // is not understood is ignored beside one that is (RFC 7800, section 3.1), and
 // refused if it stands alone.
 func TestConfirmations(t *testing.T) {
-	f := newDPoPFixture(t, nil)
+	f := newFixture(t, acceptDPoP)
 	jkt, x5t := f.key.Thumbprint(), strings.Repeat("A", 43)
-	withMTLS := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.MTLS.Mode = auth0grpc.BindingAllowed })
+	withMTLS := newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) { config.MTLS.Mode = auth0grpc.BindingAllowed })
 	for _, test := range []struct {
 		name string
 		cnf  any
@@ -427,7 +411,7 @@ func TestConfirmations(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, f := range []struct {
-				*dpopFixture
+				*fixture
 				want outcome
 			}{{f, test.want}, {withMTLS, test.both}} {
 				f.key = auth0grpctest.NewDPoPKey()
@@ -448,7 +432,7 @@ func TestConfirmations(t *testing.T) {
 // A cached bound token still needs a proof with each call: the proof serves one call,
 // the claims many.
 func TestBoundTokenFromTheCache(t *testing.T) {
-	f := newDPoPFixture(t, nil)
+	f := newFixture(t, acceptDPoP)
 	for range 2 {
 		f.inEveryShape(t, passed, f.good, everyTransport...)
 		f.inEveryShape(t, byBearer(boundAsBearer), func(string) presented { return bearing(f.bound) }, everyTransport...)
@@ -463,29 +447,29 @@ func TestBoundTokenFromTheCache(t *testing.T) {
 // Report-only mode is for callers that may pass soon. The presenter of a stolen token
 // is refused, unless ReportOnlyEverything is set, and then has no token.
 func TestReportOnlyBindings(t *testing.T) {
-	rows := map[string]func(f *dpopFixture) (presented, auth0grpc.Reason){
-		"bound as bearer": func(f *dpopFixture) (presented, auth0grpc.Reason) { return bearing(f.bound), "BOUND_TOKEN" },
-		"no proof":        func(f *dpopFixture) (presented, auth0grpc.Reason) { return f.withProofs(), "MISSING_DPOP_PROOF" },
-		"bad proof": func(f *dpopFixture) (presented, auth0grpc.Reason) {
+	rows := map[string]func(f *fixture) (presented, auth0grpc.Reason){
+		"bound as bearer": func(f *fixture) (presented, auth0grpc.Reason) { return bearing(f.bound), "BOUND_TOKEN" },
+		"no proof":        func(f *fixture) (presented, auth0grpc.Reason) { return f.withProofs(), "MISSING_DPOP_PROOF" },
+		"bad proof": func(f *fixture) (presented, auth0grpc.Reason) {
 			return f.withProofs(f.proof("/other", nil)), "INVALID_DPOP_PROOF"
 		},
-		"replayed": func(f *dpopFixture) (presented, auth0grpc.Reason) {
+		"replayed": func(f *fixture) (presented, auth0grpc.Reason) {
 			p := f.good(unaryCall)
 			f.present(t, "bufconn", shapes[0], p)
 			return p, "DPOP_PROOF_REPLAYED"
 		},
-		"unbound": func(f *dpopFixture) (presented, auth0grpc.Reason) {
+		"unbound": func(f *fixture) (presented, auth0grpc.Reason) {
 			return presented{[]string{"DPoP " + f.plain}, nil}, "TOKEN_NOT_BOUND"
 		},
-		"wrong certificate": func(f *dpopFixture) (presented, auth0grpc.Reason) {
+		"wrong certificate": func(f *fixture) (presented, auth0grpc.Reason) {
 			return bearing(f.token(claims{"cnf": claims{"x5t#S256": "leak"}})), "WRONG_CERTIFICATE"
 		},
-		"of something else": func(f *dpopFixture) (presented, auth0grpc.Reason) {
+		"of something else": func(f *fixture) (presented, auth0grpc.Reason) {
 			return bearing(f.token(claims{"cnf": claims{"leak": "leak"}})), "BOUND_TOKEN"
 		},
 	}
 	for _, invalidToo := range []bool{false, true} {
-		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+		f := newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) {
 			config.MTLS.Mode = auth0grpc.BindingAllowed
 			config.ReportOnly = auth0grpc.ReportOnlyTable
 			if invalidToo {
@@ -511,7 +495,7 @@ func TestReportOnlyBindings(t *testing.T) {
 // The tap checks no proof; the interceptor would refuse all calls that the tap refuses.
 func TestTapAgreesOnBindings(t *testing.T) {
 	for name, mode := range map[string]auth0grpc.BindingMode{"disabled": 0, "allowed": auth0grpc.BindingAllowed, "required": auth0grpc.BindingRequired} {
-		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.Mode = mode })
+		f := newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) { config.DPoP.Mode = mode })
 		tapped := grpc.NewServer(append(f.guard.ServerOptions(), grpc.InTapHandle(f.guard.TapHandle()))...)
 		testgrpc.RegisterTestServiceServer(tapped, service{})
 		f.conns["tapped"] = auth0grpctest.Connect(t, tapped, "")
@@ -559,7 +543,7 @@ func TestTapRefusesBeforeTheMessage(t *testing.T) {
 
 // AuthFunc decides as the interceptors do.
 func TestAuthFuncChecksBindings(t *testing.T) {
-	f := newDPoPFixture(t, nil)
+	f := newFixture(t, acceptDPoP)
 	server := grpc.NewServer(
 		grpc.ChainUnaryInterceptor(f.observeUnary, auth.UnaryServerInterceptor(f.guard.AuthFunc())),
 		grpc.ChainStreamInterceptor(f.observeStream, auth.StreamServerInterceptor(f.guard.AuthFunc())))
@@ -743,7 +727,7 @@ func TestRequiredBindingsDoNotShowRows(t *testing.T) {
 		"DPoP": auth0grpc.Scopes("write:orders").RequireDPoP(), "mTLS": auth0grpc.Authenticated().RequireMTLS(),
 		"both": auth0grpc.Authenticated().RequireDPoP().RequireMTLS(),
 	} {
-		f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) {
+		f := newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) {
 			config.MTLS.Mode = auth0grpc.BindingAllowed
 			config.Methods = map[string]auth0grpc.Rule{listed: rule}
 		})

@@ -262,14 +262,14 @@ func TestSetMethodsEndsStreams(t *testing.T) {
 		for _, transport := range []string{"bufconn", "tcp", "ServeHTTP"} {
 			t.Run(test.name+"/"+transport, func(t *testing.T) {
 				started := make(chan struct{})
-				s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+				s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 					close(started)
 					<-stream.Context().Done()
 					if test.reason == "" {
 						return nil // by the client
 					}
 					return context.Cause(stream.Context())
-				})
+				}))
 				stream := s.open(t, transport, streamShapes[2], bearer(s.token(nil))...)
 				<-started
 				methods := map[string]auth0grpc.Rule{"/other.Service/Method": auth0grpc.Public()}
@@ -296,10 +296,10 @@ func TestSetMethodsEndsStreams(t *testing.T) {
 
 // A stream that opens while the table changes meets the new table as well.
 func TestSetMethodsWhileStreamsOpen(t *testing.T) {
-	s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+	s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 		<-stream.Context().Done()
 		return context.Cause(stream.Context())
-	})
+	}))
 	token := bearer(s.token(nil))
 	streams := make(chan grpc.ClientStream, 200)
 	var openers sync.WaitGroup

@@ -38,7 +38,7 @@ var causes = func() map[string][]string {
 // Each cause has its own text, on every transport and in every shape. Nothing of the
 // token is in it but the name of a registered claim.
 func TestCauses(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	good := f.token(nil)
 	parts := strings.Split(good, ".")
 	with := func(more claims) []string { return bearer(f.tenant.Sign(nil, f.claims(more))) }

@@ -102,7 +102,7 @@ func TestCheckDecidesLikeTheInterceptors(t *testing.T) {
 // The headers of a Request count, and the metadata of a call that the context belongs
 // to does not.
 func TestCheckIgnoresMetadata(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+f.token(nil)))
 	_, err := f.guard.Check(ctx, auth0grpc.Request{FullMethod: unaryCall})
 	if refusal := refusalOf(t, err); refusal == nil || refusal.Reason() != auth0grpc.ReasonMissingToken {
@@ -118,7 +118,7 @@ func TestCheckOfTheZeroInterceptor(t *testing.T) {
 }
 
 func TestRefusalSaysWhenToRepeat(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	f.tenant.SetDown(true)
 	_, err := f.guard.Check(t.Context(), auth0grpc.Request{FullMethod: unaryCall, Authorization: bearer(f.token(nil))})
 	refusal := refusalOf(t, err)
@@ -139,7 +139,7 @@ func TestCheckOfACallerThatLeft(t *testing.T) {
 		}, http.StatusGatewayTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFixture(t, nil)
+			f := newFixture(t)
 			ctx, cancel := test.end(t.Context())
 			cancel()
 			_, err := f.guard.Check(ctx, auth0grpc.Request{FullMethod: unaryCall, Authorization: bearer(f.token(nil))})
@@ -152,7 +152,7 @@ func TestCheckOfACallerThatLeft(t *testing.T) {
 
 // A proof names the request that was made: its method and its path.
 func TestCheckOfDPoP(t *testing.T) {
-	f := newDPoPFixture(t, nil)
+	f := newFixture(t, acceptDPoP)
 	for _, test := range []struct {
 		name                 string
 		method, path         string // of the request

@@ -1,12 +1,10 @@
 package auth0grpc_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"runtime"
 	"slices"
@@ -30,41 +28,58 @@ import (
 
 // A recorder is a hook that keeps its arguments.
 type recorder struct {
-	mu   sync.Mutex
-	told []auth0grpc.Decision
+	mu  sync.Mutex
+	all []auth0grpc.Decision
 }
 
 func (r *recorder) OnDecision(_ context.Context, d auth0grpc.Decision) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.told = append(r.told, d)
+	r.all = append(r.all, d)
 }
 
 // take returns the decisions since the last take.
 func (r *recorder) take() []auth0grpc.Decision {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	told := r.told
-	r.told = nil
-	return told
+	all := r.all
+	r.all = nil
+	return all
 }
 
-// wait returns the decisions as soon as there are n: a client may see the end of a call
-// before the server's side has reported it.
-func (r *recorder) wait(t *testing.T, n int) []auth0grpc.Decision {
-	t.Helper()
-	for {
+// told returns the decisions since the last take as soon as there are n: a client may
+// see the end of a call before the server's side has reported it.
+func (r *recorder) told(tb testing.TB, n int) (all []auth0grpc.Decision) {
+	tb.Helper()
+	eventually(tb, fmt.Sprintf("%d decisions", n), func() bool {
 		r.mu.Lock()
-		have := len(r.told)
-		r.mu.Unlock()
-		if have >= n {
-			return r.take()
+		defer r.mu.Unlock()
+		all = slices.Clone(r.all)
+		return len(all) >= n
+	})
+	return all
+}
+
+// waitFor waits for a decision with an outcome, and takes it and those before it.
+func (r *recorder) waitFor(tb testing.TB, outcome auth0grpc.Outcome) (found auth0grpc.Decision) {
+	tb.Helper()
+	eventually(tb, "a decision: "+string(outcome), func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		n := slices.IndexFunc(r.all, func(d auth0grpc.Decision) bool { return d.Outcome == outcome })
+		if n >= 0 {
+			found, r.all = r.all[n], r.all[n+1:]
 		}
-		if t.Context().Err() != nil {
-			t.Fatalf("told %d decisions, want %d", have, n)
-		}
-		runtime.Gosched()
-	}
+		return n >= 0
+	})
+	return found
+}
+
+// wait calls told and then take.
+func (r *recorder) wait(tb testing.TB, n int) []auth0grpc.Decision {
+	tb.Helper()
+	r.told(tb, n)
+	return r.take()
 }
 
 // checkTold compares all fields but KeyID, Duration and Policy, which must be set to any
@@ -357,8 +372,8 @@ func TestHookMayUseTheInterceptor(t *testing.T) {
 func TestPanicOfHookIsContained(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
-	var lines bytes.Buffer
-	config.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+	var log sink
+	config.Logger = log.logger()
 	config.OnDecision = func(context.Context, auth0grpc.Decision) { panic("the hook's own") }
 	guard := mustNew(t, config)
 	good, short := tenant.Token(claims{"scope": "read:orders"}), tenant.Token(claims{"scope": "leak"})
@@ -370,10 +385,10 @@ func TestPanicOfHookIsContained(t *testing.T) {
 			t.Run(test.name+"/"+shape, func(t *testing.T) { test.want.check(t, r, test.token) })
 		}
 	}
-	if n := strings.Count(lines.String(), `Config.OnDecision panicked" panic="the hook's own"`); n != 7 { // of 6 calls and the end of a stream
-		t.Errorf("%d panics in the log, want 7:\n%s", n, &lines)
+	if n := strings.Count(log.String(), `Config.OnDecision panicked" panic="the hook's own"`); n != 7 { // of 6 calls and the end of a stream
+		t.Errorf("%d panics in the log, want 7:\n%s", n, &log)
 	}
-	checkQuiet(t, lines.String(), []string{good, short})
+	checkQuiet(t, log.String(), []string{good, short})
 }
 
 func TestKeyRefresh(t *testing.T) {
@@ -400,7 +415,7 @@ func TestKeyRefresh(t *testing.T) {
 
 // Published keys that are not used are reported, also if no key is left.
 func TestKeyRefreshReportsUnusedKeys(t *testing.T) {
-	f := newFaulty(t)
+	f := newFixture(t, faultyProvider)
 	told := make(chan auth0grpc.KeyRefresh, 1)
 	config := configFor(f.tenant, f.clock)
 	config.HTTPClient = &http.Client{Transport: f.provider}
@@ -427,26 +442,19 @@ func TestKeyRefreshReportsUnusedKeys(t *testing.T) {
 func TestPanicOfKeyRefreshHookIsContained(t *testing.T) {
 	tenant, now := newTenant(t)
 	config := configFor(tenant, now)
-	lines := make(chan string, 1)
-	config.Logger = slog.New(slog.NewTextHandler(lineWriter(lines), nil))
+	var log sink
+	config.Logger = log.logger()
 	config.OnKeyRefresh = func(auth0grpc.KeyRefresh) { panic("at the disco") }
 	if err := mustNew(t, config).Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if line := <-lines; !strings.Contains(line, "OnKeyRefresh panicked") {
+	if line := log.wait(t); !strings.Contains(line, "OnKeyRefresh panicked") {
 		t.Errorf("logged %q", line)
 	}
 }
 
-type lineWriter chan<- string
-
-func (w lineWriter) Write(line []byte) (int, error) {
-	w <- string(line)
-	return len(line), nil
-}
-
 func TestStats(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	check := func(want auth0grpc.Stats) {
 		t.Helper()
 		want.Policy = "7fad07bfbfb8e24c" // of the table, on each machine

@@ -23,7 +23,7 @@ func TestEd25519(t *testing.T) {
 		for _, tokenAlg := range []string{"EdDSA", "Ed25519"} {
 			for _, listed := range []string{"EdDSA", "Ed25519"} {
 				t.Run(fmt.Sprintf("key %s, token %s, listed %s", keyAlg, tokenAlg, listed), func(t *testing.T) {
-					f := newFaulty(t)
+					f := newFixture(t, faultyProvider)
 					key := map[string]string{"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": encode(public), "alg": keyAlg}
 					if keyAlg == "" {
 						delete(key, "alg")
@@ -43,14 +43,14 @@ func TestEd25519(t *testing.T) {
 					if tokenAlg != listed {
 						want = "UNSUPPORTED_ALGORITHM"
 					}
-					if got := f.call(t, input+"."+encode(signature)); got != want {
+					if got := f.verdict(t, input+"."+encode(signature)); got != want {
 						t.Errorf("call: %s, want %s", got, want)
 					}
 					signature[0] ^= 1
 					if want == "OK" {
 						want = "BAD_SIGNATURE"
 					}
-					if got := f.call(t, input+"."+encode(signature)); got != want {
+					if got := f.verdict(t, input+"."+encode(signature)); got != want {
 						t.Errorf("call with a wrong signature: %s, want %s", got, want)
 					}
 				})

@@ -36,8 +36,11 @@ var update = flag.Bool("update", false, "rewrite the generated pages in docs/")
 
 // A provider is a tenant behind a transport that can be made to misbehave.
 type provider struct {
-	inner http.RoundTripper
-	busy  atomic.Int64 // requests under way
+	inner    http.RoundTripper
+	busy     atomic.Int64  // requests under way
+	landed   atomic.Int64  // attempts that are over
+	patience time.Duration // the deadline of each call, in real time
+	good     claims        // of a token that outlives the faults
 
 	mu         sync.Mutex
 	fault      func(*http.Request) (*http.Response, error) // nil: behaves
@@ -114,24 +117,28 @@ func (neverEnding) Close() error               { return nil }
 // An ailment is a fault that some tenant or network has had.
 type ailment struct {
 	name  string
-	fault func(f *faulty) func(*http.Request) (*http.Response, error)
+	fault func(f *fixture) func(*http.Request) (*http.Response, error)
 	hangs bool // calls wait until their deadline or until the fetch gives up
 }
 
-// A faulty is a tenant that misbehaves and an interceptor that has to cope.
-type faulty struct {
-	tenant   *auth0grpctest.Tenant
-	clock    *clock
-	provider *provider
-	guard    *auth0grpc.Interceptor
-	good     claims
-	landed   atomic.Int64  // attempts that are over
-	patience time.Duration // the deadline of each call, in real time
+// faultyProvider puts a provider before the tenant, and serves no transport.
+func faultyProvider(f *fixture, config *auth0grpc.Config) {
+	providerOver(f.tenant.HTTPClient().Transport)(f, config)
+}
+
+// providerOver is faultyProvider for a tenant that is reached by inner.
+func providerOver(inner http.RoundTripper) option {
+	return func(f *fixture, config *auth0grpc.Config) {
+		good := claims{"scope": "read:orders", "iat": today.Add(-2 * time.Hour).Unix(), "exp": today.Add(72 * time.Hour).Unix()}
+		f.provider, f.transports = &provider{inner: inner, patience: time.Minute, good: good}, nil
+		config.HTTPClient = &http.Client{Transport: f.provider}
+		config.OnKeyRefresh = func(auth0grpc.KeyRefresh) { f.provider.landed.Add(1) }
+	}
 }
 
 // settle waits for the refresh in the background that a call has started, if its
 // keys were due for one.
-func (f *faulty) settle(t *testing.T, before int64) {
+func (f *fixture) settle(t *testing.T, before int64) {
 	t.Helper()
 	age := f.guard.Stats().KeyAge[f.tenant.Issuer()]
 	if (age < 0 || age >= 5*time.Minute) && !f.lands(before) {
@@ -140,10 +147,10 @@ func (f *faulty) settle(t *testing.T, before int64) {
 }
 
 // lands reports whether an attempt lands when there were so many before.
-func (f *faulty) lands(before int64) bool {
+func (f *fixture) lands(before int64) bool {
 	tick, deadline := time.NewTicker(time.Millisecond), time.After(2*time.Minute)
 	defer tick.Stop()
-	for f.landed.Load() == before {
+	for f.provider.landed.Load() == before {
 		select {
 		case <-tick.C:
 		case <-deadline:
@@ -151,25 +158,6 @@ func (f *faulty) lands(before int64) bool {
 		}
 	}
 	return true
-}
-
-func newFaulty(t *testing.T) *faulty {
-	t.Helper()
-	tenant, clock := newTenant(t)
-	return newFaultyOf(t, tenant, clock, tenant.HTTPClient().Transport)
-}
-
-// newFaultyOf is newFaulty with a given tenant, reached by inner.
-func newFaultyOf(t *testing.T, tenant *auth0grpctest.Tenant, clock *clock, inner http.RoundTripper) *faulty {
-	t.Helper()
-	f := &faulty{tenant: tenant, clock: clock, patience: time.Minute}
-	f.provider = &provider{inner: inner}
-	config := configFor(f.tenant, f.clock)
-	config.HTTPClient = &http.Client{Transport: f.provider}
-	config.OnKeyRefresh = func(auth0grpc.KeyRefresh) { f.landed.Add(1) }
-	f.guard = mustNew(t, config)
-	f.good = claims{"scope": "read:orders", "iat": today.Add(-2 * time.Hour).Unix(), "exp": today.Add(72 * time.Hour).Unix()}
-	return f
 }
 
 // memoryPages serves the documents of a tenant from memory, by path. Code in a
@@ -203,29 +191,29 @@ func (r memoryPages) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 // newToken returns a good token that was not seen before.
-func (f *faulty) newToken(id string) string {
-	return f.tenant.Token(with(f.good, claims{"marker": id}))
+func (f *fixture) newToken(id string) string {
+	return f.tenant.Token(with(f.provider.good, claims{"marker": id}))
 }
 
-func (f *faulty) unknownKey() string {
+func (f *fixture) unknownKey() string {
 	return f.tenant.Sign(map[string]any{"kid": "made-up"}, f.claimsOf("unknown"))
 }
 
-func (f *faulty) badSignature() string {
+func (f *fixture) badSignature() string {
 	token := f.newToken("forged")
 	return token[:len(token)-6] + "AAAAAA"[:5] + "A"
 }
 
-func (f *faulty) claimsOf(id string) claims {
-	return with(f.good, claims{"iss": f.tenant.Issuer(), "sub": "auth0|x", "aud": auth0grpctest.Audience, "marker": id})
+func (f *fixture) claimsOf(id string) claims {
+	return with(f.provider.good, claims{"iss": f.tenant.Issuer(), "sub": "auth0|x", "aud": auth0grpctest.Audience, "marker": id})
 }
 
-// call makes a unary call and opens a stream, which must agree, and says how they
+// verdict makes a unary call and opens a stream, which must agree, and says how they
 // ended. Where they do not, because a refresh in the background landed between
 // them, it makes both again.
-func (f *faulty) call(t *testing.T, token string) string {
+func (f *fixture) verdict(t *testing.T, token string) string {
 	t.Helper()
-	before := f.landed.Load()
+	before := f.provider.landed.Load()
 	unary := f.within(t, token, func(ctx context.Context) error {
 		_, err := f.guard.UnaryServerInterceptor()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall},
 			func(context.Context, any) (any, error) { return nil, nil })
@@ -241,12 +229,12 @@ func (f *faulty) call(t *testing.T, token string) string {
 	if !f.lands(before) {
 		t.Fatalf("unary: %s, stream: %s", unary, stream)
 	}
-	return f.call(t, token)
+	return f.verdict(t, token)
 }
 
-// within makes one call that has f.patience for all of its time.
-func (f *faulty) within(t *testing.T, token string, call func(context.Context) error) string {
-	ctx, cancel := context.WithTimeout(t.Context(), f.patience)
+// within makes one call that has f.provider.patience for all of its time.
+func (f *fixture) within(t *testing.T, token string, call func(context.Context) error) string {
+	ctx, cancel := context.WithTimeout(t.Context(), f.provider.patience)
 	defer cancel()
 	return worded(call(metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer "+token))))
 }
@@ -262,57 +250,57 @@ func worded(err error) string {
 }
 
 // many makes the call again twenty times, which must not change the answer.
-func (f *faulty) many(t *testing.T, token, want string) {
+func (f *fixture) many(t *testing.T, token, want string) {
 	t.Helper()
 	for range 20 {
-		if got := f.call(t, token); got != want {
+		if got := f.verdict(t, token); got != want {
 			t.Errorf("again: %s, want %s", got, want)
 		}
 	}
 }
 
 var ailments = []ailment{
-	{name: "none", fault: func(*faulty) func(*http.Request) (*http.Response, error) { return nil }},
-	{name: "keys answer 500", fault: func(*faulty) func(*http.Request) (*http.Response, error) { return onKeys(answer(500, "oops")) }},
-	{name: "keys answer 429", fault: func(*faulty) func(*http.Request) (*http.Response, error) { return onKeys(answer(429, "")) }},
-	{name: "keys answer 429, Retry-After 120", fault: func(*faulty) func(*http.Request) (*http.Response, error) {
+	{name: "none", fault: func(*fixture) func(*http.Request) (*http.Response, error) { return nil }},
+	{name: "keys answer 500", fault: func(*fixture) func(*http.Request) (*http.Response, error) { return onKeys(answer(500, "oops")) }},
+	{name: "keys answer 429", fault: func(*fixture) func(*http.Request) (*http.Response, error) { return onKeys(answer(429, "")) }},
+	{name: "keys answer 429, Retry-After 120", fault: func(*fixture) func(*http.Request) (*http.Response, error) {
 		return onKeys(answer(429, "", "Retry-After", "120"))
 	}},
-	{name: "connection refused", fault: func(*faulty) func(*http.Request) (*http.Response, error) {
+	{name: "connection refused", fault: func(*fixture) func(*http.Request) (*http.Response, error) {
 		return func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }
 	}},
-	{name: "keys never arrive (slow loris)", fault: func(f *faulty) func(*http.Request) (*http.Response, error) {
+	{name: "keys never arrive (slow loris)", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		// Every call of the row ends while the fetch hangs, which gives up after
 		// five seconds.
-		f.patience = 400 * time.Millisecond
+		f.provider.patience = 400 * time.Millisecond
 		return onKeys(func(r *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: neverEnding{r.Context()}, Request: r}, nil
 		})
 	}, hangs: true},
-	{name: "keys are cut off", fault: func(f *faulty) func(*http.Request) (*http.Response, error) {
+	{name: "keys are cut off", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		return f.rewrite(func(doc []byte) []byte { return doc[:len(doc)/2] })
 	}},
-	{name: "keys are not JSON", fault: func(*faulty) func(*http.Request) (*http.Response, error) {
+	{name: "keys are not JSON", fault: func(*fixture) func(*http.Request) (*http.Response, error) {
 		return onKeys(answer(200, "<html>maintenance</html>"))
 	}},
-	{name: "keys are an empty set", fault: func(*faulty) func(*http.Request) (*http.Response, error) {
+	{name: "keys are an empty set", fault: func(*fixture) func(*http.Request) (*http.Response, error) {
 		return onKeys(answer(200, `{"keys":[]}`))
 	}},
-	{name: "keys are 5 MB", fault: func(f *faulty) func(*http.Request) (*http.Response, error) {
+	{name: "keys are 5 MB", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		return f.rewrite(func(doc []byte) []byte { return append(doc, bytes.Repeat([]byte(" "), 5<<20)...) })
 	}},
-	{name: "keys redirect to another host", fault: func(*faulty) func(*http.Request) (*http.Response, error) {
+	{name: "keys redirect to another host", fault: func(*fixture) func(*http.Request) (*http.Response, error) {
 		return onKeys(answer(302, "", "Location", "https://evil.example/jwks.json"))
 	}},
-	{name: "discovery names another issuer", fault: func(*faulty) func(*http.Request) (*http.Response, error) {
+	{name: "discovery names another issuer", fault: func(*fixture) func(*http.Request) (*http.Response, error) {
 		return func(r *http.Request) (*http.Response, error) {
 			return answer(200, `{"issuer":"https://evil.example/","jwks_uri":"https://evil.example/jwks.json"}`)(r)
 		}
 	}},
-	{name: "one malformed key among good ones", fault: func(f *faulty) func(*http.Request) (*http.Response, error) {
+	{name: "one malformed key among good ones", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		return f.addKey(func() any { return map[string]any{"kty": "RSA", "kid": "broken", "n": "!", "e": 65537} })
 	}},
-	{name: "a malformed certificate (x5c) with each key", fault: func(f *faulty) func(*http.Request) (*http.Response, error) {
+	{name: "a malformed certificate (x5c) with each key", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		return f.editKeys(func(keys []claims) []claims {
 			for _, key := range keys {
 				key["x5c"] = []string{"!"}
@@ -320,7 +308,7 @@ var ailments = []ailment{
 			return keys
 		})
 	}},
-	{name: "99 other keys before the good ones", fault: func(f *faulty) func(*http.Request) (*http.Response, error) {
+	{name: "99 other keys before the good ones", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		return f.editKeys(func(keys []claims) []claims {
 			var others []claims
 			for i := range 99 {
@@ -329,7 +317,7 @@ var ailments = []ailment{
 			return append(others, keys...)
 		})
 	}},
-	{name: "keys without kid", fault: func(f *faulty) func(*http.Request) (*http.Response, error) {
+	{name: "keys without kid", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		return f.editKeys(func(keys []claims) []claims {
 			for _, key := range keys {
 				delete(key, "kid")
@@ -337,16 +325,16 @@ var ailments = []ailment{
 			return keys
 		})
 	}},
-	{name: "a second key under the same kid", fault: func(f *faulty) func(*http.Request) (*http.Response, error) {
+	{name: "a second key under the same kid", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		return f.addKeyLikeTheFirst(newRSA(2048))
 	}},
-	{name: "an RSA-1024 key in the set", fault: func(f *faulty) func(*http.Request) (*http.Response, error) {
+	{name: "an RSA-1024 key in the set", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		key := newRSA(1024)
 		return f.addKey(func() any {
 			return jose.JSONWebKey{Key: &key.PublicKey, KeyID: "small", Algorithm: "RS256", Use: "sig"}
 		})
 	}},
-	{name: "an EC key in the set", fault: func(f *faulty) func(*http.Request) (*http.Response, error) {
+	{name: "an EC key in the set", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		f.tenant.PublishES256()
 		return nil
 	}},
@@ -364,7 +352,7 @@ func newRSA(bits int) *rsa.PrivateKey {
 }
 
 // rewrite lets the tenant answer and changes the key set on its way.
-func (f *faulty) rewrite(change func([]byte) []byte) func(*http.Request) (*http.Response, error) {
+func (f *fixture) rewrite(change func([]byte) []byte) func(*http.Request) (*http.Response, error) {
 	return onKeys(func(r *http.Request) (*http.Response, error) {
 		response, err := f.provider.inner.RoundTrip(r)
 		if err != nil {
@@ -379,7 +367,7 @@ func (f *faulty) rewrite(change func([]byte) []byte) func(*http.Request) (*http.
 	})
 }
 
-func (f *faulty) addKey(key func() any) func(*http.Request) (*http.Response, error) {
+func (f *fixture) addKey(key func() any) func(*http.Request) (*http.Response, error) {
 	return f.rewrite(func(doc []byte) []byte {
 		var set struct{ Keys []any }
 		if err := json.Unmarshal(doc, &set); err != nil {
@@ -394,7 +382,7 @@ func (f *faulty) addKey(key func() any) func(*http.Request) (*http.Response, err
 }
 
 // editKeys changes the keys of the set.
-func (f *faulty) editKeys(edit func(keys []claims) []claims) func(*http.Request) (*http.Response, error) {
+func (f *fixture) editKeys(edit func(keys []claims) []claims) func(*http.Request) (*http.Response, error) {
 	return f.rewrite(func(doc []byte) []byte {
 		var set struct{ Keys []claims }
 		if err := json.Unmarshal(doc, &set); err != nil {
@@ -408,7 +396,7 @@ func (f *faulty) editKeys(edit func(keys []claims) []claims) func(*http.Request)
 	})
 }
 
-func (f *faulty) addKeyLikeTheFirst(key *rsa.PrivateKey) func(*http.Request) (*http.Response, error) {
+func (f *fixture) addKeyLikeTheFirst(key *rsa.PrivateKey) func(*http.Request) (*http.Response, error) {
 	return f.rewrite(func(doc []byte) []byte {
 		var set jose.JSONWebKeySet
 		if err := json.Unmarshal(doc, &set); err != nil {
@@ -437,13 +425,12 @@ func TestFaults(t *testing.T) {
 			if a.hangs {
 				pages := fetchPages(t, tenant)
 				synctest.Test(t, func(t *testing.T) {
-					row = append(row, atStart(t, newFaultyOf(t, tenant, clock, pages), a)...)
-					row = append(row, withKeys(t, newFaultyOf(t, tenant, clock, pages), a)...)
+					row = append(row, atStart(t, newFixtureOf(t, tenant, clock, providerOver(pages)), a)...)
+					row = append(row, withKeys(t, newFixtureOf(t, tenant, clock, providerOver(pages)), a)...)
 				})
 			} else {
-				inner := tenant.HTTPClient().Transport
-				row = append(row, atStart(t, newFaultyOf(t, tenant, clock, inner), a)...)
-				row = append(row, withKeys(t, newFaulty(t), a)...)
+				row = append(row, atStart(t, newFixtureOf(t, tenant, clock, faultyProvider), a)...)
+				row = append(row, withKeys(t, newFixture(t, faultyProvider), a)...)
 			}
 			fmt.Fprintf(&page, "| %s |\n", strings.Join(row, " | "))
 		})
@@ -451,9 +438,9 @@ func TestFaults(t *testing.T) {
 	page.WriteString(eventsHead)
 	for _, e := range events {
 		t.Run(e.name, func(t *testing.T) {
-			f := newFaulty(t)
+			f := newFixture(t, faultyProvider)
 			known := f.newToken("known")
-			if got := f.call(t, known); got != "OK" {
+			if got := f.verdict(t, known); got != "OK" {
 				t.Fatalf("before: %s", got)
 			}
 			f.provider.take()
@@ -472,11 +459,11 @@ func TestFaults(t *testing.T) {
 }
 
 // atStart is an ailment before the keys were ever fetched.
-func atStart(t *testing.T, f *faulty, a ailment) []string {
+func atStart(t *testing.T, f *fixture, a ailment) []string {
 	f.provider.set(a.fault(f))
 	good, unknown := f.newToken("a"), f.unknownKey()
-	first := f.call(t, good)
-	second := f.call(t, unknown)
+	first := f.verdict(t, good)
+	second := f.verdict(t, unknown)
 	if a.hangs {
 		f.lands(0)
 		return []string{first, second, f.provider.take(), "when the fetch gives up (5 s)"}
@@ -488,8 +475,8 @@ func atStart(t *testing.T, f *faulty, a ailment) []string {
 }
 
 // recovery ends the ailment and says how long good calls still fail.
-func (f *faulty) recovery(t *testing.T, good string) string {
-	if f.call(t, good) == "OK" {
+func (f *fixture) recovery(t *testing.T, good string) string {
+	if f.verdict(t, good) == "OK" {
 		return "-"
 	}
 	if f.guard.Ready(t.Context()) == nil {
@@ -498,7 +485,7 @@ func (f *faulty) recovery(t *testing.T, good string) string {
 	f.provider.set(nil)
 	for _, wait := range []time.Duration{30 * time.Second, 90 * time.Second} {
 		f.clock.Advance(wait)
-		if f.call(t, good) == "OK" {
+		if f.verdict(t, good) == "OK" {
 			return fmt.Sprintf("within %v", map[time.Duration]time.Duration{30 * time.Second: 30 * time.Second, 90 * time.Second: 2 * time.Minute}[wait])
 		}
 	}
@@ -508,9 +495,9 @@ func (f *faulty) recovery(t *testing.T, good string) string {
 
 // withKeys is an ailment that begins when the keys are there, on a server that
 // has had no call for 11 minutes, so that the next one has to wait for a refresh.
-func withKeys(t *testing.T, f *faulty, a ailment) []string {
+func withKeys(t *testing.T, f *fixture, a ailment) []string {
 	known := f.newToken("known")
-	if got := f.call(t, known); got != "OK" {
+	if got := f.verdict(t, known); got != "OK" {
 		t.Fatalf("before the fault: %s", got)
 	}
 	f.provider.take()
@@ -519,7 +506,7 @@ func withKeys(t *testing.T, f *faulty, a ailment) []string {
 	tokens := []string{known, f.newToken("new"), f.unknownKey(), f.badSignature()}
 	var row []string
 	for i, token := range tokens {
-		got := f.call(t, token)
+		got := f.verdict(t, token)
 		row = append(row, got)
 		if want := "OK"; i < 2 && got != want {
 			t.Errorf("with keys, a good token gets %s", got)
@@ -541,31 +528,31 @@ func withKeys(t *testing.T, f *faulty, a ailment) []string {
 var events = []struct {
 	name   string
 	atMost int // 0: the count is exact
-	run    func(t *testing.T, f *faulty, known string) []string
+	run    func(t *testing.T, f *fixture, known string) []string
 }{
-	{"keys rotated", 0, func(t *testing.T, f *faulty, known string) []string {
+	{"keys rotated", 0, func(t *testing.T, f *fixture, known string) []string {
 		f.tenant.RotateKeys()
-		return []string{"token of the old key: " + f.call(t, known), "token of the new key: " + f.call(t, f.newToken("new"))}
+		return []string{"token of the old key: " + f.verdict(t, known), "token of the new key: " + f.verdict(t, f.newToken("new"))}
 	}},
-	{"keys rotated twice within the refresh time", 0, func(t *testing.T, f *faulty, known string) []string {
+	{"keys rotated twice within the refresh time", 0, func(t *testing.T, f *fixture, known string) []string {
 		f.tenant.RotateKeys()
 		f.tenant.RotateKeys()
-		return []string{"token of the old key: " + f.call(t, known), "token of a key never seen: " + f.call(t, f.newToken("new"))}
+		return []string{"token of the old key: " + f.verdict(t, known), "token of a key never seen: " + f.verdict(t, f.newToken("new"))}
 	}},
-	{"key revoked, 11 minutes without a call", 0, func(t *testing.T, f *faulty, known string) []string {
+	{"key revoked, 11 minutes without a call", 0, func(t *testing.T, f *fixture, known string) []string {
 		f.tenant.RotateKeys()
 		f.tenant.RevokePreviousKey()
 		f.clock.Advance(11 * time.Minute)
-		return []string{"cached token of that key: " + f.call(t, known), "token of the new key: " + f.call(t, f.newToken("new"))}
+		return []string{"cached token of that key: " + f.verdict(t, known), "token of the new key: " + f.verdict(t, f.newToken("new"))}
 	}},
-	{"key revoked, cached calls all the time", 11, func(t *testing.T, f *faulty, known string) []string {
+	{"key revoked, cached calls all the time", 11, func(t *testing.T, f *fixture, known string) []string {
 		f.tenant.RotateKeys()
 		f.tenant.RevokePreviousKey()
 		last := 0
 		for minute := 1; minute <= 11; minute++ {
 			f.clock.Advance(time.Minute)
-			before := f.landed.Load()
-			if f.call(t, known) == "OK" {
+			before := f.provider.landed.Load()
+			if f.verdict(t, known) == "OK" {
 				last = minute
 			}
 			f.settle(t, before)
@@ -573,38 +560,38 @@ var events = []struct {
 		if last >= 10 {
 			t.Errorf("the cached token of a revoked key was accepted for %d minutes", last)
 		}
-		return []string{"cached token of that key: accepted for less than 10 minutes", "after that: " + f.call(t, known)}
+		return []string{"cached token of that key: accepted for less than 10 minutes", "after that: " + f.verdict(t, known)}
 	}},
-	{"tenant down for 23 hours", 24, func(t *testing.T, f *faulty, known string) []string {
+	{"tenant down for 23 hours", 24, func(t *testing.T, f *fixture, known string) []string {
 		f.tenant.SetDown(true)
 		for range 23 {
 			f.clock.Advance(time.Hour)
-			before := f.landed.Load()
-			if got := f.call(t, known); got != "OK" {
+			before := f.provider.landed.Load()
+			if got := f.verdict(t, known); got != "OK" {
 				t.Errorf("during the outage: %s", got)
 			}
 			f.settle(t, before)
 		}
-		return []string{"cached token: " + f.call(t, known), "new token: " + f.call(t, f.newToken("new"))}
+		return []string{"cached token: " + f.verdict(t, known), "new token: " + f.verdict(t, f.newToken("new"))}
 	}},
-	{"tenant down for 25 hours, then up", 0, func(t *testing.T, f *faulty, known string) []string {
+	{"tenant down for 25 hours, then up", 0, func(t *testing.T, f *fixture, known string) []string {
 		f.tenant.SetDown(true)
 		f.clock.Advance(25 * time.Hour)
-		down := f.call(t, known)
+		down := f.verdict(t, known)
 		f.tenant.SetDown(false)
 		f.clock.Advance(30 * time.Second)
-		return []string{"while down: " + down, "30 s after: " + f.call(t, known)}
+		return []string{"while down: " + down, "30 s after: " + f.verdict(t, known)}
 	}},
-	{"clock jumps an hour ahead", 0, func(t *testing.T, f *faulty, known string) []string {
+	{"clock jumps an hour ahead", 0, func(t *testing.T, f *fixture, known string) []string {
 		f.clock.Advance(time.Hour)
-		return []string{"cached token: " + f.call(t, known), "new token: " + f.call(t, f.newToken("new"))}
+		return []string{"cached token: " + f.verdict(t, known), "new token: " + f.verdict(t, f.newToken("new"))}
 	}},
-	{"clock jumps an hour back", 2, func(t *testing.T, f *faulty, known string) []string {
+	{"clock jumps an hour back", 2, func(t *testing.T, f *fixture, known string) []string {
 		f.clock.Advance(-time.Hour)
-		before := f.landed.Load()
-		first := f.call(t, known)
+		before := f.provider.landed.Load()
+		first := f.verdict(t, known)
 		f.settle(t, before)
-		return []string{"cached token: " + first, "new token: " + f.call(t, f.newToken("new"))}
+		return []string{"cached token: " + first, "new token: " + f.verdict(t, f.newToken("new"))}
 	}},
 }
 
@@ -637,14 +624,14 @@ func compareWithPage(t *testing.T, path, content string) {
 
 // One issuer's outage is not another's (CVE-2026-49998's row: keys per issuer).
 func TestFaultsStayWithTheirIssuer(t *testing.T) {
-	f, healthy := newFaulty(t), auth0grpctest.NewTenant(t)
+	f, healthy := newFixture(t, faultyProvider), auth0grpctest.NewTenant(t)
 	healthy.SetNow(f.clock.Now)
 	config := configFor(f.tenant, f.clock)
 	config.Issuers = append(config.Issuers, healthy.Issuer())
 	config.HTTPClient = &http.Client{Transport: routes{f.tenant.Issuer(): f.provider, healthy.Issuer(): healthy.HTTPClient().Transport}}
 	f.guard = mustNew(t, config)
 	f.provider.set(func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED })
-	got := []string{f.call(t, f.newToken("a")), f.call(t, healthy.Token(claims{"scope": "read:orders"}))}
+	got := []string{f.verdict(t, f.newToken("a")), f.verdict(t, healthy.Token(claims{"scope": "read:orders"}))}
 	if want := []string{"KEYS_UNAVAILABLE", "OK"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/tap"
 
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
@@ -57,8 +59,8 @@ func with(base, more claims) claims {
 	return all
 }
 
-// A fixture is a tenant and a server that it protects, reached by three
-// transports, with an interceptor on each side of ours.
+// A fixture is a tenant, an interceptor, and a server that it protects, reached by
+// several transports, with an interceptor outside ours. Options set it up.
 type fixture struct {
 	tenant *auth0grpctest.Tenant
 	clock  *clock
@@ -66,9 +68,72 @@ type fixture struct {
 	server *grpc.Server
 	conns  map[string]*grpc.ClientConn // by transport
 
+	timers    *timers       // of open streams; nil for timers of real time
+	decisions recorder      // with recordDecisions
+	provider  *provider     // with faultyProvider
+	orders    *ordersServer // with serveOrders
+	refusals  atomic.Int64  // of the tap, with tapped
+
+	key          *auth0grpctest.DPoPKey // with acceptDPoP
+	bound, plain string                 // tokens, bound to key and to nothing
+	mtls         *mtls                  // with serveTLS
+
+	transports    []string
+	register      func(*grpc.Server)
+	serverOptions []grpc.ServerOption // between the interceptors outside ours and ours
+
 	mu    sync.Mutex
 	outer error // of the last call, as the interceptor outside ours saw it
 }
+
+// An option changes the set-up of a fixture and the configuration of its interceptor. A
+// function without a name is an option too.
+type option func(*fixture, *auth0grpc.Config)
+
+// configured returns change as an option. change may be nil.
+func configured(change func(*auth0grpc.Config)) option {
+	return func(_ *fixture, config *auth0grpc.Config) {
+		if change != nil {
+			change(config)
+		}
+	}
+}
+
+// transports limits a fixture to some transports. Without a name it serves none.
+func transports(names ...string) option {
+	return func(f *fixture, _ *auth0grpc.Config) { f.transports = names }
+}
+
+// withService replaces the test service.
+func withService(service testgrpc.TestServiceServer) option {
+	return func(f *fixture, _ *auth0grpc.Config) {
+		f.register = func(server *grpc.Server) { testgrpc.RegisterTestServiceServer(server, service) }
+	}
+}
+
+// serverOptions adds options that precede the options of the interceptor.
+func serverOptions(options ...grpc.ServerOption) option {
+	return func(f *fixture, _ *auth0grpc.Config) { f.serverOptions = append(f.serverOptions, options...) }
+}
+
+// tapped adds the tap to the server, and counts its refusals.
+func tapped(f *fixture, _ *auth0grpc.Config) {
+	f.serverOptions = append(f.serverOptions, grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
+		ctx, err := f.guard.TapHandle()(ctx, info)
+		if err != nil {
+			f.refusals.Add(1)
+		}
+		return ctx, err
+	}))
+}
+
+// recordDecisions sets the hook of decisions to the recorder of the fixture.
+func recordDecisions(f *fixture, config *auth0grpc.Config) {
+	config.OnDecision = f.decisions.OnDecision
+}
+
+// useTimers makes open streams expire by the clock of the fixture.
+func useTimers(f *fixture, _ *auth0grpc.Config) { f.timers = &timers{clock: f.clock} }
 
 // newTenant returns a tenant and the clock by which it lives.
 func newTenant(tb testing.TB) (*auth0grpctest.Tenant, *clock) {
@@ -99,37 +164,85 @@ func mustNew(tb testing.TB, config auth0grpc.Config) *auth0grpc.Interceptor {
 	return guard
 }
 
-// newFixture serves over every transport. change may be nil.
-func newFixture(tb testing.TB, change func(*fixture, *auth0grpc.Config)) *fixture {
+// newFixture returns a fixture with a new tenant. An option may be nil.
+func newFixture(tb testing.TB, options ...option) *fixture {
 	tb.Helper()
-	f := &fixture{conns: map[string]*grpc.ClientConn{}}
-	f.tenant, f.clock = newTenant(tb)
-	config := configFor(f.tenant, f.clock)
-	if change != nil {
-		change(f, &config)
+	tenant, now := newTenant(tb)
+	return newFixtureOf(tb, tenant, now, options...)
+}
+
+// newFixtureOf returns a fixture with a given tenant. It serves over every transport
+// unless an option says otherwise.
+func newFixtureOf(tb testing.TB, tenant *auth0grpctest.Tenant, now *clock, options ...option) *fixture {
+	tb.Helper()
+	f := &fixture{tenant: tenant, clock: now, conns: map[string]*grpc.ClientConn{}, transports: everyTransport}
+	withService(service{})(f, nil)
+	config := configFor(tenant, now)
+	for _, apply := range options {
+		if apply != nil {
+			apply(f, &config)
+		}
 	}
 	f.guard = mustNew(tb, config)
-	options := []grpc.ServerOption{
-		grpc.ChainUnaryInterceptor(f.observeUnary),
-		grpc.ChainStreamInterceptor(f.observeStream),
+	if f.timers != nil {
+		f.guard.SetTimer(f.timers.start)
 	}
-	f.server = grpc.NewServer(append(options, f.guard.ServerOptions()...)...)
-	testgrpc.RegisterTestServiceServer(f.server, service{})
-	f.conns["bufconn"] = auth0grpctest.Connect(tb, f.server, "")
-	f.conns["tcp"] = f.dialTCP(tb)
-	f.conns["ServeHTTP"] = f.dialHTTP(tb)
+	f.server = f.newServer()
+	for _, transport := range f.transports {
+		f.conns[transport] = f.dial(tb, transport)
+	}
+	f.plain = f.token(nil)
+	if f.key != nil {
+		f.bound = f.boundToken(nil)
+	}
+	if f.mtls != nil {
+		f.listenTLS(tb)
+	}
 	return f
 }
 
+// newServer returns a server of the fixture's service behind the interceptor.
+func (f *fixture) newServer(options ...grpc.ServerOption) *grpc.Server {
+	options = append(options, grpc.ChainUnaryInterceptor(f.observeUnary), grpc.ChainStreamInterceptor(f.observeStream))
+	options = append(options, f.serverOptions...)
+	server := grpc.NewServer(append(options, f.guard.ServerOptions()...)...)
+	f.register(server)
+	return server
+}
+
+// everyTransport has the transports of a fixture without TLS.
+var everyTransport = []string{"bufconn", "tcp", "ServeHTTP"}
+
+func (f *fixture) dial(tb testing.TB, transport string) *grpc.ClientConn {
+	tb.Helper()
+	switch transport {
+	case "bufconn":
+		return auth0grpctest.Connect(tb, f.server, "")
+	case "tcp":
+		return f.dialTCP(tb)
+	case "ServeHTTP":
+		return f.dialHTTP(tb)
+	default:
+		tb.Fatalf("no transport %q", transport)
+		return nil
+	}
+}
+
 func (f *fixture) dialTCP(tb testing.TB) *grpc.ClientConn {
+	tb.Helper()
+	return dial(tb, listen(tb, f.server), insecure.NewCredentials())
+}
+
+// listen serves on a local port and returns its address.
+func listen(tb testing.TB, server *grpc.Server) string {
 	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	go f.server.Serve(listener)
-	tb.Cleanup(f.server.Stop)
-	return dial(tb, listener.Addr().String(), insecure.NewCredentials())
+	go server.Serve(listener)
+	tb.Cleanup(server.Stop)
+	return listener.Addr().String()
 }
 
 // complaints fails the test if net/http logs a text that a caller could cause again and

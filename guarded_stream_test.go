@@ -162,11 +162,11 @@ func TestLingeringStreams(t *testing.T) {
 		for _, transport := range test.transports {
 			t.Run(test.name+"/"+transport, func(t *testing.T) {
 				started, release := make(chan struct{}), make(chan struct{})
-				s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+				s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 					close(started)
 					test.handler(stream, release)
 					return nil
-				})
+				}))
 				ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), "authorization", bearer(s.token(nil))[0]))
 				defer cancel()
 				if _, err := s.conns[transport].NewStream(ctx, &streamShapes[2].desc, streamShapes[2].name); err != nil {

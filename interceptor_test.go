@@ -1,7 +1,6 @@
 package auth0grpc_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +34,7 @@ import (
 // Streaming methods count like unary ones (CVE-2022-39340), and so does every
 // transport (CVE-2026-33190): each row runs in all shapes over all of them.
 func TestAuthorization(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	good, other := f.token(nil), f.token(claims{"sub": "auth0|leak"})
 	tests := []struct {
 		name  string
@@ -71,7 +70,7 @@ func TestAuthorization(t *testing.T) {
 
 // A server can receive metadata that a well-behaved client refuses to send.
 func TestAuthorizationOffTheWire(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	good := f.token(nil)
 	tests := []struct {
 		name  string
@@ -280,7 +279,7 @@ func TestMalformedFullMethod(t *testing.T) {
 // The test reads the registered methods from the server, so it covers a method that is
 // added to the service.
 func TestEveryRegisteredMethod(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	methods := f.server.GetServiceInfo()["grpc.testing.TestService"].Methods
 	if len(methods) != len(testgrpc.TestService_ServiceDesc.Methods)+len(testgrpc.TestService_ServiceDesc.Streams) {
 		t.Fatalf("%d methods", len(methods))
@@ -320,7 +319,7 @@ func TestOneTokenManyRules(t *testing.T) {
 }
 
 func TestKeysUnavailable(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	f.tenant.SetDown(true)
 	token := f.token(nil)
 	f.everywhere(t, unavailable, bearer(token)...)
@@ -695,8 +694,8 @@ func TestAuthFuncOutsideOfCall(t *testing.T) {
 func TestLogFields(t *testing.T) {
 	tenant, now := newTenant(t)
 	guard := mustNew(t, configFor(tenant, now))
-	var lines bytes.Buffer
-	text := slog.New(slog.NewTextHandler(&lines, nil))
+	var lines sink
+	text := lines.logger()
 	logger := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
 		text.Log(ctx, slog.Level(level), msg, fields...)
 	})

@@ -59,7 +59,7 @@ func rawLogoutToken(t *testing.T, tenant *auth0grpctest.Tenant, member string) s
 // A logout at Auth0 ends the open streams of the user and refuses the calls, cached
 // tokens or not.
 func TestBackChannelLogout(t *testing.T) {
-	s := newScripted(t, nil, drain)
+	s := newFixture(t, handleStreams(drain))
 	handler := s.guard.BackChannelLogout("another-application", auth0grpctest.ClientID)
 	access, other := s.token(nil), s.token(claims{"sub": "auth0|other"})
 	passes.check(t, s.call(t.Context(), "tcp", shapes[0], bearer(access)...))

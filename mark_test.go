@@ -123,24 +123,17 @@ func (r relaying) HalfDuplexCall(testgrpc.TestService_HalfDuplexCallServer) erro
 // not tell its own client that no handler ran.
 func TestHandlersCannotMark(t *testing.T) {
 	t.Parallel()
-	f := &fixture{conns: map[string]*grpc.ClientConn{}}
-	f.tenant, f.clock = newTenant(t)
-	config := configFor(f.tenant, f.clock)
-	config.Methods = map[string]auth0grpc.Rule{
-		"/grpc.testing.TestService/*":                           auth0grpc.Authenticated(),
-		testgrpc.TestService_EmptyCall_FullMethodName:           auth0grpc.Public(),
-		testgrpc.TestService_CacheableUnaryCall_FullMethodName:  auth0grpc.Optional(),
-		testgrpc.TestService_StreamingInputCall_FullMethodName:  auth0grpc.Optional(),
-		testgrpc.TestService_HalfDuplexCall_FullMethodName:      auth0grpc.Public(),
-		testgrpc.TestService_StreamingOutputCall_FullMethodName: auth0grpc.Authenticated().Streams(auth0grpc.IgnoreExpiry()),
-	}
-	f.guard = mustNew(t, config)
 	var returned error
-	options := []grpc.ServerOption{grpc.ChainUnaryInterceptor(f.observeUnary), grpc.ChainStreamInterceptor(f.observeStream)}
-	f.server = grpc.NewServer(append(options, f.guard.ServerOptions()...)...)
-	testgrpc.RegisterTestServiceServer(f.server, relaying{err: &returned})
-	f.conns["bufconn"] = auth0grpctest.Connect(t, f.server, "")
-	f.conns["ServeHTTP"] = f.dialHTTP(t)
+	f := newFixture(t, transports("bufconn", "ServeHTTP"), withService(relaying{err: &returned}), func(_ *fixture, config *auth0grpc.Config) {
+		config.Methods = map[string]auth0grpc.Rule{
+			"/grpc.testing.TestService/*":                           auth0grpc.Authenticated(),
+			testgrpc.TestService_EmptyCall_FullMethodName:           auth0grpc.Public(),
+			testgrpc.TestService_CacheableUnaryCall_FullMethodName:  auth0grpc.Optional(),
+			testgrpc.TestService_StreamingInputCall_FullMethodName:  auth0grpc.Optional(),
+			testgrpc.TestService_HalfDuplexCall_FullMethodName:      auth0grpc.Public(),
+			testgrpc.TestService_StreamingOutputCall_FullMethodName: auth0grpc.Authenticated().Streams(auth0grpc.IgnoreExpiry()),
+		}
+	})
 
 	bidi := grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
 	methods := append([]method{
@@ -180,7 +173,7 @@ func TestHandlersCannotMark(t *testing.T) {
 // TestHandlersErrorIsReturned shows that an error without a mark is the handler's
 // own, and that no error costs nothing.
 func TestHandlersErrorIsReturned(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	ctx := auth0grpctest.ContextWithToken(t.Context(), nil)
 	info := &grpc.UnaryServerInfo{FullMethod: "/a.B/Public"}
 	if err := f.guard.SetMethods(map[string]auth0grpc.Rule{"/a.B/Public": auth0grpc.Public()}); err != nil {
@@ -207,11 +200,11 @@ func TestRevokedStreamsAreNotMarked(t *testing.T) {
 			t.Run(transport+m.name, func(t *testing.T) {
 				t.Parallel()
 				started := make(chan struct{}, 1)
-				s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+				s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 					started <- struct{}{}
 					<-stream.Context().Done()
 					return stream.Context().Err()
-				})
+				}))
 				stream := s.open(t, transport, m, bearer(s.token(nil))...)
 				<-started
 				s.clock.Advance(2 * time.Second) // a token of this very second is not meant
@@ -233,11 +226,11 @@ func TestRevokedStreamsAreNotMarked(t *testing.T) {
 // TestAuthFuncAndTapMark shows the mark of the two ways without our interceptors.
 func TestAuthFuncAndTapMark(t *testing.T) {
 	t.Parallel()
-	guard := newFixture(t, nil).guard
+	guard := newFixture(t).guard
 	if _, err := guard.AuthFunc()(t.Context()); !auth0grpc.RefusedBeforeHandler(err) {
 		t.Errorf("AuthFunc: %v is not marked", err)
 	}
-	p := newTapped(t, nil)
+	p := newTappedPair(t)
 	for _, m := range shapes {
 		if s := p.alike(t, true, m); !auth0grpc.RefusedBeforeHandler(s.Err()) {
 			t.Errorf("the tap on %s: %v is not marked", m.name, s.Proto())

@@ -1,7 +1,6 @@
 package auth0grpc_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -20,28 +19,6 @@ import (
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
-
-// A sink is where a slog handler writes to.
-type sink struct {
-	mu    sync.Mutex
-	lines bytes.Buffer
-}
-
-func (s *sink) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.lines.Write(p)
-}
-
-// take returns the text written since the last take.
-func (s *sink) take() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer s.lines.Reset()
-	return s.lines.String()
-}
-
-func (s *sink) logger() *slog.Logger { return slog.New(slog.NewTextHandler(s, nil)) }
 
 // anybody is the outcome of a call that passes without an identity.
 var anybody = outcome{subject: "nobody"}

@@ -13,20 +13,16 @@ import (
 	"github.com/auth0grpc/auth0grpc"
 )
 
-// openOn returns a guard whose streams live by the timers, and a function that opens one.
-func openOn(t *testing.T, change func(*fixture, *auth0grpc.Config)) (*fixture, *timers, func(more claims) *auth0grpc.OpenStream) {
+// openStream opens a stream with a token that expires in an hour, unless more says
+// otherwise.
+func (f *fixture) openStream(t *testing.T, more claims) *auth0grpc.OpenStream {
 	t.Helper()
-	f := newFixture(t, change)
-	ts := &timers{clock: f.clock}
-	f.guard.SetTimer(ts.start)
-	return f, ts, func(more claims) *auth0grpc.OpenStream {
-		t.Helper()
-		s, err := f.guard.CheckStream(t.Context(), auth0grpc.Request{FullMethod: unaryCall, Authorization: bearer(f.token(with(claims{"exp": today.Add(time.Hour)}, more)))})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
+	token := f.token(with(claims{"exp": today.Add(time.Hour)}, more))
+	s, err := f.guard.CheckStream(t.Context(), auth0grpc.Request{FullMethod: unaryCall, Authorization: bearer(token)})
+	if err != nil {
+		t.Fatal(err)
 	}
+	return s
 }
 
 // endOf waits for the end of a stream, and returns its reason as the context and Close
@@ -49,25 +45,24 @@ func endOf(t *testing.T, s *auth0grpc.OpenStream) auth0grpc.Reason {
 }
 
 func TestOpenStreamEndsWithItsToken(t *testing.T) {
-	var decisions []string
-	f, ts, open := openOn(t, func(_ *fixture, config *auth0grpc.Config) {
-		config.OnDecision = func(_ context.Context, d auth0grpc.Decision) {
-			decisions = append(decisions, d.FullMethod+" "+string(d.Outcome)+" "+string(d.Reason))
-		}
-	})
-	s := open(nil)
+	f := newFixture(t, useTimers, recordDecisions)
+	s := f.openStream(t, nil)
 	if token, ok := auth0grpc.TokenFromContext(s.Context()); !ok || f.guard.Stats().OpenStreams != 1 {
 		t.Errorf("token %v, %+v", token, f.guard.Stats())
 	}
 	if ttl, ok := s.TTL(); !ok || ttl != time.Hour {
 		t.Errorf("TTL %s, %t", ttl, ok)
 	}
-	ts.expire(t, time.Hour)
+	f.timers.expire(t, time.Hour)
 	if reason := endOf(t, s); reason != auth0grpc.ReasonTokenExpired {
 		t.Errorf("ended with %s", reason)
 	}
 	if stats := f.guard.Stats(); stats.OpenStreams != 0 || stats.LingeringStreams != 0 {
 		t.Errorf("after Close: %+v", stats)
+	}
+	var decisions []string
+	for _, d := range f.decisions.take() {
+		decisions = append(decisions, d.FullMethod+" "+string(d.Outcome)+" "+string(d.Reason))
 	}
 	if diff := cmp.Diff([]string{unaryCall + " allowed ", unaryCall + " ended TOKEN_EXPIRED"}, decisions); diff != "" {
 		t.Errorf("decisions (-want +got):\n%s", diff)
@@ -75,8 +70,8 @@ func TestOpenStreamEndsWithItsToken(t *testing.T) {
 }
 
 func TestOpenStreamEndsByRevocation(t *testing.T) {
-	f, _, open := openOn(t, nil)
-	s, other := open(claims{"sub": "auth0|left"}), open(claims{"sub": "auth0|stays"})
+	f := newFixture(t, useTimers)
+	s, other := f.openStream(t, claims{"sub": "auth0|left"}), f.openStream(t, claims{"sub": "auth0|stays"})
 	if err := f.guard.Revoke(t.Context(), auth0grpc.Revocation{Issuer: f.tenant.Issuer(), Subject: "auth0|left"}); err != nil {
 		t.Fatal(err)
 	}
@@ -108,34 +103,22 @@ func TestCheckStreamWithoutAToken(t *testing.T) {
 }
 
 func TestOpenStreamObeysItsPolicy(t *testing.T) {
-	_, ts, open := openOn(t, func(_ *fixture, config *auth0grpc.Config) { config.StreamPolicy = auth0grpc.IgnoreExpiry() })
-	s := open(nil)
+	f := newFixture(t, useTimers, func(_ *fixture, config *auth0grpc.Config) { config.StreamPolicy = auth0grpc.IgnoreExpiry() })
+	s := f.openStream(t, nil)
 	if _, ok := s.TTL(); ok {
 		t.Error("a stream that ignores expiry has a TTL")
 	}
-	if all, _ := ts.asked(); len(all) > 0 || s.Close() != nil {
+	if all, _ := f.timers.asked(); len(all) > 0 || s.Close() != nil {
 		t.Errorf("timers %v", all)
 	}
 }
 
 // Report-only keeps the stream open, and reports its method.
 func TestReportOnlyKeepsAnOpenStream(t *testing.T) {
-	reported := make(chan string, 1)
-	_, ts, open := openOn(t, func(_ *fixture, config *auth0grpc.Config) {
-		config.ReportOnly = auth0grpc.ReportOnlyTable
-		config.OnDecision = func(_ context.Context, d auth0grpc.Decision) {
-			if d.Outcome == auth0grpc.OutcomeReported {
-				reported <- d.FullMethod
-			}
-		}
-	})
-	s := open(nil)
-	ts.expire(t, time.Hour)
-	var got string
-	select {
-	case got = <-reported:
-	case <-time.After(time.Minute):
-	}
+	f := newFixture(t, useTimers, recordDecisions, func(_ *fixture, config *auth0grpc.Config) { config.ReportOnly = auth0grpc.ReportOnlyTable })
+	s := f.openStream(t, nil)
+	f.timers.expire(t, time.Hour)
+	got := f.decisions.waitFor(t, auth0grpc.OutcomeReported).FullMethod
 	if got != unaryCall || s.Context().Err() != nil || s.Close() != nil {
 		t.Errorf("reported %q, context %v", got, s.Context().Err())
 	}

@@ -18,7 +18,6 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/auth0grpc/auth0grpc"
-	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
 // ordersFile describes a service with a method of each shape. Every method takes an
@@ -176,41 +175,23 @@ func (s *ordersServer) desc() *grpc.ServiceDesc {
 	}
 }
 
-// An ordersFixture is a tenant and a server of orders that it protects.
-type ordersFixture struct {
-	*ordersServer
-	tenant    *auth0grpctest.Tenant
-	clock     *clock
-	guard     *auth0grpc.Interceptor
-	server    *grpc.Server
-	conn      *grpc.ClientConn
-	decisions *recorder
-}
-
-// newOrders serves orders by one rule. change may be nil.
-func newOrders(tb testing.TB, rule auth0grpc.Rule, change func(*auth0grpc.Config)) *ordersFixture {
-	tb.Helper()
-	f := &ordersFixture{ordersServer: new(ordersServer), decisions: new(recorder)}
-	f.tenant, f.clock = newTenant(tb)
-	config := configFor(f.tenant, f.clock)
-	config.Methods = map[string]auth0grpc.Rule{ordersService + "*": rule}
-	config.OnDecision = f.decisions.OnDecision
-	if change != nil {
-		change(&config)
+// serveOrders replaces the test service with the orders, by one rule. It records
+// decisions.
+func serveOrders(rule auth0grpc.Rule) option {
+	return func(f *fixture, config *auth0grpc.Config) {
+		f.orders, f.transports = new(ordersServer), []string{"bufconn"}
+		f.register = func(server *grpc.Server) { server.RegisterService(f.orders.desc(), nil) }
+		config.Methods = map[string]auth0grpc.Rule{ordersService + "*": rule}
+		recordDecisions(f, config)
 	}
-	f.guard = mustNew(tb, config)
-	f.server = grpc.NewServer(f.guard.ServerOptions()...)
-	f.server.RegisterService(f.desc(), nil)
-	f.conn = auth0grpctest.Connect(tb, f.server, "")
-	return f
 }
 
 // send calls a method with messages and returns the number of answers and the error.
-func (f *ordersFixture) send(ctx context.Context, m method, token string, messages ...proto.Message) (answers int, err error) {
+func (f *fixture) send(ctx context.Context, m method, token string, messages ...proto.Message) (answers int, err error) {
 	if token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
 	}
-	stream, err := f.conn.NewStream(ctx, &m.desc, m.name)
+	stream, err := f.conns["bufconn"].NewStream(ctx, &m.desc, m.name)
 	if err != nil {
 		return 0, err
 	}

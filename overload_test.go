@@ -19,7 +19,7 @@ import (
 // With too many calls waiting for a signature check, a new token is Unavailable
 // and a known one passes. The same checks serve logout tokens.
 func TestOverload(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	known := f.token(nil)
 	f.everywhere(t, passes, bearer(known)...)
 	release := f.guard.FillSignatureGate()
@@ -40,7 +40,7 @@ func TestOverload(t *testing.T) {
 // A flood of forged tokens does not reach the checks of DPoP proofs: a call with a
 // known token passes. Nor do forged proofs of one client reach new tokens.
 func TestProofsHaveTheirOwnGate(t *testing.T) {
-	f := newDPoPFixture(t, nil)
+	f := newFixture(t, acceptDPoP)
 	known := f.bound
 	f.inEveryShape(t, challenged{outcome: passes}, f.good, everyTransport...)
 	release := f.guard.FillSignatureGate()

@@ -70,7 +70,7 @@ func TestResourceMetadata(t *testing.T) {
 // challenge gets none.
 func TestChallengesNameTheMetadata(t *testing.T) {
 	const parameter = `resource_metadata="https://rpc.example.com/.well-known/oauth-protected-resource"`
-	f := newDPoPFixture(t, func(_ *fixture, config *auth0grpc.Config) { config.Resource = "https://rpc.example.com" })
+	f := newFixture(t, acceptDPoP, func(_ *fixture, config *auth0grpc.Config) { config.Resource = "https://rpc.example.com" })
 	for name, test := range map[string]struct {
 		authorization []string
 		want          []string

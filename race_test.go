@@ -17,8 +17,8 @@ import (
 // comes back: a good token never gets a verdict of bad, at worst unavailable keys, and
 // a forged one never passes.
 func TestNoWrongDecisionUnderChange(t *testing.T) {
-	f := newFaulty(t)
-	f.good["exp"] = today.Add(300 * 24 * time.Hour).Unix()
+	f := newFixture(t, faultyProvider)
+	f.provider.good["exp"] = today.Add(300 * 24 * time.Hour).Unix()
 	intercept := f.guard.UnaryServerInterceptor()
 	call := func(token string) string {
 		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+token))

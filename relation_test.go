@@ -1,12 +1,10 @@
 package auth0grpc_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -106,7 +104,7 @@ func TestRelation(t *testing.T) {
 				}
 			}
 			checker := tuplesOf(tuples...)
-			f := newOrders(t, auth0grpc.Scopes("read:orders").Relation("viewer", test.object), func(c *auth0grpc.Config) {
+			f := newFixture(t, serveOrders(auth0grpc.Scopes("read:orders").Relation("viewer", test.object)), func(_ *fixture, c *auth0grpc.Config) {
 				c.RelationChecker = checker
 				c.Relations.CacheLifetime = auth0grpc.NoCache
 			})
@@ -115,7 +113,7 @@ func TestRelation(t *testing.T) {
 				_, err := f.send(t.Context(), shape, token, order(t, test.message))
 				if !test.passes {
 					f.wantRefused(t, shape, err, auth0grpc.ReasonNoRelation, codes.PermissionDenied)
-				} else if n := f.taken(); err != nil || n != 1 {
+				} else if n := f.orders.taken(); err != nil || n != 1 {
 					t.Errorf("%s: %v, handlers received %d messages; want the call to pass", shape.name, err, n)
 				}
 				asked := checker.taken()
@@ -157,7 +155,7 @@ func TestMessagesOfStreams(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			checker := tuplesOf("auth0|ann viewer order:7", "auth0|ann viewer order:9")
-			f := newOrders(t, rule, func(c *auth0grpc.Config) {
+			f := newFixture(t, serveOrders(rule), func(_ *fixture, c *auth0grpc.Config) {
 				c.RelationChecker = checker
 				c.Relations.CacheLifetime = auth0grpc.NoCache
 			})
@@ -165,7 +163,7 @@ func TestMessagesOfStreams(t *testing.T) {
 			for _, shape := range orderShapes[2:] {
 				var err error
 				ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token)
-				stream, openErr := f.conn.NewStream(ctx, &shape.desc, shape.name)
+				stream, openErr := f.conns["bufconn"].NewStream(ctx, &shape.desc, shape.name)
 				if openErr != nil {
 					t.Fatal(openErr)
 				}
@@ -183,7 +181,7 @@ func TestMessagesOfStreams(t *testing.T) {
 				if auth0grpc.RefusedBeforeHandler(err) {
 					t.Errorf("%s: states that no handler ran", shape.name)
 				}
-				if n := f.taken(); n != test.received {
+				if n := f.orders.taken(); n != test.received {
 					t.Errorf("%s: the handler received %d messages, want %d", shape.name, n, test.received)
 				}
 				if n := len(checker.taken()); n != test.asked {
@@ -197,9 +195,9 @@ func TestMessagesOfStreams(t *testing.T) {
 // A handler that sends before it has received a message sends nothing: the client has
 // named no record.
 func TestNothingIsSentBeforeTheFirstMessage(t *testing.T) {
-	f := newOrders(t, auth0grpc.Scopes("read:orders").Same("org_id", auth0grpc.ClaimOrganization), nil)
+	f := newFixture(t, serveOrders(auth0grpc.Scopes("read:orders").Same("org_id", auth0grpc.ClaimOrganization)))
 	ended := make(chan error, 1)
-	f.handle = func(stream grpc.ServerStream) error {
+	f.orders.handle = func(stream grpc.ServerStream) error {
 		err := stream.SendMsg(newOrder())
 		ended <- context.Cause(stream.Context())
 		return err
@@ -219,8 +217,8 @@ func TestNothingIsSentBeforeTheFirstMessage(t *testing.T) {
 
 // A handler that ignores the error of RecvMsg sends nothing after it.
 func TestRefusedStreamIsClosed(t *testing.T) {
-	f := newOrders(t, auth0grpc.Scopes("read:orders").Same("org_id", auth0grpc.ClaimOrganization), nil)
-	f.handle = func(stream grpc.ServerStream) error {
+	f := newFixture(t, serveOrders(auth0grpc.Scopes("read:orders").Same("org_id", auth0grpc.ClaimOrganization)))
+	f.orders.handle = func(stream grpc.ServerStream) error {
 		for range 3 {
 			_ = stream.RecvMsg(newOrder())
 			_ = stream.SendMsg(newOrder())
@@ -240,14 +238,7 @@ func TestRefusedStreamIsClosed(t *testing.T) {
 // Report-only lets messages pass and reports them: a stream once.
 func TestMessageRulesReportOnly(t *testing.T) {
 	rule := auth0grpc.Scopes("read:orders").Same("org_id", auth0grpc.ClaimOrganization).ReportOnly()
-	reported := make(chan auth0grpc.Decision, 100)
-	f := newOrders(t, rule, func(c *auth0grpc.Config) {
-		c.OnDecision = func(_ context.Context, d auth0grpc.Decision) {
-			if d.Outcome == auth0grpc.OutcomeReported {
-				reported <- d
-			}
-		}
-	})
+	f := newFixture(t, serveOrders(rule))
 	token := f.tenant.Token(claims{"scope": "read:orders", "org_id": "org_a"})
 	foreign := order(t, `org_id: "org_b"`)
 	var reports []auth0grpc.Decision
@@ -263,16 +254,18 @@ func TestMessageRulesReportOnly(t *testing.T) {
 		if _, err := f.send(t.Context(), shape, token, sent...); err != nil {
 			t.Errorf("%s: %v", shape.name, err)
 		}
-		if n := f.taken(); n != messages {
+		if n := f.orders.taken(); n != messages {
 			t.Errorf("%s: the handler received %d messages, want %d", shape.name, n, messages)
 		}
-		reports = append(reports, <-reported)
+		reports = append(reports, f.decisions.waitFor(t, auth0grpc.OutcomeReported))
 		if last := reports[len(reports)-1]; last.Reason != auth0grpc.ReasonNotOwner || last.Rule == "" || last.FullMethod != shape.name {
 			t.Errorf("%s: reported %+v", shape.name, last)
 		}
 	}
-	if n := len(reported); n > 0 {
-		t.Errorf("%d more reports", n)
+	for _, d := range f.decisions.take() {
+		if d.Outcome == auth0grpc.OutcomeReported {
+			t.Errorf("one more report: %+v", d)
+		}
 	}
 }
 
@@ -281,7 +274,7 @@ func TestMessageRulesReportOnly(t *testing.T) {
 func TestReportedCallsAskNothing(t *testing.T) {
 	checker := tuplesOf()
 	rule := auth0grpc.Scopes("read:orders").Relation("viewer", "order:{order_id}").ReportOnly()
-	f := newOrders(t, rule, func(c *auth0grpc.Config) { c.RelationChecker = checker })
+	f := newFixture(t, serveOrders(rule), func(_ *fixture, c *auth0grpc.Config) { c.RelationChecker = checker })
 	for _, shape := range orderShapes {
 		if _, err := f.send(t.Context(), shape, f.tenant.Token(claims{"scope": ""}), order(t, `order_id: "7"`)); err != nil {
 			t.Errorf("%s: %v", shape.name, err)
@@ -333,16 +326,16 @@ func TestEngineFaults(t *testing.T) {
 		{"says no", func(context.Context, auth0grpc.RelationQuery) (bool, error) { return false, nil }, auth0grpc.ReasonNoRelation, codes.NotFound, auth0grpc.ErrResourceDenied},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
-			var log bytes.Buffer
+			var log sink
 			var outer error
 			rule := auth0grpc.Scopes("read:orders").Relation("viewer", "order:{order_id}").HideExistence()
-			f := newOrders(t, rule, func(c *auth0grpc.Config) {
+			f := newFixture(t, serveOrders(rule), func(_ *fixture, c *auth0grpc.Config) {
 				c.RelationChecker = auth0grpc.RelationCheckerFunc(fault.check)
 				c.Relations.Timeout = time.Millisecond
 				if fault.name == "panics" || fault.name == "down" || strings.HasPrefix(fault.name, "yes") {
 					c.Relations.Timeout = time.Hour
 				}
-				c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				c.Logger = log.logger()
 			})
 			token := f.tenant.Token(claims{"scope": "read:orders"})
 			for _, shape := range orderShapes {
@@ -374,7 +367,7 @@ func TestEngineFaults(t *testing.T) {
 // and soon without a check, and a second after it is back all pass.
 func TestEngineRestarts(t *testing.T) {
 	checker := tuplesOf("auth0|ann viewer order:7", "auth0|ann viewer order:9")
-	f := newOrders(t, auth0grpc.Authenticated().Relation("viewer", "order:{order_id}"), func(c *auth0grpc.Config) {
+	f := newFixture(t, serveOrders(auth0grpc.Authenticated().Relation("viewer", "order:{order_id}")), func(_ *fixture, c *auth0grpc.Config) {
 		c.RelationChecker = checker
 		c.Relations.CacheLifetime = time.Minute
 	})
@@ -413,7 +406,7 @@ func TestEngineRestarts(t *testing.T) {
 
 // An answer counts for the subject, client and organization that it was given for.
 func TestAnswersAreNotShared(t *testing.T) {
-	f := newOrders(t, auth0grpc.Authenticated().Relation("viewer", "order:{order_id}"), func(c *auth0grpc.Config) {
+	f := newFixture(t, serveOrders(auth0grpc.Authenticated().Relation("viewer", "order:{order_id}")), func(_ *fixture, c *auth0grpc.Config) {
 		c.RelationChecker = auth0grpc.RelationCheckerFunc(func(_ context.Context, query auth0grpc.RelationQuery) (bool, error) {
 			return query.Token.Subject() == "auth0|ann" && query.Token.OrganizationID() == "org_a" && query.Token.ClientID() == "client-a" && query.Token.Actor() == "", nil
 		})
@@ -433,7 +426,7 @@ func TestAnswersAreNotShared(t *testing.T) {
 
 // AuthFunc and Check without a message refuse rows with rules about messages.
 func TestMessageRulesNeedTheMessage(t *testing.T) {
-	f := newOrders(t, auth0grpc.Authenticated().Same("org_id", auth0grpc.ClaimOrganization), nil)
+	f := newFixture(t, serveOrders(auth0grpc.Authenticated().Same("org_id", auth0grpc.ClaimOrganization)))
 	token := f.tenant.Token(claims{"org_id": "org_a"})
 	request := auth0grpc.Request{FullMethod: ordersService + "Get", Authorization: bearer(token)}
 	if _, err := f.guard.Check(t.Context(), request); !errors.Is(err, auth0grpc.ErrRuleMisconfigured) {
@@ -472,13 +465,13 @@ func TestMessageRulesNeedTheMessage(t *testing.T) {
 // Allowed asks with the token of the call, and shares the cache with the rules.
 func TestAllowed(t *testing.T) {
 	checker := tuplesOf("auth0|ann viewer order:7")
-	f := newOrders(t, auth0grpc.Authenticated().Relation("viewer", "order:{order_id}"), func(c *auth0grpc.Config) { c.RelationChecker = checker })
+	f := newFixture(t, serveOrders(auth0grpc.Authenticated().Relation("viewer", "order:{order_id}")), func(_ *fixture, c *auth0grpc.Config) { c.RelationChecker = checker })
 	type answer struct {
 		allowed bool
 		err     error
 	}
 	ask := func(relation, object string) (got answer) {
-		f.unary = func(ctx context.Context) error {
+		f.orders.unary = func(ctx context.Context) error {
 			got.allowed, got.err = auth0grpc.Allowed(ctx, relation, object)
 			return nil
 		}

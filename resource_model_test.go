@@ -33,7 +33,7 @@ func TestMessageRulesModel(t *testing.T) {
 		if withRelation {
 			rule = rule.Relation("viewer", "order:{order_id}")
 		}
-		f := newOrders(t, rule, func(c *auth0grpc.Config) { c.RelationChecker = checker })
+		f := newFixture(t, serveOrders(rule), func(_ *fixture, c *auth0grpc.Config) { c.RelationChecker = checker })
 		for range 40 {
 			subject, organization, scope := pick("auth0|a", "auth0|b"), pick("", "org_a", "org_a", "org_a", "org_b"), pick("read:orders", "read:orders", "read:orders", "write:orders")
 			more := claims{"sub": subject, "scope": scope}
@@ -67,7 +67,7 @@ func TestMessageRulesModel(t *testing.T) {
 				want = false
 			}
 			_, err := f.send(t.Context(), shape, f.tenant.Token(more), messages...)
-			if got := f.taken(); (err == nil) != want || got != received {
+			if got := f.orders.taken(); (err == nil) != want || got != received {
 				t.Errorf("%s by %v, %s: %v with %d messages, want %t with %d: %v", shape.name, more, rule, err, got, want, received, messages)
 			}
 			calls++

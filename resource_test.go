@@ -1,11 +1,9 @@
 package auth0grpc_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"strings"
 	"testing"
@@ -75,13 +73,13 @@ func TestSame(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			f := newOrders(t, auth0grpc.Scopes("read:orders").Same(test.field, test.claim), nil)
+			f := newFixture(t, serveOrders(auth0grpc.Scopes("read:orders").Same(test.field, test.claim)))
 			token := f.tenant.Token(with(claims{"scope": "read:orders"}, test.claims))
 			for _, shape := range orderShapes {
 				_, err := f.send(t.Context(), shape, token, order(t, test.message))
 				if test.refused {
 					f.wantRefused(t, shape, err, auth0grpc.ReasonNotOwner, codes.PermissionDenied)
-				} else if n := f.taken(); err != nil || n != 1 {
+				} else if n := f.orders.taken(); err != nil || n != 1 {
 					t.Errorf("%s: %v, handlers received %d messages; want the call to pass", shape.name, err, n)
 				}
 			}
@@ -90,13 +88,13 @@ func TestSame(t *testing.T) {
 }
 
 // wantRefused asserts that a call was refused and that its handler received no message.
-func (f *ordersFixture) wantRefused(t *testing.T, shape method, err error, reason auth0grpc.Reason, code codes.Code) {
+func (f *fixture) wantRefused(t *testing.T, shape method, err error, reason auth0grpc.Reason, code codes.Code) {
 	t.Helper()
 	got, _ := auth0grpc.ReasonFromError(err)
 	if got != reason || status.Code(err) != code {
 		t.Errorf("%s: %v (%s), want %s, %s", shape.name, err, got, code, reason)
 	}
-	if n := f.taken(); n != 0 {
+	if n := f.orders.taken(); n != 0 {
 		t.Errorf("%s: the handler received %d messages", shape.name, n)
 	}
 	unary := shape.name == ordersService+"Get"
@@ -109,15 +107,15 @@ func (f *ordersFixture) wantRefused(t *testing.T, shape method, err error, reaso
 // sees, in the decision or in the log.
 func TestMessageRefusalIsSilent(t *testing.T) {
 	const secret = "org_secret-of-another-tenant"
-	var log bytes.Buffer
+	var log sink
 	for _, rule := range []auth0grpc.Rule{
 		auth0grpc.Authenticated().Same("org_id", auth0grpc.ClaimOrganization),
 		auth0grpc.Authenticated().Relation("viewer", "order:{org_id}"),
 		auth0grpc.Authenticated().Same("missing", auth0grpc.ClaimOrganization),
 		auth0grpc.Authenticated().Same("org_id", auth0grpc.ClaimOrganization).HideExistence(),
 	} {
-		f := newOrders(t, rule, func(c *auth0grpc.Config) {
-			c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		f := newFixture(t, serveOrders(rule), func(_ *fixture, c *auth0grpc.Config) {
+			c.Logger = log.logger()
 			c.RelationChecker = noRelations
 		})
 		token := f.tenant.Token(claims{"org_id": "org_a"})
@@ -144,7 +142,7 @@ func TestDecisionNamesTheRule(t *testing.T) {
 	rule := auth0grpc.Scopes("read:orders").
 		Same("org_id", auth0grpc.ClaimOrganization).Same("customer.id", auth0grpc.ClaimSubject).
 		Relation("viewer", "order:{order_id}").HideExistence()
-	f := newOrders(t, rule, func(c *auth0grpc.Config) { c.RelationChecker = noRelations })
+	f := newFixture(t, serveOrders(rule), func(_ *fixture, c *auth0grpc.Config) { c.RelationChecker = noRelations })
 	token := f.tenant.Token(claims{"scope": "read:orders", "org_id": "org_a", "sub": "auth0|a"})
 	tests := []struct {
 		message, rule string
@@ -259,7 +257,7 @@ func TestSetMethodsNeedsTheChecker(t *testing.T) {
 }
 
 func TestCheckServicesComparesFields(t *testing.T) {
-	f := newOrders(t, auth0grpc.Authenticated(), func(c *auth0grpc.Config) { c.RelationChecker = noRelations })
+	f := newFixture(t, serveOrders(auth0grpc.Authenticated()), func(_ *fixture, c *auth0grpc.Config) { c.RelationChecker = noRelations })
 	for _, test := range []struct {
 		rule   auth0grpc.Rule
 		faults []string

@@ -59,7 +59,7 @@ func TestRevoke(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := newScripted(t, nil, drain)
+			s := newFixture(t, handleStreams(drain))
 			used, fresh := s.token(test.more), s.token(with(claims{"unused": true}, test.more))
 			passes.check(t, s.call(t.Context(), "tcp", shapes[0], bearer(used)...))
 			stream := s.open(t, "tcp", streamShapes[2], bearer(used)...)
@@ -77,8 +77,8 @@ func TestRevoke(t *testing.T) {
 				got := finish(stream, "tcp")
 				got.outer = got.err
 				eventually(t, "the outer interceptor has the stream's error", func() bool {
-					s.fixture.mu.Lock()
-					defer s.fixture.mu.Unlock()
+					s.mu.Lock()
+					defer s.mu.Unlock()
 					return s.outer != nil
 				})
 				if reason, _ := auth0grpc.ReasonFromError(got.err); reason != auth0grpc.ReasonTokenRevoked || got.trailer.Get("www-authenticate")[0] != revoked.challenge {
@@ -345,8 +345,8 @@ func TestFeedOutOfReach(t *testing.T) {
 	config := configFor(tenant, now)
 	down := errors.New("the feed is down")
 	config.RevocationFeed = brokenFeed{down}
-	var log safeBuffer
-	config.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	var log sink
+	config.Logger = log.logger()
 	guard := mustNew(t, config)
 	token := tenant.Token(claims{"scope": "read:orders"})
 	now.Advance(time.Second)
@@ -366,19 +366,19 @@ func TestFeedOutOfReach(t *testing.T) {
 
 // Report-only reports a revocation and does not enforce it.
 func TestReportOnlyRevocation(t *testing.T) {
-	s := newScripted(t, func(c *auth0grpc.Config) {
+	s := newFixture(t, handleStreams(drain), func(_ *fixture, c *auth0grpc.Config) {
 		c.ReportOnly, c.Logger = auth0grpc.ReportOnlyEverything, slog.New(slog.DiscardHandler)
-	}, drain)
+	})
 	stream := s.open(t, "tcp", streamShapes[2], bearer(s.token(nil))...)
 	eventually(t, "the stream is open", func() bool { return s.guard.Stats().OpenStreams == 1 })
 	s.clock.Advance(time.Second)
 	if err := s.guard.Revoke(t.Context(), auth0grpc.Revocation{Subject: auth0grpctest.Subject}); err != nil {
 		t.Fatal(err)
 	}
-	s.told(t, 2)
+	s.decisions.told(t, 2)
 	_ = stream.CloseSend()
 	finish(stream, "tcp")
-	if got, want := outcomes(s.told(t, 3)), []string{"allowed", "reported TOKEN_REVOKED", "ended"}; !slices.Equal(got, want) {
+	if got, want := outcomes(s.decisions.told(t, 3)), []string{"allowed", "reported TOKEN_REVOKED", "ended"}; !slices.Equal(got, want) {
 		t.Errorf("decisions %q, want %q", got, want)
 	}
 }

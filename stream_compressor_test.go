@@ -17,7 +17,7 @@ import (
 )
 
 // revokeAll revokes every token so far.
-func (s *scripted) revokeAll(tb testing.TB) {
+func (s *fixture) revokeAll(tb testing.TB) {
 	tb.Helper()
 	s.clock.Advance(time.Minute)
 	if err := s.guard.Revoke(tb.Context(), auth0grpc.Revocation{Subject: auth0grpctest.Subject}); err != nil {
@@ -58,7 +58,7 @@ func TestCompressorDuringTheEnd(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name+"/"+test.transport, func(t *testing.T) {
 			started := make(chan struct{}, 1)
-			s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+			s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 				once := sync.OnceFunc(func() { started <- struct{}{} })
 				test.handler(stream, func() {
 					for range 500 {
@@ -67,7 +67,7 @@ func TestCompressorDuringTheEnd(t *testing.T) {
 					}
 				})
 				return nil
-			})
+			}))
 			for n := range 20 {
 				token := s.token(claims{"jti": fmt.Sprint(n), "iat": s.clock.Now(), "exp": s.clock.Now().Add(time.Hour)})
 				stream := s.open(t, test.transport, streamShapes[2], bearer(token)...)
@@ -86,7 +86,7 @@ func TestCompressorDuringTheEnd(t *testing.T) {
 // gRPC's functions work with the context of a handler as without this package.
 func TestHandlerContextWorksWithGRPC(t *testing.T) {
 	for _, transport := range []string{"bufconn", "tcp"} {
-		s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+		s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 			ctx := stream.Context()
 			if got, ok := grpc.Method(ctx); !ok || got != streamShapes[2].name {
 				t.Errorf("Method = %q, %t", got, ok)
@@ -110,7 +110,7 @@ func TestHandlerContextWorksWithGRPC(t *testing.T) {
 				t.Error("SetSendCompressor after the header succeeded")
 			}
 			return stream.SendMsg(&testgrpc.StreamingOutputCallResponse{})
-		})
+		}))
 		got := finish(s.open(t, transport, streamShapes[2], bearer(s.token(nil))...), transport)
 		if got.err != nil {
 			t.Error(got.err)
@@ -149,11 +149,11 @@ func TestEndAfterCompressor(t *testing.T) {
 		for _, transport := range []string{"tcp", "bufconn", "ServeHTTP"} {
 			t.Run(test.name+"/"+transport, func(t *testing.T) {
 				started := make(chan struct{})
-				s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+				s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 					_ = grpc.SetSendCompressor(stream.Context(), "identity")
 					close(started)
 					return test.handler(stream)
-				})
+				}))
 				stream := s.open(t, transport, streamShapes[2], bearer(s.token(nil))...)
 				<-started
 				s.revokeAll(t)
@@ -183,13 +183,13 @@ func TestStatusWaitsForTheCompressor(t *testing.T) {
 			proceed, release := make(chan struct{}), make(chan struct{})
 			defer close(release)
 			failed := make(chan error, 1)
-			s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+			s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 				_ = grpc.SetSendCompressor(stream.Context(), gzip.Name)
 				<-proceed
 				failed <- operation(stream)
 				<-release // the status does not wait for this handler to return
 				return nil
-			})
+			}))
 			stream := s.open(t, "tcp", streamShapes[2], bearer(s.token(nil))...)
 			eventually(t, "the stream is open", func() bool { return s.guard.Stats().OpenStreams == 1 })
 			s.revokeAll(t)

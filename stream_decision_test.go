@@ -18,17 +18,17 @@ import (
 
 func TestDecisionsOfStreams(t *testing.T) {
 	started := make(chan struct{}, 1)
-	s := newScripted(t, func(c *auth0grpc.Config) {
-		c.Methods[streamShapes[1].name] = auth0grpc.Optional()
-	}, func(stream grpc.ServerStream) error {
+	s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 		started <- struct{}{}
 		return drain(stream)
+	}), func(_ *fixture, c *auth0grpc.Config) {
+		c.Methods[streamShapes[1].name] = auth0grpc.Optional()
 	})
 	token := s.token(claims{"exp": today.Add(time.Hour)})
 	seen := 0
 	check := func(name string, want ...string) []auth0grpc.Decision {
 		t.Helper()
-		all := s.told(t, seen+len(want))
+		all := s.decisions.told(t, seen+len(want))
 		if diff := cmp.Diff(want, outcomes(all[seen:])); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
@@ -72,21 +72,21 @@ func TestDecisionsOfStreams(t *testing.T) {
 func TestReportOnlyStreams(t *testing.T) {
 	for _, whole := range []bool{true, false} {
 		started := make(chan struct{}, 1)
-		s := newScripted(t, func(c *auth0grpc.Config) {
+		s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
+			started <- struct{}{}
+			return drain(stream)
+		}), func(_ *fixture, c *auth0grpc.Config) {
 			c.Logger = slog.New(slog.DiscardHandler)
 			if whole {
 				c.ReportOnly = auth0grpc.ReportOnlyTable
 			} else {
 				c.Methods[allMethods] = c.Methods[allMethods].ReportOnly()
 			}
-		}, func(stream grpc.ServerStream) error {
-			started <- struct{}{}
-			return drain(stream)
 		})
 		stream := s.open(t, "tcp", streamShapes[2], bearer(s.token(claims{"exp": today.Add(time.Hour)}))...)
 		<-started
 		s.timers.expire(t, 2*time.Hour)
-		if d := s.told(t, 2)[1]; d.FullMethod != streamShapes[2].name || d.Subject != auth0grpctest.Subject {
+		if d := s.decisions.told(t, 2)[1]; d.FullMethod != streamShapes[2].name || d.Subject != auth0grpctest.Subject {
 			t.Errorf("reported %+v", d)
 		}
 		if err := stream.SendMsg(&testgrpc.Empty{}); err != nil {
@@ -98,7 +98,7 @@ func TestReportOnlyStreams(t *testing.T) {
 			t.Errorf("ended with %s", reason)
 		}
 		want := []string{"allowed", "reported TOKEN_EXPIRED", "ended"}
-		if diff := cmp.Diff(want, outcomes(s.told(t, 3))); diff != "" {
+		if diff := cmp.Diff(want, outcomes(s.decisions.told(t, 3))); diff != "" {
 			t.Errorf("decisions (-want +got):\n%s", diff)
 		}
 	}
@@ -108,11 +108,11 @@ func TestReportOnlyStreams(t *testing.T) {
 // the handler. The error of the context has not.
 func TestCauseHasTheStatus(t *testing.T) {
 	ended := make(chan context.Context, 1)
-	s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+	s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 		<-stream.Context().Done()
 		ended <- stream.Context()
 		return stream.Context().Err()
-	})
+	}))
 	stream := s.open(t, "bufconn", streamShapes[2], bearer(s.token(claims{"exp": today.Add(time.Minute)}))...)
 	s.timers.expire(t, time.Minute)
 	ctx := <-ended

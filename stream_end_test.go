@@ -76,14 +76,12 @@ func TestHandlerThatIgnoresTheEnd(t *testing.T) {
 				parts.Wait()
 				return errors.New("nobody hears this")
 			}
-			s := newScripted(t, nil, handler,
-				grpc.StatsHandler(new(countStats)),
-				grpc.ChainStreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-					c := &counting{ServerStream: stream}
-					err := handler(srv, c)
-					_ = c.sent
-					return err
-				}))
+			s := newFixture(t, handleStreams(handler), serverOptions(grpc.StatsHandler(new(countStats)), grpc.ChainStreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+				c := &counting{ServerStream: stream}
+				err := handler(srv, c)
+				_ = c.sent
+				return err
+			})))
 			for i := range rounds {
 				life := time.Duration(i+1) * time.Hour
 				stream := s.open(t, transport, streamShapes[2], bearer(s.token(claims{"iat": today, "exp": today.Add(life)}))...)
@@ -246,13 +244,13 @@ func TestEndWakesTheHandler(t *testing.T) {
 // It is by a method of the streams in grpc-go's contexts that a stream ends under
 // its handler. Should one of its versions have none, this says so.
 func TestGRPCStreamsTakeAStatus(t *testing.T) {
-	s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+	s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 		type statusWriter interface{ WriteStatus(*status.Status) error }
 		if _, ok := grpc.ServerTransportStreamFromContext(stream.Context()).(statusWriter); !ok {
 			t.Errorf("%T has no method WriteStatus", grpc.ServerTransportStreamFromContext(stream.Context()))
 		}
 		return nil
-	})
+	}))
 	for transport := range s.conns {
 		finish(s.open(t, transport, streamShapes[2], bearer(s.token(nil))...), transport)
 	}
@@ -262,12 +260,12 @@ func TestGRPCStreamsTakeAStatus(t *testing.T) {
 // parties.
 func TestEndsThatMeet(t *testing.T) {
 	started := make(chan chan struct{}, 1)
-	s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+	s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 		release := make(chan struct{})
 		started <- release
 		<-release
 		return nil
-	})
+	}))
 	rounds := 200
 	if testing.Short() {
 		rounds = 20
@@ -284,7 +282,7 @@ func TestEndsThatMeet(t *testing.T) {
 		if got.err != nil && reason != auth0grpc.ReasonTokenExpired && reason != auth0grpc.ReasonTokenRevoked {
 			t.Fatalf("%v", got.err)
 		}
-		all := s.told(t, 2*i+2)
+		all := s.decisions.told(t, 2*i+2)
 		if last := all[2*i+1]; len(all) != 2*i+2 || last.Outcome != auth0grpc.OutcomeEnded || last.Reason != reason {
 			t.Fatalf("client %q, hook %v", reason, outcomes(all[2*i:]))
 		}
@@ -294,11 +292,11 @@ func TestEndsThatMeet(t *testing.T) {
 // A client that goes, and a server that stops, end the stream as ever.
 func TestStreamEndsWithItsClient(t *testing.T) {
 	cause := make(chan error, 1)
-	s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+	s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 		<-stream.Context().Done()
 		cause <- context.Cause(stream.Context())
 		return nil
-	})
+	}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

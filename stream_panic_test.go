@@ -1,13 +1,10 @@
 package auth0grpc_test
 
 import (
-	"bytes"
 	"errors"
-	"log/slog"
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -38,7 +35,7 @@ func TestPanicReachesOuterRecovery(t *testing.T) {
 			caught.Store(panicked{p, string(debug.Stack())})
 			return status.Error(codes.Internal, "recovered")
 		}))
-		s := newScripted(t, nil, func(grpc.ServerStream) error { panicInHandler(value); return nil }, grpc.ChainStreamInterceptor(outer))
+		s := newFixture(t, handleStreams(func(grpc.ServerStream) error { panicInHandler(value); return nil }), serverOptions(grpc.ChainStreamInterceptor(outer)))
 		for transport := range s.conns {
 			got := finish(s.open(t, transport, streamShapes[2], bearer(s.token(nil))...), transport)
 			if status.Code(got.err) != codes.Internal || status.Convert(got.err).Message() != "recovered" {
@@ -50,7 +47,7 @@ func TestPanicReachesOuterRecovery(t *testing.T) {
 		}
 		eventually(t, "the streams are forgotten", func() bool { return s.guard.Stats().OpenStreams == 0 })
 		want := strings.Repeat("allowed, ended, ", len(s.conns))
-		if got := strings.Join(outcomes(s.told(t, 2*len(s.conns))), ", ") + ", "; got != want {
+		if got := strings.Join(outcomes(s.decisions.told(t, 2*len(s.conns))), ", ") + ", "; got != want {
 			t.Errorf("decisions: %s", got)
 		}
 
@@ -71,7 +68,7 @@ func TestPanicReachesOuterRecovery(t *testing.T) {
 
 // onAnotherTransport runs a handler behind the interceptor where there is no
 // stream of gRPC's.
-func (s *scripted) onAnotherTransport(tb testing.TB, handler func(grpc.ServerStream) error) error {
+func (s *fixture) onAnotherTransport(tb testing.TB, handler func(grpc.ServerStream) error) error {
 	md := metadata.Pairs("authorization", "Bearer "+s.token(claims{"exp": today.Add(time.Hour)}))
 	ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(tb.Context(), md), &transportStream{method: streamShapes[2].name})
 	return s.guard.StreamServerInterceptor()(nil, serverStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: streamShapes[2].name}, func(_ any, stream grpc.ServerStream) error {
@@ -81,7 +78,7 @@ func (s *scripted) onAnotherTransport(tb testing.TB, handler func(grpc.ServerStr
 
 // A handler may return the error that another interceptor made of a panic.
 func TestReturnedStreamPanicIsAnError(t *testing.T) {
-	s := newScripted(t, nil, func(grpc.ServerStream) error { return &auth0grpc.StreamPanic{Value: "boom"} })
+	s := newFixture(t, handleStreams(func(grpc.ServerStream) error { return &auth0grpc.StreamPanic{Value: "boom"} }))
 	got := finish(s.open(t, "tcp", streamShapes[2], bearer(s.token(nil))...), "tcp")
 	if status.Code(got.err) != codes.Unknown {
 		t.Errorf("%v", got.err)
@@ -89,18 +86,13 @@ func TestReturnedStreamPanicIsAnError(t *testing.T) {
 }
 
 func TestPanicAfterTheEnd(t *testing.T) {
-	logged := make(chan string, 1)
+	var log sink
 	handler := func(stream grpc.ServerStream) error {
 		<-stream.Context().Done()
 		panicInHandler("boom")
 		return nil
 	}
-	s := newScripted(t, func(c *auth0grpc.Config) {
-		c.Logger = slog.New(slog.NewTextHandler(writer(func(p []byte) (int, error) {
-			logged <- string(p)
-			return len(p), nil
-		}), nil))
-	}, handler)
+	s := newFixture(t, handleStreams(handler), func(_ *fixture, c *auth0grpc.Config) { c.Logger = log.logger() })
 	stream := s.open(t, "tcp", streamShapes[2], bearer(s.token(claims{"exp": today.Add(time.Minute)}))...)
 	s.timers.expire(t, time.Minute)
 	if reason, _ := auth0grpc.ReasonFromError(finish(stream, "tcp").err); reason != auth0grpc.ReasonTokenExpired {
@@ -108,7 +100,7 @@ func TestPanicAfterTheEnd(t *testing.T) {
 	}
 	check := func() {
 		t.Helper()
-		if text := <-logged; !strings.Contains(text, "panicked") || !strings.Contains(text, "panicInHandler") {
+		if text := log.wait(t); !strings.Contains(text, "panicked") || !strings.Contains(text, "panicInHandler") {
 			t.Errorf("log: %s", text)
 		}
 	}
@@ -119,42 +111,22 @@ func TestPanicAfterTheEnd(t *testing.T) {
 	}
 	check()
 	want := []string{"allowed", "ended TOKEN_EXPIRED", "allowed", "ended TOKEN_EXPIRED"}
-	if diff := cmp.Diff(want, outcomes(s.told(t, 4))); diff != "" {
+	if diff := cmp.Diff(want, outcomes(s.decisions.told(t, 4))); diff != "" {
 		t.Errorf("decisions (-want +got):\n%s", diff)
 	}
 }
 
-type writer func([]byte) (int, error)
-
-func (w writer) Write(p []byte) (int, error) { return w(p) }
-
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // In gRPC alone a handler that calls runtime.Goexit leaves its client waiting.
 func TestGoexitInHandler(t *testing.T) {
-	s := newScripted(t, nil, func(grpc.ServerStream) error { runtime.Goexit(); return nil })
+	handler := func(grpc.ServerStream) error { runtime.Goexit(); return nil }
+	s := newFixture(t, handleStreams(handler))
 	for transport := range s.conns {
 		got := finish(s.open(t, transport, streamShapes[2], bearer(s.token(nil))...), transport)
 		if status.Code(got.err) != codes.Internal {
 			t.Errorf("%s: %v", transport, got.err)
 		}
 	}
-	if err := s.onAnotherTransport(t, s.handler); status.Code(err) != codes.Internal {
+	if err := s.onAnotherTransport(t, handler); status.Code(err) != codes.Internal {
 		t.Errorf("on another transport: %v", err)
 	}
 	eventually(t, "the streams are forgotten", func() bool { return s.guard.Stats().OpenStreams == 0 })

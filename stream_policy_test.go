@@ -41,12 +41,12 @@ func TestStreamPolicies(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := newScripted(t, test.change, func(stream grpc.ServerStream) error {
+			s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 				if err := stream.SendHeader(nil); err != nil {
 					return err
 				}
 				return drain(stream)
-			})
+			}), configured(test.change))
 			exp := float64(today.Add(life).UnixMilli()) / 1e3
 			stream := s.open(t, "tcp", streamShapes[2], bearer(s.token(claims{"exp": exp}))...)
 			header, err := stream.Header()

@@ -75,12 +75,12 @@ func TestStreamEndsWithItsToken(t *testing.T) {
 					t.Parallel()
 					release, started := make(chan struct{}), make(chan context.Context, 1)
 					ended := make(chan error, 1)
-					s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+					s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 						started <- stream.Context()
 						err := doing.do(stream, release)
 						ended <- err
 						return err
-					})
+					}))
 					stop := sync.OnceFunc(func() { close(release) })
 					defer stop()
 					token := s.token(claims{"exp": today.Add(time.Minute)})
@@ -119,8 +119,8 @@ func TestStreamEndsWithItsToken(t *testing.T) {
 					}
 					stop() // the client knows already; interceptors learn it when the handler returns
 					eventually(t, "the outer interceptor is told", func() bool {
-						s.fixture.mu.Lock()
-						defer s.fixture.mu.Unlock()
+						s.mu.Lock()
+						defer s.mu.Unlock()
 						got.outer = s.outer
 						return got.outer != nil
 					})
@@ -150,7 +150,7 @@ func TestStreamEndsInTime(t *testing.T) {
 	config.Now = nil
 	guard := mustNew(t, config)
 	server := grpc.NewServer(guard.ServerOptions()...)
-	h := script{s: &scripted{handler: func(stream grpc.ServerStream) error { return drain(stream) }}}
+	h := script{handler: func(stream grpc.ServerStream) error { return drain(stream) }}
 	testgrpc.RegisterTestServiceServer(server, h)
 	conn := auth0grpctest.Connect(t, server, "")
 	if err := guard.Ready(t.Context()); err != nil {
@@ -191,9 +191,9 @@ func TestStreamEndsInTime(t *testing.T) {
 // Streams with their own deadlines share a timer, and each ends at its time, for every
 // order of opening and after others have left.
 func TestStreamsEndInTurn(t *testing.T) {
-	s := newScripted(t, func(c *auth0grpc.Config) {
+	s := newFixture(t, handleStreams(drain), func(_ *fixture, c *auth0grpc.Config) {
 		c.Methods[streamShapes[1].name] = auth0grpc.Scopes("read:orders").Streams(auth0grpc.IgnoreExpiry())
-	}, drain)
+	})
 	open := func(m method, minutes int) grpc.ClientStream {
 		n := s.guard.Stats().OpenStreams
 		stream := s.open(t, "tcp", m, bearer(s.token(claims{"exp": today.Add(time.Duration(minutes) * time.Minute)}))...)
@@ -238,7 +238,7 @@ func TestStreamsEndInTurn(t *testing.T) {
 // A timer runs on the monotonic clock; the wall clock may have been set back
 // under it, and then the token is still good.
 func TestClockSetBack(t *testing.T) {
-	s := newScripted(t, nil, drain)
+	s := newFixture(t, handleStreams(drain))
 	stream := s.open(t, "tcp", streamShapes[2], bearer(s.token(claims{"exp": today.Add(time.Hour)}))...)
 	eventually(t, "a timer runs", func() bool { _, running := s.timers.asked(); return running == 1 })
 	s.clock.Advance(-10 * time.Minute)
@@ -258,7 +258,7 @@ func TestClockSetBack(t *testing.T) {
 // While it is open there is no goroutine except gRPC's own, for any number of messages,
 // and one timer for all streams.
 func TestNothingOutlivesAStream(t *testing.T) {
-	s := newScripted(t, nil, func(stream grpc.ServerStream) error {
+	s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
 		for {
 			var m testgrpc.StreamingOutputCallRequest
 			switch err := stream.RecvMsg(&m); {
@@ -273,7 +273,7 @@ func TestNothingOutlivesAStream(t *testing.T) {
 				return err
 			}
 		}
-	})
+	}))
 	token := bearer(s.token(claims{"exp": today.Add(time.Hour)}))
 	before := goroutines(t)
 	const streams = 20

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -27,90 +28,48 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// A tapped is a server with the tap beside one without, with an interceptor each
-// that know nothing of one another.
-type tapped struct {
-	*fixture
-	with, without *half
+// A tappedPair is a fixture with the tap and one without, of one tenant. Their
+// interceptors know nothing of one another.
+type tappedPair struct {
+	*fixture // with the tap
+	without  *fixture
 }
 
-type half struct {
-	guard *auth0grpc.Interceptor
-	conn  *grpc.ClientConn
-	taps  atomic.Int64 // calls that the tap refused
-
-	mu        sync.Mutex
-	decisions []auth0grpc.Decision
-}
-
-func newTapped(tb testing.TB, change func(*auth0grpc.Config)) *tapped {
+func newTappedPair(tb testing.TB, options ...option) *tappedPair {
 	tb.Helper()
-	p := &tapped{fixture: &fixture{conns: map[string]*grpc.ClientConn{}}}
-	p.tenant, p.clock = newTenant(tb)
-	p.with, p.without = p.newHalf(tb, change, true), p.newHalf(tb, change, false)
-	return p
+	quiet := func(_ *fixture, config *auth0grpc.Config) { config.Logger = slog.New(slog.DiscardHandler) }
+	options = slices.Concat([]option{transports("bufconn"), quiet}, options, []option{recordDecisions})
+	with := newFixture(tb, append(options, tapped)...)
+	return &tappedPair{with, newFixtureOf(tb, with.tenant, with.clock, options...)}
 }
 
-func (p *tapped) newHalf(tb testing.TB, change func(*auth0grpc.Config), withTap bool) *half {
+// openings returns the decisions on calls since the last time, once all of them have
+// arrived.
+func (f *fixture) openings(tb testing.TB) []auth0grpc.Decision {
 	tb.Helper()
-	h := &half{}
-	config := configFor(p.tenant, p.clock)
-	config.Logger = slog.New(slog.DiscardHandler)
-	if change != nil {
-		change(&config)
-	}
-	config.OnDecision = func(_ context.Context, d auth0grpc.Decision) {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		d.Duration = 0
-		h.decisions = append(h.decisions, d)
-	}
-	h.guard = mustNew(tb, config)
-	options := h.guard.ServerOptions()
-	if withTap {
-		options = append(options, grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
-			ctx, err := h.guard.TapHandle()(ctx, info)
-			if err != nil {
-				h.taps.Add(1)
-			}
-			return ctx, err
-		}))
-	}
-	server := grpc.NewServer(options...)
-	testgrpc.RegisterTestServiceServer(server, service{})
-	h.conn = auth0grpctest.Connect(tb, server, "")
-	return h
-}
-
-// told returns the decisions since the last time, once all of them have arrived.
-func (h *half) told(tb testing.TB) (all []auth0grpc.Decision) {
-	tb.Helper()
-	eventually(tb, "streams are closed", func() bool { return h.guard.Stats().OpenStreams == 0 })
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	all, h.decisions = h.decisions, nil
-	return slices.DeleteFunc(all, func(d auth0grpc.Decision) bool { return d.Outcome == auth0grpc.OutcomeEnded })
+	eventually(tb, "streams are closed", func() bool { return f.guard.Stats().OpenStreams == 0 })
+	return slices.DeleteFunc(f.decisions.take(), func(d auth0grpc.Decision) bool { return d.Outcome == auth0grpc.OutcomeEnded })
 }
 
 // alike asserts that a call ends on both servers with the same status and the
 // same one decision, and that the tap refused it or let it pass.
-func (p *tapped) alike(t *testing.T, refused bool, m method, authorization ...string) *status.Status {
+func (p *tappedPair) alike(t *testing.T, refused bool, m method, authorization ...string) *status.Status {
 	t.Helper()
 	ctx := t.Context()
 	for _, value := range authorization {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", value)
 	}
-	taps := p.with.taps.Load()
-	got, want := status.Convert(exchange(ctx, p.with.conn, m).err), status.Convert(exchange(ctx, p.without.conn, m).err)
+	taps := p.refusals.Load()
+	got, want := status.Convert(exchange(ctx, p.conns["bufconn"], m).err), status.Convert(exchange(ctx, p.without.conns["bufconn"], m).err)
 	// Not proto.Equal: it compares the bytes of details, and maps have no order there.
 	if diff := cmp.Diff(want.Proto(), got.Proto(), protocmp.Transform()); diff != "" {
 		t.Errorf("%s: (-without the tap +with it):\n%s", m.name, diff)
 	}
-	if n := p.with.taps.Load() - taps; (n == 1) != refused {
+	if n := p.refusals.Load() - taps; (n == 1) != refused {
 		t.Errorf("%s: the tap refused %d calls of one; refused by it: want %t", m.name, n, refused)
 	}
-	told, other := p.with.told(t), p.without.told(t)
-	if diff := cmp.Diff(other, told); diff != "" || len(told) != 1 {
+	told, other := p.openings(t), p.without.openings(t)
+	if diff := cmp.Diff(other, told, cmpopts.IgnoreFields(auth0grpc.Decision{}, "Duration")); diff != "" || len(told) != 1 {
 		t.Errorf("%s: %d decisions, want one; (-without the tap +with it):\n%s", m.name, len(told), diff)
 	}
 	return got
@@ -118,7 +77,7 @@ func (p *tapped) alike(t *testing.T, refused bool, m method, authorization ...st
 
 // A fault shows in the headers, or only a key, go-oidc or the rule can tell.
 func TestTapRefusesAsTheInterceptorDoes(t *testing.T) {
-	p := newTapped(t, nil)
+	p := newTappedPair(t)
 	rows := slices.Concat(headerRows(p.fixture), claimRows(p.fixture), shapeRows(p.fixture), compactRows(p.fixture), []tokenRow{
 		{"expired", p.token(claims{"exp": today}), expired},
 		{"opaque", "leak-opaque", malformed},
@@ -171,7 +130,7 @@ func TestTapRefusesAsTheInterceptorDoes(t *testing.T) {
 
 // Only callers with a valid token learn that a method is not listed.
 func TestTapAndUnlistedMethods(t *testing.T) {
-	p := newTapped(t, func(c *auth0grpc.Config) {
+	p := newTappedPair(t, func(_ *fixture, c *auth0grpc.Config) {
 		c.Methods = map[string]auth0grpc.Rule{testgrpc.TestService_EmptyCall_FullMethodName: auth0grpc.Authenticated()}
 	})
 	listed := method{name: testgrpc.TestService_EmptyCall_FullMethodName}
@@ -188,7 +147,7 @@ func TestTapAndUnlistedMethods(t *testing.T) {
 	check("garbage", true, auth0grpc.ReasonMalformedToken, "Bearer leak")
 	p.alike(t, false, shapes[0], "Bearer "+token)
 	check("known", true, auth0grpc.ReasonMethodNotListed, "Bearer "+token)
-	for _, h := range []*half{p.with, p.without} {
+	for _, h := range []*fixture{p.fixture, p.without} {
 		if err := h.guard.Revoke(t.Context(), auth0grpc.Revocation{TokenID: "second", IssuedBefore: today.Add(time.Second)}); err != nil {
 			t.Fatal(err)
 		}
@@ -225,7 +184,7 @@ func TestTapLetsPass(t *testing.T) {
 		"no cache, without any token": {func(c *auth0grpc.Config) { c.CacheSize = auth0grpc.NoCache }, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newTapped(t, test.change)
+			p := newTappedPair(t, configured(test.change))
 			for _, m := range shapes {
 				p.alike(t, test.refused, m, test.value...)
 			}
@@ -239,14 +198,7 @@ func ruled(rule auth0grpc.Rule) func(*auth0grpc.Config) {
 
 // Behind ServeHTTP there is no tap: the interceptor decides, with a challenge.
 func TestTapAndServeHTTP(t *testing.T) {
-	f := &fixture{conns: map[string]*grpc.ClientConn{}}
-	f.tenant, f.clock = newTenant(t)
-	f.guard = mustNew(t, configFor(f.tenant, f.clock))
-	options := append(f.guard.ServerOptions(), grpc.ChainUnaryInterceptor(f.observeUnary), grpc.InTapHandle(f.guard.TapHandle()))
-	outer := []grpc.ServerOption{grpc.ChainUnaryInterceptor(f.observeUnary), grpc.ChainStreamInterceptor(f.observeStream)}
-	f.server = grpc.NewServer(append(outer, options...)...)
-	testgrpc.RegisterTestServiceServer(f.server, service{})
-	f.conns["ServeHTTP"] = f.dialHTTP(t)
+	f := newFixture(t, transports("ServeHTTP"), tapped)
 	for _, m := range shapes {
 		missing.check(t, f.call(t.Context(), "ServeHTTP", m))
 		malformed.check(t, f.call(t.Context(), "ServeHTTP", m, bearer("leak-opaque")...))

@@ -87,7 +87,7 @@ func headerRows(f *fixture) []tokenRow {
 }
 
 func TestTokenHeader(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	f.runTokens(t, headerRows(f))
 }
 
@@ -138,7 +138,7 @@ func claimRows(f *fixture) []tokenRow {
 }
 
 func TestTokenClaims(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	f.runTokens(t, claimRows(f))
 }
 
@@ -194,7 +194,7 @@ func shapeRows(f *fixture) []tokenRow {
 }
 
 func TestTokenShape(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	f.runTokens(t, shapeRows(f))
 	// Only go-oidc reads distributed claims, behind the signature.
 	f.runTokens(t, []tokenRow{
@@ -250,7 +250,7 @@ func compactRows(f *fixture) []tokenRow {
 }
 
 func TestTokenText(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	f.runTokens(t, slices.Concat(compactRows(f), oidcRows(f)))
 }
 
@@ -284,7 +284,7 @@ func TestTokenTimes(t *testing.T) {
 
 // A token is judged by the clock at each use, also one that was accepted before.
 func TestTokenExpiresBetweenCalls(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	token := f.token(claims{"exp": today.Add(time.Minute)})
 	f.everywhere(t, passes, bearer(token)...)
 	f.clock.Advance(time.Minute)
@@ -325,7 +325,7 @@ func TestGarbageCostsNoFetch(t *testing.T) {
 // The tap gives the verdict of the interceptor, only earlier: before the message, and
 // without a key or network.
 func TestTapAgrees(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	tapped := grpc.NewServer(append(f.guard.ServerOptions(), grpc.InTapHandle(f.guard.TapHandle()))...)
 	testgrpc.RegisterTestServiceServer(tapped, service{})
 	conn := auth0grpctest.Connect(t, tapped, "")
@@ -357,7 +357,7 @@ func TestTapAgrees(t *testing.T) {
 // An unknown kid is asked for once in a while and not once per token, and a bad
 // signature under a known kid never.
 func TestForgedTokensFetchLittle(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	f.everywhere(t, passes, bearer(f.token(nil))...)
 	before := f.tenant.KeyFetches()
 	compact := f.token(nil)
@@ -407,7 +407,7 @@ func TestIssuersKeepTheirKeys(t *testing.T) {
 // A token names a published key, is signed by another one, and has that one in its
 // header in each form that RFC 7515 knows (CVE-2025-24976).
 func TestKeyInTheToken(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	attacker := auth0grpctest.NewTenant(t)
 	response, err := attacker.HTTPClient().Get(attacker.Issuer() + ".well-known/jwks.json")
 	if err != nil {
@@ -456,7 +456,7 @@ func kidOf(t *testing.T, tenant *auth0grpctest.Tenant) string {
 // Rotation needs no restart, and a withdrawn key stops verifying, also for
 // tokens that were accepted before (CVE-2025-22149).
 func TestRotation(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	old := f.token(claims{"exp": today.Add(24 * time.Hour)})
 	f.everywhere(t, passes, bearer(old)...)
 	f.tenant.RotateKeys()
@@ -492,7 +492,7 @@ func TestAlgorithms(t *testing.T) {
 
 // Many callers with one token and with many: the first fetch is shared.
 func TestConcurrentCallers(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t)
 	same := f.token(nil)
 	done := make(chan error)
 	const callers = 32
