@@ -15,7 +15,7 @@ type line struct{ door, command, answer string }
 // evaluate the text.
 func lines(tenant *auth0grpctest.Tenant, address string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Doors on %s. Stop with Ctrl-C.\n\n", address)
+	fmt.Fprintf(&b, "# Doors on %s. Enter revokes all tokens, Ctrl-C stops.\n\n", address)
 	for _, token := range []struct {
 		name   string
 		claims map[string]any
@@ -23,6 +23,7 @@ func lines(tenant *auth0grpctest.Tenant, address string) string {
 		{"READER", map[string]any{"scope": "read:orders"}},
 		{"WRITER", map[string]any{"scope": "read:orders write:orders"}},
 		{"EXPIRED", map[string]any{"scope": "read:orders", "exp": time.Now().Add(-time.Minute)}},
+		{"OUTAGE", map[string]any{"scope": "read:orders", "iss": outage}},
 		{"OTHER_API", map[string]any{"scope": "read:orders", "aud": "https://billing.example.com"}},
 	} {
 		fmt.Fprintf(&b, "export %s=%s\n", token.name, tenant.Token(token.claims))
@@ -54,6 +55,7 @@ func commands(address string) []line {
 		{"grpc-gateway, with the scope", strings.Replace(curl, "READER", "WRITER", 1) + `-d '{"product":"tea"}' ` + address + "/v1/orders", "200"},
 		{"plain HTTP", curl + address + "/plain/orders/1", "200"},
 		{"plain HTTP, token of another API", strings.Replace(curl, "READER", "OTHER_API", 1) + address + "/plain/orders/1", "401 unauthenticated"},
+		{"plain HTTP, unreachable issuer", strings.Replace(curl, "READER", "OUTAGE", 1) + address + "/plain/orders/1", "503 unavailable"},
 		{"metadata of the API, RFC 9728", "curl -i " + address + "/.well-known/oauth-protected-resource", "200"},
 	}
 }

@@ -4,11 +4,14 @@
 //
 //	cd examples/doors && go run .
 //
+// The Enter key revokes all tokens: open streams end, and calls are refused.
+//
 // It needs no account: the tenant runs inside this process. It has no TLS, so it serves
 // only the loopback address; see examples/server for a real one.
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"flag"
@@ -34,13 +37,16 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *addr, os.Stdout); err != nil {
+	if err := run(ctx, *addr, os.Stdin, os.Stdout); err != nil {
 		log.Fatal(err)
 	}
 }
 
+// outage is an issuer that cannot be reached: no server listens on port 1.
+const outage = "https://127.0.0.1:1/"
+
 // run serves until ctx ends.
-func run(ctx context.Context, addr string, out io.Writer) error {
+func run(ctx context.Context, addr string, in io.Reader, out io.Writer) error {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
@@ -53,7 +59,7 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	defer tenant.Close()
 	address := "http://" + listener.Addr().String()
 	guard, err := auth0grpc.New(auth0grpc.Config{
-		Issuers:    []string{tenant.Issuer()},
+		Issuers:    []string{tenant.Issuer(), outage},
 		Audiences:  []string{auth0grpctest.Audience},
 		Methods:    methods(),
 		HTTPClient: tenant.HTTPClient(), // trusts this tenant's certificate; leave it out for Auth0
@@ -72,11 +78,21 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	server := newServer(handler)
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
+	go revokeByLine(ctx, guard, tenant.Issuer(), in)
 	fmt.Fprint(out, lines(tenant, address))
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
+}
+
+// revokeByLine revokes the tokens of the user for each line of in.
+func revokeByLine(ctx context.Context, guard *auth0grpc.Interceptor, issuer string, in io.Reader) {
+	for line := bufio.NewScanner(in); line.Scan(); {
+		if err := guard.Revoke(ctx, auth0grpc.Revocation{Issuer: issuer, Subject: auth0grpctest.Subject}); err != nil {
+			log.Print(err)
+		}
+	}
 }
 
 // newServer returns a server of HTTP/1.1 and of HTTP/2 without TLS, which gRPC needs.

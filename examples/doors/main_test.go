@@ -16,7 +16,7 @@ func start(t *testing.T) []string {
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
 	go func() {
-		err := run(ctx, "127.0.0.1:0", write)
+		err := run(ctx, "127.0.0.1:0", strings.NewReader(""), write)
 		_ = write.CloseWithError(io.EOF)
 		stopped <- err
 	}()
@@ -67,7 +67,7 @@ func TestPrintedLines(t *testing.T) {
 
 // The address must be one that only this machine can reach.
 func TestOtherAddress(t *testing.T) {
-	if err := run(t.Context(), "0.0.0.0:0", io.Discard); err == nil || !strings.Contains(err.Error(), "Resource") {
+	if err := run(t.Context(), "0.0.0.0:0", strings.NewReader(""), io.Discard); err == nil || !strings.Contains(err.Error(), "Resource") {
 		t.Errorf("error %v, want one about Resource", err)
 	}
 }
