@@ -40,10 +40,10 @@ func newWrongType(cause string) *refusal {
 }
 
 // newClaimRefusals returns a refusal for each of the claims, by name.
-func newClaimRefusals(cause error, fault string, names ...string) map[string]*refusal {
+func newClaimRefusals(cause error, problem string, names ...string) map[string]*refusal {
 	refusals := make(map[string]*refusal, len(names))
 	for _, name := range names {
-		refusals[name] = newInvalidToken(ReasonInvalidClaims, refusedClaims.text()+": "+name+fault).withCause(cause)
+		refusals[name] = newInvalidToken(ReasonInvalidClaims, refusedClaims.text()+": "+name+problem).withCause(cause)
 	}
 	return refusals
 }

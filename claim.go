@@ -52,7 +52,7 @@ func (r relationRule) String() string { return "relation(" + r.relation + ", " +
 // ordinaryClaims are registered claims that identify no party, or that have a constant.
 var ordinaryClaims = []Claim{"aud", "exp", "iat", "nbf", "jti", "scope", "permissions", "cnf", "act", "client_id"}
 
-func (s sameRule) fault() string {
+func (s sameRule) explain() string {
 	switch {
 	case !grammar.IsFieldPath(s.field):
 		return fmt.Sprintf(`%q is no field; want its name in the .proto file, as in "org_id" or "customer.id"`, s.field)
@@ -69,12 +69,12 @@ func (s sameRule) fault() string {
 // maxRelation is the length of the longest relation that OpenFGA accepts.
 const maxRelation = 50
 
-func (r relationRule) fault() string {
+func (r relationRule) explain() string {
 	if r.relation == "" || len(r.relation) > maxRelation || !isPlainID(r.relation) || strings.ContainsAny(r.relation, "{}") {
 		return fmt.Sprintf("%q is no relation; want 1 to %d characters without white space and :#*@{}", r.relation, maxRelation)
 	}
-	_, fault := parseTemplate(r.object)
-	return fault
+	_, reason := parseTemplate(r.object)
+	return reason
 }
 
 // isPlainID reports whether text has no character that an engine gives a meaning: the

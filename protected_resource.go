@@ -41,10 +41,10 @@ func NewResourceMetadata(i *Interceptor) ResourceMetadata {
 // section 3.1, inserts "/.well-known/oauth-protected-resource" between host and path.
 // It returns "" for a resource that [Config.Resource] does not accept.
 func ResourceMetadataURL(resource string) string {
-	if resourceFault(resource, true) != "" {
+	if explainResource(resource, true) != "" {
 		return ""
 	}
-	u, _ := url.Parse(resource) // resourceFault has parsed it
+	u, _ := url.Parse(resource) // explainResource has parsed it
 	path := u.EscapedPath()
 	if path == "/" {
 		path = ""
@@ -72,9 +72,9 @@ func newResourceMetadata(c *Config) *ResourceMetadata {
 	return m
 }
 
-// resourceFault returns the fault of a resource identifier, or "" (RFC 9728, section
+// explainResource explains the fault of a resource identifier, or "" (RFC 9728, section
 // 1.2).
-func resourceFault(resource string, loopbackHTTP bool) string {
+func explainResource(resource string, loopbackHTTP bool) string {
 	u, err := url.Parse(resource)
 	switch {
 	case err != nil || u.Host == "" || u.Opaque != "" || u.User != nil:
@@ -98,8 +98,8 @@ func (c *Config) resourceFaults() (faults []*ConfigError) {
 	if c.Resource == "" {
 		return nil
 	}
-	if fault := resourceFault(c.Resource, c.InsecureLoopbackHTTP); fault != "" {
-		return append(faults, &ConfigError{"Resource", redactIssuer(c.Resource), fault})
+	if reason := explainResource(c.Resource, c.InsecureLoopbackHTTP); reason != "" {
+		return append(faults, &ConfigError{"Resource", redactIssuer(c.Resource), reason})
 	}
 	return nil
 }

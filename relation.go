@@ -94,7 +94,7 @@ func newRelations(checker RelationChecker, config RelationConfig, now func() tim
 	}
 	r := &relations{checker: checker, logPanic: logPanic, cache: relation.New(relation.Limits{
 		Timeout: config.Timeout, Lifetime: config.CacheLifetime, Entries: config.CacheSize, Checks: config.MaxChecks,
-		IsFault: func(err error) bool { return errors.Is(err, ErrRuleMisconfigured) },
+		IsBadQuestion: func(err error) bool { return errors.Is(err, ErrRuleMisconfigured) },
 	}, now)}
 	return r.ask
 }

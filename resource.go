@@ -75,31 +75,31 @@ func (r *Rule) messageModifiers() string {
 	return text.String()
 }
 
-// validateMessageRules returns the faults of the requirements on the message.
+// validateMessageRules explains each fault of the requirements on the message.
 func (r *Rule) validateMessageRules() []string {
-	var faults []string
+	var reasons []string
 	if !r.needsMessage() {
 		if r.hideExistence {
-			faults = append(faults, "HideExistence has no effect without Same or Relation")
+			reasons = append(reasons, "HideExistence has no effect without Same or Relation")
 		}
-		return faults
+		return reasons
 	}
 	if r.kind == kindPublic || r.kind == kindOptional {
-		faults = append(faults, "Same and Relation need a token, so they do not go with Public and Optional")
+		reasons = append(reasons, "Same and Relation need a token, so they do not go with Public and Optional")
 	}
 	for i, same := range r.same {
-		if fault := same.fault(); fault != "" {
-			faults = append(faults, "Same: "+fault)
+		if reason := same.explain(); reason != "" {
+			reasons = append(reasons, "Same: "+reason)
 		} else if slices.Contains(r.same[:i], same) {
-			faults = append(faults, "Same: "+same.String()+" is stated twice")
+			reasons = append(reasons, "Same: "+same.String()+" is stated twice")
 		}
 	}
 	for i, relation := range r.relations {
-		if fault := relation.fault(); fault != "" {
-			faults = append(faults, "Relation: "+fault)
+		if reason := relation.explain(); reason != "" {
+			reasons = append(reasons, "Relation: "+reason)
 		} else if slices.Contains(r.relations[:i], relation) {
-			faults = append(faults, "Relation: "+relation.String()+" is stated twice")
+			reasons = append(reasons, "Relation: "+relation.String()+" is stated twice")
 		}
 	}
-	return faults
+	return reasons
 }

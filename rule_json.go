@@ -10,8 +10,8 @@ import (
 // {"scopes":["read:orders"]}. The file docs/policy.schema.json describes it. A rule that
 // [New] refuses is an error.
 func (r Rule) MarshalJSON() ([]byte, error) {
-	if faults := r.validate(); len(faults) > 0 {
-		return nil, errors.New("auth0grpc: rule: " + faults[0])
+	if reasons := r.validate(); len(reasons) > 0 {
+		return nil, errors.New("auth0grpc: rule: " + reasons[0])
 	}
 	return r.appendJSON(nil), nil
 }

@@ -263,40 +263,40 @@ func (r *Rule) scopes() []string {
 	return scopes
 }
 
-// validate returns the faults of the rule, in words that follow a colon.
+// validate explains each fault of the rule, in words that follow a colon.
 func (r *Rule) validate() []string {
-	var faults []string
+	var reasons []string
 	r.walk(func(rule *Rule) {
 		if rule != r && rule.modifiers() != "" {
-			faults = append(faults, "AllowAnonymous, ReportOnly, Streams, RequireDPoP, RequireMTLS, Same, Relation and HideExistence are for the whole rule of a row, not for a part of it")
+			reasons = append(reasons, "AllowAnonymous, ReportOnly, Streams, RequireDPoP, RequireMTLS, Same, Relation and HideExistence are for the whole rule of a row, not for a part of it")
 		}
-		if fault := rule.streams.fault(); fault != "" {
-			faults = append(faults, "Streams: "+fault)
+		if reason := rule.streams.explain(); reason != "" {
+			reasons = append(reasons, "Streams: "+reason)
 		}
-		faults = append(faults, rule.validateMessageRules()...)
+		reasons = append(reasons, rule.validateMessageRules()...)
 		switch rule.kind {
 		case kindAllOf, kindAnyOf:
 			if len(rule.rules) == 0 {
-				faults = append(faults, "AllOf and AnyOf want at least one rule")
+				reasons = append(reasons, "AllOf and AnyOf want at least one rule")
 			}
 		case kindPublic, kindOptional:
 			if rule.kind == kindPublic && (r.requireDPoP || r.requireMTLS) {
-				faults = append(faults, "Public looks at no token, so it cannot require one that is bound")
+				reasons = append(reasons, "Public looks at no token, so it cannot require one that is bound")
 			}
 			if rule.kind == kindPublic && r.allowAnonymous {
-				faults = append(faults, "Public looks at no token, so AllowAnonymous has no effect")
+				reasons = append(reasons, "Public looks at no token, so AllowAnonymous has no effect")
 			}
 			if rule != r {
-				faults = append(faults, "Public and Optional stand alone, not inside AllOf or AnyOf")
+				reasons = append(reasons, "Public and Optional stand alone, not inside AllOf or AnyOf")
 			}
 		case kindAuthenticated, kindNotDelegated:
 		case 0:
-			faults = append(faults, "no rule is stated; use Scopes, Authenticated or, to let everyone in, Public")
+			reasons = append(reasons, "no rule is stated; use Scopes, Authenticated or, to let everyone in, Public")
 		default:
-			faults = append(faults, rule.validateNames()...)
+			reasons = append(reasons, rule.validateNames()...)
 		}
 	})
-	return faults
+	return reasons
 }
 
 // validateNames applies the grammar of RFC 6749, section 3.3, to every kind of name. A
@@ -306,22 +306,22 @@ func (r *Rule) validateNames() []string {
 	if len(r.names) == 0 {
 		return []string{"at least one name is wanted; use Authenticated to ask for no scope"}
 	}
-	var faults []string
+	var reasons []string
 	for i, name := range r.names {
 		switch {
 		case name == "":
-			faults = append(faults, "a name is empty")
+			reasons = append(reasons, "a name is empty")
 		case !grammar.IsScope(name):
-			faults = append(faults, fmt.Sprintf("%q has characters that no scope can have; give each name as an argument of its own", name))
+			reasons = append(reasons, fmt.Sprintf("%q has characters that no scope can have; give each name as an argument of its own", name))
 		case strings.Contains(name, "*"):
-			faults = append(faults, fmt.Sprintf("%q has a wildcard, and names compare whole; list each name", name))
+			reasons = append(reasons, fmt.Sprintf("%q has a wildcard, and names compare whole; list each name", name))
 		case strings.Contains(name, ","):
-			faults = append(faults, fmt.Sprintf("%q has a comma; give each name as an argument of its own", name))
+			reasons = append(reasons, fmt.Sprintf("%q has a comma; give each name as an argument of its own", name))
 		case r.kind == kindOrganizations && !strings.HasPrefix(name, "org_"):
-			faults = append(faults, fmt.Sprintf("%q is no organization id; ids begin with org_, and the claim org_id has no names", name))
+			reasons = append(reasons, fmt.Sprintf("%q is no organization id; ids begin with org_, and the claim org_id has no names", name))
 		case r.place(name) != i:
-			faults = append(faults, fmt.Sprintf("%q is named twice", name))
+			reasons = append(reasons, fmt.Sprintf("%q is named twice", name))
 		}
 	}
-	return faults
+	return reasons
 }

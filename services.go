@@ -69,14 +69,14 @@ func (i *Interceptor) CheckServices(services map[string]grpc.ServiceInfo, option
 	if methods == nil {
 		return ErrUnlistedMethod
 	}
-	var faults []error
+	var errs []error
 	if unary, stream := i.obtained.unary.Load(), i.obtained.stream.Load(); unary != stream && !i.obtained.authFunc.Load() {
-		faults = methods.uncheckedMethods(services, stream)
+		errs = methods.uncheckedMethods(services, stream)
 	}
 	if i.obtained.authFunc.Load() {
-		faults = append(faults, methods.unseenMessages()...)
+		errs = append(errs, methods.unseenMessages()...)
 	}
-	return errors.Join(append(faults, methods.compare(services, options)...)...)
+	return errors.Join(append(errs, methods.compare(services, options)...)...)
 }
 
 // CheckMethods makes the comparison of [Interceptor.CheckServices] for a table
@@ -149,17 +149,17 @@ func (t *table) compare(services map[string]grpc.ServiceInfo, options []CheckOpt
 			unmatched = append(unmatched, r.pattern)
 		}
 	}
-	var faults []error
+	var errs []error
 	fullMethods := slices.Sorted(maps.Keys(registered))
 	patterns := newSuggestions(unmatched)
 	for _, fullMethod := range fullMethods {
 		if !registered[fullMethod] {
-			faults = append(faults, fmt.Errorf("auth0grpc: %s is registered but has no row, so every call is refused%s", fullMethod, rowHint(fullMethod, patterns)))
+			errs = append(errs, fmt.Errorf("auth0grpc: %s is registered but has no row, so every call is refused%s", fullMethod, rowHint(fullMethod, patterns)))
 		}
 	}
-	faults = append(faults, t.messageFaults(fullMethods, ignored, files)...)
+	errs = append(errs, t.messageFaults(fullMethods, ignored, files)...)
 	if allowIdle {
-		return faults
+		return errs
 	}
 	names, wildcards := newSuggestions(fullMethods), newSuggestions(wildcardsFor(fullMethods))
 	for _, pattern := range unmatched {
@@ -167,15 +167,15 @@ func (t *table) compare(services map[string]grpc.ServiceInfo, options []CheckOpt
 		if strings.HasSuffix(pattern, "*") {
 			candidates = wildcards
 		}
-		faults = append(faults, fmt.Errorf("auth0grpc: row %s matches no registered method%s", pattern, candidates.didYouMean(pattern)))
+		errs = append(errs, fmt.Errorf("auth0grpc: row %s matches no registered method%s", pattern, candidates.didYouMean(pattern)))
 	}
-	return faults
+	return errs
 }
 
-// messageFaults returns the faults of rules about messages, compared with the
+// messageFaults returns the errs of rules about messages, compared with the
 // descriptors of the methods.
 func (t *table) messageFaults(fullMethods []string, ignored map[string]bool, files protodesc.Resolver) []error {
-	var faults []error
+	var errs []error
 	for _, fullMethod := range fullMethods {
 		r := t.lookup(fullMethod)
 		if r == nil || r.messages == nil || ignored[serviceOf(fullMethod)] {
@@ -183,26 +183,26 @@ func (t *table) messageFaults(fullMethods []string, ignored map[string]bool, fil
 		}
 		input := inputOf(files, fullMethod)
 		if input == nil {
-			faults = append(faults, fmt.Errorf("auth0grpc: %s has no descriptor, so the fields of its rule cannot be checked (%s)", fullMethod, r.rule))
+			errs = append(errs, fmt.Errorf("auth0grpc: %s has no descriptor, so the fields of its rule cannot be checked (%s)", fullMethod, r.rule))
 		} else if form := r.messages.compile(input); form.err != nil {
-			for fault := range strings.SplitSeq(form.err.Error(), "\n") {
-				faults = append(faults, fmt.Errorf("auth0grpc: %s (%s): %s", fullMethod, r.rule, fault))
+			for line := range strings.SplitSeq(form.err.Error(), "\n") {
+				errs = append(errs, fmt.Errorf("auth0grpc: %s (%s): %s", fullMethod, r.rule, line))
 			}
 		}
 	}
-	return faults
+	return errs
 }
 
 // unseenMessages returns a fault for each row with rules about messages, for a server that
 // uses AuthFunc.
 func (t *table) unseenMessages() []error {
-	var faults []error
+	var errs []error
 	for _, r := range t.sorted() {
 		if r.messages != nil {
-			faults = append(faults, fmt.Errorf("auth0grpc: row %s (%s) needs the request message, and AuthFunc sees none, so it refuses every call; use ServerOptions", r.pattern, r.rule))
+			errs = append(errs, fmt.Errorf("auth0grpc: row %s (%s) needs the request message, and AuthFunc sees none, so it refuses every call; use ServerOptions", r.pattern, r.rule))
 		}
 	}
-	return faults
+	return errs
 }
 
 // serviceOf returns the service of a canonical full method or pattern.

@@ -44,7 +44,7 @@ func (p StreamPolicy) String() string {
 	return "streams end at expiry"
 }
 
-func (p StreamPolicy) fault() string {
+func (p StreamPolicy) explain() string {
 	switch {
 	case p.kind != endAfter:
 		return ""

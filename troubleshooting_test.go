@@ -57,8 +57,8 @@ func TestTroubleshootingIsComplete(t *testing.T) {
 
 // configFaults returns the words with which each Reason of a ConfigError begins: the
 // string literals in ConfigError values, those assigned to a variable named reason, those
-// appended to faults, the arguments of functions named fault, and the results of
-// functions whose name has fault in it or begins with validate.
+// appended to faults or reasons, the arguments of functions named fault, and the results
+// of functions whose name has fault in it or begins with explain or validate.
 func configFaults(t *testing.T) []string {
 	t.Helper()
 	var texts []string
@@ -85,7 +85,8 @@ func configFaults(t *testing.T) []string {
 			case *ast.CallExpr:
 				addArguments(n, add)
 			case *ast.FuncDecl:
-				if name := strings.ToLower(n.Name.Name); strings.Contains(name, "fault") || strings.HasPrefix(name, "validate") {
+				name := strings.ToLower(n.Name.Name)
+				if strings.Contains(name, "fault") || strings.HasPrefix(name, "explain") || strings.HasPrefix(name, "validate") {
 					addResults(n, add)
 				}
 			case *ast.ValueSpec:
@@ -100,14 +101,15 @@ func configFaults(t *testing.T) []string {
 	return texts
 }
 
-// addArguments adds the text of fault(field, value, text) and append(faults, text).
+// addArguments adds the text of fault(field, value, text), append(faults, text) and
+// append(reasons, text).
 func addArguments(call *ast.CallExpr, add func(ast.Expr)) {
 	f, ok := call.Fun.(*ast.Ident)
 	if !ok || len(call.Args) < 2 {
 		return
 	}
 	list, ok := call.Args[0].(*ast.Ident)
-	if f.Name == "fault" || f.Name == "append" && ok && list.Name == "faults" {
+	if f.Name == "fault" || f.Name == "append" && ok && (list.Name == "faults" || list.Name == "reasons") {
 		add(call.Args[len(call.Args)-1])
 	}
 }

@@ -19,8 +19,8 @@ const maxClockSkew = 5 * time.Minute
 // faults returns every fault of the Config except the faults of its table.
 func (c *Config) faults() []*ConfigError {
 	faults := slices.Concat(c.issuerFaults(), c.audienceFaults(), c.algorithmFaults(), c.bindingFaults(), c.sharedStoreFaults(), c.resourceFaults(), c.timeFaults(), c.Relations.faults())
-	if fault := c.StreamPolicy.fault(); fault != "" {
-		faults = append(faults, &ConfigError{"StreamPolicy", c.StreamPolicy.String(), fault})
+	if reason := c.StreamPolicy.explain(); reason != "" {
+		faults = append(faults, &ConfigError{"StreamPolicy", c.StreamPolicy.String(), reason})
 	}
 	if c.ReportOnly < ReportOnlyOff || c.ReportOnly > ReportOnlyEverything {
 		faults = append(faults, &ConfigError{"ReportOnly", strconv.Itoa(int(c.ReportOnly)), "want ReportOnlyOff, ReportOnlyTable or ReportOnlyEverything"})
@@ -37,7 +37,7 @@ func (c *Config) issuerFaults() []*ConfigError {
 	}
 	var faults []*ConfigError
 	for i, issuer := range c.Issuers {
-		reason := issuerFault(issuer, c.InsecureLoopbackHTTP)
+		reason := explainIssuer(issuer, c.InsecureLoopbackHTTP)
 		if reason == "" && slices.Contains(c.Issuers[:i], issuer) {
 			reason = "is listed twice"
 		}
@@ -48,14 +48,14 @@ func (c *Config) issuerFaults() []*ConfigError {
 	return faults
 }
 
-// issuerFault returns the fault of an issuer, or "". An issuer is an https URL without
+// explainIssuer explains the fault of an issuer, and returns "" for a valid one. An issuer is an https URL without
 // query and fragment (RFC 8414, section 2). Tokens are compared with its exact text, so
 // a text that no token can contain is refused here.
-func issuerFault(issuer string, loopbackHTTP bool) string {
+func explainIssuer(issuer string, loopbackHTTP bool) string {
 	if issuer == "" {
 		return `is empty; want "https://TENANT.REGION.auth0.com/"`
 	}
-	if reason := textFault(issuer); reason != "" {
+	if reason := explainText(issuer); reason != "" {
 		return reason
 	}
 	if placeholder(issuer) {
@@ -88,9 +88,9 @@ func issuerFault(issuer string, loopbackHTTP bool) string {
 	return ""
 }
 
-// textFault returns the fault of the text of a value that is compared to the
+// explainText explains the fault in the text of a value that is compared to the
 // byte, or "". Values from files and environment variables bring such characters.
-func textFault(text string) string {
+func explainText(text string) string {
 	switch {
 	case strings.TrimSpace(text) != text:
 		return "has spaces or line breaks around it"
@@ -146,8 +146,8 @@ func (c *Config) audienceFaults() []*ConfigError {
 			reason = "is empty; want the API's identifier in Auth0"
 		case strings.TrimSpace(audience) != audience:
 			reason = "has spaces around it"
-		case textFault(audience) != "":
-			reason = textFault(audience)
+		case explainText(audience) != "":
+			reason = explainText(audience)
 		case strings.Contains(audience, "*"):
 			reason = "has a wildcard, and an audience is compared to the byte; want the API's identifier in Auth0"
 		case slices.Contains(c.Audiences[:i], audience):

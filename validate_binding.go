@@ -31,7 +31,7 @@ func (c *Config) bindingFaults() []*ConfigError {
 	}
 	var normal []string
 	for i, authority := range c.DPoP.Authorities {
-		reason := authorityFault(authority)
+		reason := explainAuthority(authority)
 		if reason == "" {
 			normal = append(normal, normalizeAuthority(authority))
 			if slices.Contains(normal[:len(normal)-1], normal[len(normal)-1]) {
@@ -82,8 +82,8 @@ func (d *DPoPConfig) timeAndNonceFaults() []*ConfigError {
 	return faults
 }
 
-// authorityFault returns the fault of an authority, or "".
-func authorityFault(authority string) string {
+// explainAuthority explains the fault of an authority, and returns "" for a valid one.
+func explainAuthority(authority string) string {
 	u, err := url.Parse(authority)
 	if _, normalErr := dpop.NormalizeURI(authority); err != nil || normalErr != nil ||
 		u.EscapedPath() != "" && u.EscapedPath() != "/" || strings.ContainsAny(authority, "?#") {

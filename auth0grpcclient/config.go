@@ -143,9 +143,9 @@ func (c *Config) faults() []*ConfigError {
 			faults = append(faults, &ConfigError{field, value, reason})
 		}
 	}
-	add("Issuer", c.Issuer, c.issuerFault())
+	add("Issuer", c.Issuer, c.explainIssuer())
 	if c.TokenURL != "" {
-		add("TokenURL", c.TokenURL, c.urlFault(c.TokenURL))
+		add("TokenURL", c.TokenURL, c.explainURL(c.TokenURL))
 	}
 	if c.ClientID == "" {
 		add("ClientID", "", "is required: the application's Client ID")
@@ -154,13 +154,13 @@ func (c *Config) faults() []*ConfigError {
 		add("Audience", c.Audience, "is required: the API's identifier in Auth0")
 	}
 	// Auth0 compares all of these to the byte, and a file ends in a line break.
-	add("ClientID", c.ClientID, spaceFault(c.ClientID))
-	add("ClientSecret", "", spaceFault(c.ClientSecret))
-	add("KeyID", c.KeyID, spaceFault(c.KeyID))
+	add("ClientID", c.ClientID, explainSpace(c.ClientID))
+	add("ClientSecret", "", explainSpace(c.ClientSecret))
+	add("KeyID", c.KeyID, explainSpace(c.KeyID))
 	if strings.TrimSpace(c.Audience) != "" {
-		add("Audience", c.Audience, spaceFault(c.Audience))
+		add("Audience", c.Audience, explainSpace(c.Audience))
 	}
-	add("Organization", c.Organization, spaceFault(c.Organization))
+	add("Organization", c.Organization, explainSpace(c.Organization))
 	for i, scope := range c.Scopes {
 		if scope == "" || strings.ContainsAny(scope, " \t\r\n") {
 			add(fmt.Sprintf("Scopes[%d]", i), scope, "want one scope, without spaces")
@@ -217,17 +217,17 @@ func (c *Config) dpopFaults() []*ConfigError {
 	return faults
 }
 
-func (c *Config) issuerFault() string {
+func (c *Config) explainIssuer() string {
 	if c.Issuer == "" {
 		return `is required: the tenant, "https://TENANT.REGION.auth0.com/"`
 	}
-	if reason := spaceFault(c.Issuer); reason != "" {
+	if reason := explainSpace(c.Issuer); reason != "" {
 		return reason
 	}
 	if !strings.Contains(c.Issuer, "://") {
 		return fmt.Sprintf("is not a URL; did you mean %q?", "https://"+strings.TrimSuffix(c.Issuer, "/")+"/")
 	}
-	if reason := c.urlFault(c.Issuer); reason != "" {
+	if reason := c.explainURL(c.Issuer); reason != "" {
 		return reason
 	}
 	if strings.Contains(c.Issuer, "://TENANT.") {
@@ -245,15 +245,15 @@ func (c *Config) issuerFault() string {
 	return ""
 }
 
-func spaceFault(text string) string {
+func explainSpace(text string) string {
 	if strings.TrimSpace(text) != text {
 		return "has spaces or line breaks around it"
 	}
 	return ""
 }
 
-// urlFault returns the fault of the address of a token endpoint, or "".
-func (c *Config) urlFault(text string) string {
+// explainURL explains the fault of the address of a token endpoint, or "".
+func (c *Config) explainURL(text string) string {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:

@@ -29,7 +29,7 @@ type Credentials struct {
 	config Config
 	// misuse is the code of a call that cannot have our token because of an error in
 	// the program. For calls on behalf of a user it is Internal: a handler may return
-	// it to the user, who is not at fault.
+	// it to the user, who is not the cause.
 	misuse codes.Code
 }
 

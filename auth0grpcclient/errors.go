@@ -26,7 +26,7 @@ import (
 //     audience, or a requested binding that the token lacks. A retry does not
 //     help.
 //   - Internal if it refused an exchange of [NewOnBehalfOf]: the service that
-//     exchanges is at fault, and not the user. For the user, Unauthenticated
+//     exchanges is the cause, and not the user. For the user, Unauthenticated
 //     would mean to log in again.
 //
 // Its texts contain no secret and no token. The status contains no part of the response

@@ -28,7 +28,7 @@ type signer struct {
 	size int         // of r and s, for ECDSA
 }
 
-// newSigner returns a signer, or the fault of the key.
+// newSigner returns a signer, or the reason for which the key cannot sign.
 func newSigner(key crypto.Signer) (s *signer, reason string) {
 	switch public := key.Public().(type) {
 	case *rsa.PublicKey:

@@ -53,12 +53,12 @@ func (a *applier) apply(ctx context.Context, text []byte) (outcome, error) {
 		return result, err
 	}
 	a.config.Monitor.count(result)
-	var fault malformed
+	var problem malformed
 	switch {
 	case result == outcomeOtherTenant:
 		a.log.warn(ctx, "auth0grpcevents: refused an event of another tenant", "other tenant")
-	case errors.As(err, &fault):
-		a.log.warn(ctx, "auth0grpcevents: skipped a malformed event", string(fault), "fault", string(fault))
+	case errors.As(err, &problem):
+		a.log.warn(ctx, "auth0grpcevents: skipped a malformed event", string(problem), "problem", string(problem))
 	case result == outcomeUnknown:
 		a.log.warn(ctx, "auth0grpcevents: skipped an event of an unknown type or version", "unknown")
 	case result == outcomeRevoked:
@@ -67,7 +67,7 @@ func (a *applier) apply(ctx context.Context, text []byte) (outcome, error) {
 	return result, nil
 }
 
-// evaluate returns the outcome of an event. The error is the fault of a malformed event,
+// evaluate returns the outcome of an event. The error explains a malformed event,
 // or the error of Revoke.
 func (a *applier) evaluate(ctx context.Context, text []byte) (outcome, *event, error) {
 	e, err := parseEvent(text)

@@ -233,7 +233,7 @@ func (c *Config) faults(guard *auth0grpc.Interceptor) []*ConfigError {
 	for field, value := range map[string]time.Duration{
 		"LeaseDuration": c.LeaseDuration, "HeartbeatTimeout": c.HeartbeatTimeout, "MaxTokenLifetime": c.MaxTokenLifetime,
 	} {
-		add(field, value.String(), durationFault(value))
+		add(field, value.String(), explainDuration(value))
 	}
 	return faults
 }
@@ -241,7 +241,7 @@ func (c *Config) faults(guard *auth0grpc.Interceptor) []*ConfigError {
 // maxDuration is beyond every use of a duration here, and no sum with it overflows.
 const maxDuration = 10 * 365 * 24 * time.Hour
 
-func durationFault(value time.Duration) string {
+func explainDuration(value time.Duration) string {
 	if value < 0 || value > maxDuration {
 		return "want more than 0, and less than 10 years"
 	}

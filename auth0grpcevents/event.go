@@ -28,7 +28,8 @@ type event struct {
 	object members
 }
 
-// A malformed error is the fault of an event. Its text contains no part of the event.
+// A malformed error explains why an event is malformed. Its text contains no part of
+// the event.
 type malformed string
 
 func (m malformed) Error() string { return string(m) }

@@ -57,7 +57,7 @@ func TestFollowResumes(t *testing.T) {
 // Every cut, in the middle of an event or between two, and every regular end is followed
 // by a connection at the same place.
 func TestFollowSurvivesCuts(t *testing.T) {
-	for name, faults := range map[string]auth0grpctest.EventFaults{
+	for name, faults := range map[string]auth0grpctest.EventFailures{
 		"cut after each event":      {CutAfter: 1},
 		"cut, duplicates":           {CutAfter: 3, Duplicate: true},
 		"cut, disorder":             {CutAfter: 3, Swap: true},
@@ -69,7 +69,7 @@ func TestFollowSurvivesCuts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
 			faults.Retry = time.Millisecond
-			s.events.SetFaults(faults)
+			s.events.SetFailures(faults)
 			s.follow(t)
 			const users = 30
 			for i := range users {
@@ -132,19 +132,19 @@ func TestFollowReplacesExpiredOffset(t *testing.T) {
 func TestFollowOutlastsRefusals(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		faults auth0grpctest.EventFaults
+		faults auth0grpctest.EventFailures
 		want   string // in the log
 	}{
-		{"401", auth0grpctest.EventFaults{Status: 401, Body: "secret-of-the-response"}, "HTTP status 401"},
-		{"403, connections", auth0grpctest.EventFaults{Status: 403, Body: "Maximum concurrent event stream connections reached"}, "plan allows"},
-		{"403, another", auth0grpctest.EventFaults{Status: 403, Body: "<html>secret-of-the-response is out of scope"}, "refused access"},
-		{"404", auth0grpctest.EventFaults{Status: 404}, "HTTP status 404"},
-		{"410", auth0grpctest.EventFaults{Status: 410}, "HTTP status 410"},
-		{"400", auth0grpctest.EventFaults{Status: 400}, "HTTP status 400"},
-		{"429", auth0grpctest.EventFaults{Status: 429, Header: http.Header{"Retry-After": {"1"}}}, "HTTP status 429"},
-		{"500", auth0grpctest.EventFaults{Status: 500}, "HTTP status 500"},
-		{"503", auth0grpctest.EventFaults{Status: 503, Body: "secret-of-the-response"}, "HTTP status 503"},
-		{"not a stream", auth0grpctest.EventFaults{Status: 200, Body: "<html>"}, "not a stream"},
+		{"401", auth0grpctest.EventFailures{Status: 401, Body: "secret-of-the-response"}, "HTTP status 401"},
+		{"403, connections", auth0grpctest.EventFailures{Status: 403, Body: "Maximum concurrent event stream connections reached"}, "plan allows"},
+		{"403, another", auth0grpctest.EventFailures{Status: 403, Body: "<html>secret-of-the-response is out of scope"}, "refused access"},
+		{"404", auth0grpctest.EventFailures{Status: 404}, "HTTP status 404"},
+		{"410", auth0grpctest.EventFailures{Status: 410}, "HTTP status 410"},
+		{"400", auth0grpctest.EventFailures{Status: 400}, "HTTP status 400"},
+		{"429", auth0grpctest.EventFailures{Status: 429, Header: http.Header{"Retry-After": {"1"}}}, "HTTP status 429"},
+		{"500", auth0grpctest.EventFailures{Status: 500}, "HTTP status 500"},
+		{"503", auth0grpctest.EventFailures{Status: 503, Body: "secret-of-the-response"}, "HTTP status 503"},
+		{"not a stream", auth0grpctest.EventFailures{Status: 200, Body: "<html>"}, "not a stream"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -153,7 +153,7 @@ func TestFollowOutlastsRefusals(t *testing.T) {
 			s.events.BlockUser("before")
 			s.feed.awaitSubject(t, "before")
 			requests := s.events.Requests()
-			s.events.SetFaults(test.faults)
+			s.events.SetFailures(test.faults)
 			s.events.CutStreams()
 			eventually(t, "three requests are refused", func() bool { return s.events.Requests() >= requests+3 })
 			s.events.BlockUser("during")
@@ -162,7 +162,7 @@ func TestFollowOutlastsRefusals(t *testing.T) {
 				var failure *auth0grpcevents.APIError
 				return errors.As(err, &failure) && failure.Status == test.faults.Status
 			})
-			s.events.SetFaults(auth0grpctest.EventFaults{Retry: time.Millisecond})
+			s.events.SetFailures(auth0grpctest.EventFailures{Retry: time.Millisecond})
 			s.feed.awaitSubject(t, "during")
 			eventually(t, "the end is reported", func() bool { return s.log.count("the Events API recovered") == 1 })
 			if n := s.log.count("the Events API failed"); n != 1 || s.log.count(test.want) != 1 {
@@ -196,7 +196,7 @@ func TestFollowNeedsTheScope(t *testing.T) {
 func TestFollowFollowsNoRedirect(t *testing.T) {
 	other := auth0grpctest.NewTenant(t)
 	s := newScene(t)
-	s.events.SetFaults(auth0grpctest.EventFaults{Status: 307, Header: http.Header{"Location": {other.Issuer() + "api/v2/events"}}})
+	s.events.SetFailures(auth0grpctest.EventFailures{Status: 307, Header: http.Header{"Location": {other.Issuer() + "api/v2/events"}}})
 	s.follow(t)
 	eventually(t, "two requests are redirected", func() bool { return s.events.Requests() >= 2 })
 	if n := other.Events().Requests(); n != 0 {

@@ -160,7 +160,7 @@ func newScene(tb testing.TB) *scene {
 		tenant: tenant, events: tenant.Events(), feed: newFeed(), monitor: new(auth0grpcevents.Monitor), log: new(syncBuffer),
 	}
 	s.guard = newGuard(tb, s.feed, tenant.Issuer())
-	s.events.SetFaults(auth0grpctest.EventFaults{Retry: time.Millisecond})
+	s.events.SetFailures(auth0grpctest.EventFailures{Retry: time.Millisecond})
 	s.config = auth0grpcevents.Config{
 		Tenant: auth0grpctest.EventsTenant, TokenSource: newCredentials(tb, tenant, auth0grpctest.EventsScope),
 		HTTPClient: tenant.HTTPClient(), Monitor: s.monitor, Logger: s.log.logger(),

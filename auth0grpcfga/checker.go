@@ -78,25 +78,25 @@ func NewChecker(config Config) (*Checker, error) {
 		config.Subject = (*auth0grpc.Token).Subject
 	}
 	var faults []error
-	fault := func(field, reason string) {
+	add := func(field, reason string) {
 		faults = append(faults, fmt.Errorf("auth0grpcfga: Config.%s %s", field, reason))
 	}
 	if !ulid.MatchString(config.Store) {
-		fault("Store", "is no id of a store; want 26 characters, as in 01ARZ3NDEKTSV4RRFFQ69G5FAV")
+		add("Store", "is no id of a store; want 26 characters, as in 01ARZ3NDEKTSV4RRFFQ69G5FAV")
 	}
 	if !ulid.MatchString(config.Model) {
-		fault("Model", "is no id of a model; want 26 characters, as in 01ARZ3NDEKTSV4RRFFQ69G5FAV")
+		add("Model", "is no id of a model; want 26 characters, as in 01ARZ3NDEKTSV4RRFFQ69G5FAV")
 	}
 	if !typeName.MatchString(config.UserType) {
-		fault("UserType", "is no type")
+		add("UserType", "is no type")
 	}
 	if (config.OrganizationType == "") != (config.OrganizationRelation == "") {
-		fault("OrganizationType", "and OrganizationRelation belong together")
+		add("OrganizationType", "and OrganizationRelation belong together")
 	} else if config.OrganizationType != "" && (!typeName.MatchString(config.OrganizationType) || !typeName.MatchString(config.OrganizationRelation)) {
-		fault("OrganizationType", "or OrganizationRelation has a character that no type has")
+		add("OrganizationType", "or OrganizationRelation has a character that no type has")
 	}
 	if (config.Conn == nil) == (config.URL == "") {
-		fault("Conn", "or URL is required, and not both")
+		add("Conn", "or URL is required, and not both")
 	}
 	c := &Checker{config: config}
 	if config.Conn != nil {
@@ -105,7 +105,7 @@ func NewChecker(config Config) (*Checker, error) {
 	if config.URL != "" {
 		var err error
 		if c.http, err = newHTTPCaller(config.URL, config.HTTPClient, config.Token); err != nil {
-			fault("URL", err.Error())
+			add("URL", err.Error())
 		}
 	}
 	if len(faults) > 0 {
@@ -177,14 +177,14 @@ func (c *Checker) contextualTuples(user string, t *auth0grpc.Token) []tuple {
 	return []tuple{{user, c.config.OrganizationRelation, User(c.config.OrganizationType, t.OrganizationID())}}
 }
 
-// The codes of OpenFGA above the codes of gRPC: faults of the input, and unknown stores.
+// The codes of OpenFGA above the codes of gRPC: errors in the input, and unknown stores.
 const (
 	firstInputCode, lastInputCode       = 2000, 2999
 	firstNotFoundCode, lastNotFoundCode = 5000, 5999
 )
 
 // statusError returns the error of a check. The engine rejected the query if the query is
-// at fault, and is unavailable otherwise.
+// wrong, and is unavailable otherwise.
 func statusError(err error) error {
 	code := status.Code(err)
 	isInput := code >= firstInputCode && code <= lastInputCode || code >= firstNotFoundCode && code <= lastNotFoundCode

@@ -234,7 +234,7 @@ func TestEventsReachEveryProcess(t *testing.T) {
 	events := f.tenant.Events()
 	// Each connection is cut after one event, and there is one connection at a time, as
 	// on Auth0's free plan.
-	events.SetFaults(auth0grpctest.EventFaults{CutAfter: 1, MaxConnections: 1, Duplicate: true, Retry: time.Millisecond})
+	events.SetFailures(auth0grpctest.EventFailures{CutAfter: 1, MaxConnections: 1, Duplicate: true, Retry: time.Millisecond})
 	r := &eventRun{eventFleet: f}
 	for range 3 {
 		r.processes = append(r.processes, f.start(t))

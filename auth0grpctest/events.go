@@ -43,7 +43,7 @@ type EventLog struct {
 	changed     chan struct{}
 	entries     []logEntry
 	expired     int // offsets up to this one are gone
-	faults      EventFaults
+	failures    EventFailures
 	generation  int    // grows when all streams end
 	ending      string // how they end: cut, close, or the code of an error
 	raw         []string
@@ -59,9 +59,9 @@ type logEntry struct {
 	body     string // JSON, or garbage
 }
 
-// EventFaults are failures of the Events API. They last until the next
-// [EventLog.SetFaults].
-type EventFaults struct {
+// EventFailures are failures of the Events API. They last until the next
+// [EventLog.SetFailures].
+type EventFailures struct {
 	// Status answers new requests, before the token is checked: 401, 403, 410, 429 or
 	// 5xx. 0: requests are served.
 	Status int
@@ -128,11 +128,11 @@ func (e *EventLog) change(apply func()) {
 	e.changed = make(chan struct{})
 }
 
-// SetFaults replaces the failures. They hold for new requests and for open streams. The
+// SetFailures replaces the failures. They hold for new requests and for open streams. The
 // zero value ends all of them.
-func (e *EventLog) SetFaults(faults EventFaults) {
-	faults.Header = faults.Header.Clone()
-	e.change(func() { e.faults = faults })
+func (e *EventLog) SetFailures(failures EventFailures) {
+	failures.Header = failures.Header.Clone()
+	e.change(func() { e.failures = failures })
 }
 
 // CutStreams cuts the open streams, in the middle of a line.
@@ -196,14 +196,14 @@ func refuse(w http.ResponseWriter, status int, message, code string) {
 func (e *EventLog) serve(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	e.requests++
-	faults := e.faults
+	failures := e.failures
 	e.mu.Unlock()
-	if faults.Status != 0 {
-		for name, values := range faults.Header {
+	if failures.Status != 0 {
+		for name, values := range failures.Header {
 			w.Header()[name] = values
 		}
-		w.WriteHeader(faults.Status)
-		_, _ = w.Write([]byte(faults.Body))
+		w.WriteHeader(failures.Status)
+		_, _ = w.Write([]byte(failures.Body))
 		return
 	}
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -246,7 +246,7 @@ type eventStream struct {
 func (s *eventStream) start(r *http.Request) (status int, message string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if most := s.faults.MaxConnections; most > 0 && s.connections >= most {
+	if most := s.failures.MaxConnections; most > 0 && s.connections >= most {
 		return http.StatusForbidden, "Maximum concurrent event stream connections reached for this tenant."
 	}
 	from, at := r.URL.Query().Get("from"), r.URL.Query().Get("from_timestamp")
@@ -281,7 +281,7 @@ func (s *eventStream) start(r *http.Request) (status int, message string) {
 // run sends events until the connection ends.
 func (s *eventStream) run(r *http.Request) {
 	s.w.Header().Set("Content-Type", "text/event-stream")
-	retry := s.snapshot().faults.Retry
+	retry := s.snapshot().failures.Retry
 	if retry == 0 {
 		retry = 2 * time.Second
 	}
@@ -290,7 +290,7 @@ func (s *eventStream) run(r *http.Request) {
 	defer heartbeat.Stop()
 	for {
 		now := s.snapshot()
-		if !now.faults.Silent {
+		if !now.failures.Silent {
 			s.sendRaw(now)
 			s.sendEvents(now)
 		}
@@ -304,7 +304,7 @@ func (s *eventStream) run(r *http.Request) {
 		select {
 		case <-now.changed:
 		case <-heartbeat.C:
-			if !now.faults.Silent {
+			if !now.failures.Silent {
 				s.write(": heartbeat\n\n")
 			}
 		case <-r.Context().Done():
@@ -318,7 +318,7 @@ type logSnapshot struct {
 	changed    chan struct{}
 	entries    []logEntry
 	raw        []string
-	faults     EventFaults
+	failures   EventFailures
 	generation int
 	ending     string
 	closed     bool
@@ -327,7 +327,7 @@ type logSnapshot struct {
 func (e *EventLog) snapshot() logSnapshot {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return logSnapshot{e.changed, e.entries, e.raw, e.faults, e.generation, e.ending, e.closed}
+	return logSnapshot{e.changed, e.entries, e.raw, e.failures, e.generation, e.ending, e.closed}
 }
 
 func (s *eventStream) write(text string) {
@@ -344,7 +344,7 @@ func (s *eventStream) sendRaw(now logSnapshot) {
 func (s *eventStream) sendEvents(now logSnapshot) {
 	for s.next < len(now.entries) {
 		group := []int{s.next}
-		if now.faults.Swap && s.next+1 < len(now.entries) {
+		if now.failures.Swap && s.next+1 < len(now.entries) {
 			group = []int{s.next + 1, s.next}
 		}
 		// A client that has seen half of a group has not seen the group.
@@ -354,9 +354,9 @@ func (s *eventStream) sendEvents(now logSnapshot) {
 			if i == len(group)-1 {
 				offset = s.next
 			}
-			s.sendEvent(now.entries[index], offsetOf(offset), now.faults.Duplicate)
+			s.sendEvent(now.entries[index], offsetOf(offset), now.failures.Duplicate)
 			s.sent++
-			if now.faults.CutAfter > 0 && s.sent >= now.faults.CutAfter {
+			if now.failures.CutAfter > 0 && s.sent >= now.failures.CutAfter {
 				panic(http.ErrAbortHandler)
 			}
 		}

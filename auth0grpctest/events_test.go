@@ -73,7 +73,7 @@ func ExampleEventLog() {
 	events.CutStreams()    // streams that are open: none
 	events.CloseStreams()  // the same, regularly
 	events.ExpireOffsets() // requests with one are answered 410
-	events.SetFaults(auth0grpctest.EventFaults{Status: http.StatusTooManyRequests})
+	events.SetFailures(auth0grpctest.EventFailures{Status: http.StatusTooManyRequests})
 	fmt.Println(openEvents(ctx, tenant, auth0grpctest.EventsScope, nil).StatusCode)
 	// Output:
 	// api/v2/

@@ -39,7 +39,7 @@ func invalidProof(text string) *oauthError {
 
 // proof checks the proof of a token request and returns the thumbprint of its
 // key, "" for a request without one. It does not use the library's
-// check, so that neither hides a fault of the other.
+// check, so that neither hides an error of the other.
 func (t *Tenant) proof(w http.ResponseWriter, r *http.Request) (string, *oauthError) {
 	values := r.Header.Values("DPoP")
 	if len(values) == 0 {

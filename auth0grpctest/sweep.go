@@ -65,14 +65,14 @@ func Sweep(tb testing.TB, srv *grpc.Server, guard *auth0grpc.Interceptor, tenant
 	if !awaitReady(ctx, s.conn) {
 		tb.Fatalf("auth0grpctest: sweep: the server does not serve")
 	}
-	probes, faults := tableProbes(srv.GetServiceInfo(), guard.Methods())
-	for _, fault := range faults {
-		tb.Errorf("auth0grpctest: sweep: %s", fault)
+	probes, findings := tableProbes(srv.GetServiceInfo(), guard.Methods())
+	for _, finding := range findings {
+		tb.Errorf("auth0grpctest: sweep: %s", finding)
 	}
 	results := s.run(probes)
-	for _, fault := range results {
-		if fault != "" {
-			tb.Errorf("auth0grpctest: sweep: %s", fault)
+	for _, finding := range results {
+		if finding != "" {
+			tb.Errorf("auth0grpctest: sweep: %s", finding)
 		}
 	}
 	for _, line := range summary(probes, results) {
@@ -125,15 +125,15 @@ type sweep struct {
 	claims map[string]any
 }
 
-// run makes all calls and returns the fault of each, or "".
+// run makes all calls and returns the finding of each, or "".
 func (s *sweep) run(probes []probe) []string {
-	faults := make([]string, len(probes))
+	findings := make([]string, len(probes))
 	next := make(chan int)
 	var workers sync.WaitGroup
 	for range sweepWorkers {
 		workers.Go(func() {
 			for i := range next {
-				faults[i] = s.probe(&probes[i])
+				findings[i] = s.probe(&probes[i])
 			}
 		})
 	}
@@ -142,12 +142,12 @@ func (s *sweep) run(probes []probe) []string {
 	}
 	close(next)
 	workers.Wait()
-	return faults
+	return findings
 }
 
 // tableProbes returns the calls to make, in the order of the methods' names, and
 // the rows that no call can do justice to.
-func tableProbes(services map[string]grpc.ServiceInfo, rows map[string]auth0grpc.Rule) (probes []probe, faults []string) {
+func tableProbes(services map[string]grpc.ServiceInfo, rows map[string]auth0grpc.Rule) (probes []probe, findings []string) {
 	all := tableGrants(rows)
 	for _, service := range slices.Sorted(maps.Keys(services)) {
 		methods := slices.SortedFunc(slices.Values(services[service].Methods), func(a, b grpc.MethodInfo) int {
@@ -159,14 +159,14 @@ func tableProbes(services map[string]grpc.ServiceInfo, rows map[string]auth0grpc
 			if !listed {
 				row, listed = rows["/"+service+"/*"]
 			}
-			for _, p := range rowProbes(row, listed, all, &faults, fullMethod) {
+			for _, p := range rowProbes(row, listed, all, &findings, fullMethod) {
 				p.method = fullMethod
 				p.shape = grpc.StreamDesc{ClientStreams: method.IsClientStream, ServerStreams: method.IsServerStream}
 				probes = append(probes, p)
 			}
 		}
 	}
-	return probes, faults
+	return probes, findings
 }
 
 // awaitReady connects and reports whether that succeeded.

@@ -47,7 +47,7 @@ func (p *probe) token() string {
 
 // rowProbes returns the calls that test a row. every holds the grants that any row of
 // the table names.
-func rowProbes(row auth0grpc.Rule, listed bool, all grants, faults *[]string, fullMethod string) []probe {
+func rowProbes(row auth0grpc.Rule, listed bool, all grants, findings *[]string, fullMethod string) []probe {
 	if !listed {
 		probes := []probe{{rule: "no row"}, {rule: "no row", bearer: true}}
 		for _, others := range all.tokens() {
@@ -57,7 +57,7 @@ func rowProbes(row auth0grpc.Rule, listed bool, all grants, faults *[]string, fu
 	}
 	rule, err := ruleOf(row)
 	if err != nil {
-		*faults = append(*faults, fmt.Sprintf("%s (%s): the rule cannot be swept: %v", fullMethod, row, err))
+		*findings = append(*findings, fmt.Sprintf("%s (%s): the rule cannot be swept: %v", fullMethod, row, err))
 		return nil
 	}
 	lenient := rule.ReportOnly || rule.Public
@@ -71,7 +71,7 @@ func rowProbes(row auth0grpc.Rule, listed bool, all grants, faults *[]string, fu
 	}
 	satisfyingGrants := rule.satisfyingGrants()
 	if len(satisfyingGrants) == 0 {
-		*faults = append(*faults, fmt.Sprintf("%s (%s): no token was found that meets the rule", fullMethod, row))
+		*findings = append(*findings, fmt.Sprintf("%s (%s): no token was found that meets the rule", fullMethod, row))
 	}
 	for _, way := range satisfyingGrants[:min(len(satisfyingGrants), maxKinds)] {
 		for _, tried := range append([]grants{way}, way.withoutEach()...) {

@@ -39,24 +39,24 @@ type Nonces struct {
 // NewNonces returns Nonces that last for life, at least a second. The first key
 // issues, all keys check: to rotate, add the new key last everywhere, then move
 // it first, then remove the old one after life. Each key has at least 32 bytes,
-// random ones. The error reports every fault and no key.
+// random ones. The error reports every wrong argument, and no key.
 func NewNonces(keys [][]byte, life time.Duration) (*Nonces, error) {
-	var faults []error
+	var errs []error
 	if len(keys) == 0 {
-		faults = append(faults, errors.New("dpop: no nonce key"))
+		errs = append(errs, errors.New("dpop: no nonce key"))
 	}
 	if life < time.Second {
-		faults = append(faults, errors.New("dpop: nonce life is under a second"))
+		errs = append(errs, errors.New("dpop: nonce life is under a second"))
 	}
 	n := &Nonces{life: life}
 	for i, key := range keys {
 		if len(key) < minKeyLen {
-			faults = append(faults, fmt.Errorf("dpop: nonce key %d has less than %d bytes", i, minKeyLen))
+			errs = append(errs, fmt.Errorf("dpop: nonce key %d has less than %d bytes", i, minKeyLen))
 		}
 		n.keys = append(n.keys, slices.Clone(key))
 	}
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	return n, nil
 }

@@ -1,5 +1,5 @@
 // Package jwk decodes the public keys of JSON Web Keys (RFC 7517). It reads
-// the members that describe a key and no others, so a fault in a certificate
+// the members that describe a key and no others, so an error in a certificate
 // member (x5c, x5t, x5u) does not affect the key.
 package jwk
 
@@ -24,7 +24,7 @@ const (
 	MaxRSABits = 8192
 )
 
-// The faults of a [Key].
+// The errors of a [Key].
 var (
 	ErrType    = errors.New("jwk: key type or curve is not supported")
 	ErrRSASize = errors.New("jwk: RSA modulus is not of 2048 to 8192 bits")

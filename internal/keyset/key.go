@@ -143,7 +143,7 @@ func parseSet(body []byte) (list keyList, err error) {
 	return list, nil
 }
 
-// jwkMembers holds the members of a JWK that are used. A fault in any other
+// jwkMembers holds the members of a JWK that are used. An error in any other
 // member does not cost the key.
 type jwkMembers struct {
 	key          jwk.Key

@@ -25,15 +25,15 @@ var (
 	errAborted = errors.New("relation: the check did not return")
 )
 
-// Limits bound a [Cache]. All fields except IsFault are required.
+// Limits bound a [Cache]. All fields except IsBadQuestion are required.
 type Limits struct {
 	Timeout  time.Duration // of a check
 	Lifetime time.Duration // of a positive answer; negative: answers are not cached
 	Entries  int           // answers in the cache
 	Checks   int           // checks in progress
-	// IsFault reports whether an error of a check shows that the question is at fault,
+	// IsBadQuestion reports whether an error of a check shows that the question is wrong,
 	// and not the service. Such an error does not pause the checks. It may be nil.
-	IsFault func(error) bool
+	IsBadQuestion func(error) bool
 }
 
 const (
@@ -209,7 +209,7 @@ func (c *Cache) end(sum digest, f *flight, asked time.Time, allowed bool, err er
 	switch {
 	case err == nil:
 		c.failures = 0
-	case c.limits.IsFault == nil || !c.limits.IsFault(err):
+	case c.limits.IsBadQuestion == nil || !c.limits.IsBadQuestion(err):
 		if c.failures++; c.failures >= maxFailures {
 			c.resume = c.now().Add(pause)
 		}

@@ -172,7 +172,7 @@ func TestTimeoutAndBusy(t *testing.T) {
 // Failures pause the checks, and one check a pause tries again.
 func TestPauseAfterFailures(t *testing.T) {
 	c, clock := newTestCache(func(l *Limits) {
-		l.IsFault = func(err error) bool { return err == errors.ErrUnsupported }
+		l.IsBadQuestion = func(err error) bool { return err == errors.ErrUnsupported }
 	})
 	down := errors.New("down")
 	checks := 0

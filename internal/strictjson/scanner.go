@@ -6,7 +6,7 @@ import (
 )
 
 // A scanner reads one JSON document (RFC 8259). Its methods start at pos and stop
-// behind the part that they read. They return the first fault that they meet and never
+// behind the part that they read. They return the first error that they meet and never
 // read the rest of a hostile document.
 type scanner struct {
 	doc           string

@@ -39,9 +39,9 @@ var (
 // document. name is unescaped; value is the text of the value without white space
 // around it. Both share memory with doc where they can. visit may be nil.
 //
-// Object stops at the first fault: it returns an error of visit as it is, or one
-// of [ErrSyntax], [ErrDuplicate] and [ErrDepth]. visit sees the members before a
-// fault, so a caller must use nothing that visit collected unless Object returns
+// Object stops at the first error: it returns an error of visit as it is, or one
+// of [ErrSyntax], [ErrDuplicate] and [ErrDepth]. visit sees the members before an
+// error, so a caller must use nothing that visit collected unless Object returns
 // nil.
 func Object(doc string, visit func(name, value string) error) error {
 	return scan(scanner{doc: doc}, visit)

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// TooShort returns the fault of a duration that is above zero and below
-// least, or "". Such a value is mostly a plain number: a constant without a unit,
-// such as 60, counts nanoseconds.
+// TooShort explains the fault of a duration that is above zero and below least, and
+// returns "" for any other. Such a value is mostly a plain number: a constant without a
+// unit, such as 60, counts nanoseconds.
 func TooShort(d, least time.Duration) string {
 	if d <= 0 || d >= least {
 		return ""
