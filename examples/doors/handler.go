@@ -9,7 +9,9 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/auth0grpc/auth0grpc"
@@ -81,9 +83,14 @@ func byContentType(native, rest http.Handler) http.Handler {
 	})
 }
 
-// newGRPC returns the server of grpc-go, whose ServeHTTP is a door.
-func newGRPC(guard *auth0grpc.Interceptor, service doorsv1.OrdersServer) (*grpc.Server, error) {
-	server := grpc.NewServer(guard.ServerOptions()...)
+// newGRPC returns the server of grpc-go, whose ServeHTTP is a door. Without the handler
+// for unknown methods, grpc-go answers those before any interceptor, so that strangers
+// learn which methods exist.
+func newGRPC(guard *auth0grpc.Interceptor, service doorsv1.OrdersServer, options ...grpc.ServerOption) (*grpc.Server, error) {
+	unknown := grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
+		return status.Error(codes.Unimplemented, "the method is not implemented")
+	})
+	server := grpc.NewServer(append(append(guard.ServerOptions(), unknown), options...)...)
 	doorsv1.RegisterOrdersServer(server, service)
 	reflection.RegisterV1(server)
 	return server, guard.CheckServices(server.GetServiceInfo())
@@ -108,8 +115,11 @@ func newGateway(guard *auth0grpc.Interceptor, service doorsv1.OrdersServer) (htt
 		return nil, err
 	}
 	door := auth0grpchttp.Middleware(guard, auth0grpchttp.Routes(gatewayPattern, routes))
-	// Without the second option the gateway reads forms before the decision.
-	mux := runtime.NewServeMux(runtime.WithMiddlewares(func(next runtime.HandlerFunc) runtime.HandlerFunc {
+	unmapped := func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, _ int) {
+		closed(guard).ServeHTTP(w, r)
+	}
+	// Without the last option the gateway reads forms before the decision.
+	mux := runtime.NewServeMux(runtime.WithRoutingErrorHandler(unmapped), runtime.WithMiddlewares(func(next runtime.HandlerFunc) runtime.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request, pathParams map[string]string) {
 			door(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next(w, r, pathParams) })).ServeHTTP(w, r)
 		}
