@@ -347,3 +347,30 @@ func ExampleInterceptor_SetCandidate() {
 	// allowed now; refused INSUFFICIENT_SCOPE by the candidate
 	// OK, error <nil>
 }
+
+// The facts of a call decide again under another table, at any later time.
+func ExampleCandidate() {
+	var facts []*auth0grpc.Facts
+	tenant, _, call, stop := embedded(func(config *auth0grpc.Config) {
+		config.Methods = map[string]auth0grpc.Rule{"/grpc.testing.TestService/*": auth0grpc.Authenticated()}
+		config.RecordFacts = true
+		config.OnDecision = func(_ context.Context, d auth0grpc.Decision) { facts = append(facts, d.Facts) }
+	})
+	defer stop()
+	call(tenant.Token(map[string]any{"scope": "read:orders"}))
+	call(tenant.Token(nil))
+	call("")
+
+	candidate, err := auth0grpc.NewCandidate(map[string]auth0grpc.Rule{"/grpc.testing.TestService/*": auth0grpc.Scopes("read:orders")})
+	if err != nil {
+		panic(err)
+	}
+	for _, f := range facts {
+		decision, err := candidate.Decide("/grpc.testing.TestService/UnaryCall", f)
+		fmt.Println(decision.Outcome, decision.Reason, err)
+	}
+	// Output:
+	// allowed  <nil>
+	// refused INSUFFICIENT_SCOPE <nil>
+	// refused MISSING_TOKEN <nil>
+}

@@ -126,6 +126,9 @@ func (i *Interceptor) authorize(ctx context.Context, request *Request) (context.
 	if candidate := i.candidate.Load(); candidate != nil {
 		v.candidate = evaluateCandidate(ctx, i, candidate, request, &v, start)
 	}
+	if i.observer.wantsFacts {
+		v.facts = newFacts(ctx, i, request, &v, start)
+	}
 	handlerCtx := ctx
 	switch {
 	case v.refused == nil:
@@ -155,20 +158,12 @@ func (i *Interceptor) decide(ctx context.Context, methods *table, request *Reque
 			c.claims, refused = nil, refusedVerificationFailed
 		}
 	}()
-	c, cred, decided, refused := i.binder.readCredential(ctx, methods, request)
+	c, proof, decided, refused := present(ctx, i, methods, request, start)
+	if refused != nil {
+		c.claims = nil // the presenter did not prove possession
+	}
 	if decided {
 		return c, refused
-	}
-	c.claims, c.cacheHit, refused = i.verifier.verify(ctx, i.clock.decisionTime(start), cred.token)
-	if refused != nil {
-		return c, refused
-	}
-	var proof *dpop.Proof
-	if i.binder != nil {
-		if proof, refused = i.binder.verifyBinding(ctx, i.clock.now(), request, cred, &c); refused != nil {
-			c.claims = nil // the presenter did not prove possession
-			return c, refused
-		}
 	}
 	// Reveal which methods are listed only to callers with a valid token.
 	if c.row == nil {
@@ -184,6 +179,21 @@ func (i *Interceptor) decide(ctx context.Context, methods *table, request *Reque
 		}
 	}
 	return c, refused
+}
+
+// present makes the checks of a call that come before its rule: of the credential, the
+// token and its binding. It reports whether the call is decided already. With a refusal
+// the caller may have claims, of a token whose binding was checked.
+func present(ctx context.Context, i *Interceptor, methods *table, request *Request, start time.Time) (c caller, proof *dpop.Proof, decided bool, refused *refusal) {
+	c, cred, decided, refused := i.binder.readCredential(ctx, methods, request)
+	if decided {
+		return c, nil, true, refused
+	}
+	c.claims, c.cacheHit, refused = i.verifier.verify(ctx, i.clock.decisionTime(start), cred.token)
+	if refused == nil && i.binder != nil {
+		proof, refused = i.binder.verifyBinding(ctx, i.clock.now(), request, cred, &c)
+	}
+	return c, proof, refused != nil, refused
 }
 
 // readCredential makes the checks before a token is verified. It reports whether the
@@ -247,14 +257,7 @@ func evaluateCandidate(ctx context.Context, i *Interceptor, candidate *table, re
 	if other.outcome() == v.outcome() {
 		return CandidateDecision{}
 	}
-	d := CandidateDecision{Policy: candidate.fingerprint, Outcome: other.outcome()}
-	if c.row != nil {
-		d.Row = c.row.pattern
-	}
-	if refused != nil {
-		d.Reason, d.Code = refused.reason, refused.status.Code()
-	}
-	return d
+	return other.toCandidate()
 }
 
 // dependsOnRow reports whether a call that was refused before its token was accepted
@@ -266,4 +269,38 @@ func dependsOnRow(reason Reason) bool {
 		return true
 	}
 	return false
+}
+
+// noRows is a table without rows, whose decision depends on the token alone.
+var noRows = &table{}
+
+// newFacts returns the facts of a call with its verdict. It verifies the token if the
+// verdict does not say whether it is valid. After a panic the facts state nothing.
+func newFacts(ctx context.Context, i *Interceptor, request *Request, v *verdict, start time.Time) (f *Facts) {
+	defer func() {
+		if recover() != nil {
+			f = new(Facts)
+		}
+	}()
+	f = &Facts{ReportOnly: i.observer.mode}
+	c, refused := v.caller, v.refused
+	switch {
+	case c.claims != nil:
+		if request.Message != nil && request.Message != messagesFollow && v.row != nil && v.row.messages != nil {
+			v.addMessageRules(f)
+		}
+		refused = nil // the row refused, if any
+	case refused == nil && c.row.rule.kind == kindOptional:
+		refused = refusedMissingToken
+	case refused == nil, refused.reason != ReasonMissingToken && dependsOnRow(refused.reason):
+		c, _, _, refused = present(ctx, i, noRows, request, start)
+	}
+	if refused != nil {
+		f.Refused, f.Code = refused.reason, refused.status.Code()
+	}
+	// All that may follow a stray proof is the rule of the row.
+	if f.Verified = c.claims != nil && (refused == nil || refused == refusedStrayProof); f.Verified {
+		c.addTo(f)
+	}
+	return f
 }

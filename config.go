@@ -96,6 +96,12 @@ type Config struct {
 	// the caller of refused calls. Such a token is read twice. Default false.
 	DescribeRefused bool
 
+	// RecordFacts adds to each [Decision] its [Facts], for a log that the command
+	// "auth0grpc replay" evaluates under another table. The token of a call on a [Public]
+	// method is then verified too, for the record alone. It costs some microseconds and
+	// allocations a call. Default false, at no cost.
+	RecordFacts bool
+
 	// OnKeyRefresh is called after every attempt to fetch an issuer's keys. The library
 	// recovers its panics. Default: Logger gets one warning when attempts begin to fail
 	// and one when they succeed again.

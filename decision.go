@@ -64,6 +64,10 @@ type Decision struct {
 	// Candidate is the decision of the table of [Interceptor.SetCandidate], if its
 	// outcome differs. Otherwise it is zero.
 	Candidate CandidateDecision
+	// Facts are the properties of the call that a table can depend on, for
+	// [Candidate.Decide]. They are nil without [Config.RecordFacts], and for all that
+	// happens to an open stream.
+	Facts *Facts
 
 	// KeyID is the id of the key that signed the verified token.
 	KeyID string
@@ -74,12 +78,12 @@ type Decision struct {
 	Duration time.Duration
 }
 
-// A CandidateDecision is the decision that the table of [Interceptor.SetCandidate] would
-// make on a call.
+// A CandidateDecision is the decision that the table of [Interceptor.SetCandidate] or of a
+// [Candidate] would make on a call.
 type CandidateDecision struct {
 	Policy  string     // the fingerprint of the candidate table
 	Row     string     // the key of the row that would decide, or ""
-	Outcome Outcome    // differs from the Outcome of the Decision
+	Outcome Outcome    // in a Decision it differs from the Outcome there
 	Reason  Reason     // why the call would be refused or reported, or ""
 	Code    codes.Code // the status code that would go with the reason
 }

@@ -49,6 +49,7 @@ func New(config Config) (*Interceptor, error) {
 	i.observer.init(i.clock, config.Logger, config.ReportOnly, func() []string { return i.table.Load().reportOnlyRows() })
 	i.observer.onDecision, i.observer.onKeyRefresh = config.OnDecision, config.OnKeyRefresh
 	i.observer.describes = config.DescribeRefused
+	i.observer.wantsFacts = config.RecordFacts && config.OnDecision != nil
 	i.binder = newBindingChecker(&config)
 	i.verifier = newVerifier(&config, i.binder.refuseConfirmation, i.observer.notifyKeyRefresh)
 	i.verifier.ask = newRelations(config.RelationChecker, config.Relations, config.Now, i.observer.logCheckerPanic)

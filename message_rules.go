@@ -95,6 +95,9 @@ func (m *messageRules) unnamed() *refusal {
 	return m.noRelation[0]
 }
 
+// refusals returns the refusal by each rule, in the order of evaluation.
+func (m *messageRules) refusals() []*refusal { return append(slices.Clip(m.notOwner), m.noRelation...) }
+
 // form returns the fields of the rules in the messages of a method.
 func (m *messageRules) form(fullMethod string, message protoreflect.MessageDescriptor) *messageForm {
 	key := formKey{fullMethod, message}

@@ -12,51 +12,8 @@ import (
 	"github.com/auth0grpc/auth0grpc/internal/keyset"
 )
 
-// A ReportOnlyMode sets which refusals [Config.ReportOnly] reports instead of
-// enforcing them.
-type ReportOnlyMode int
-
-const (
-	// ReportOnlyOff enforces every row except rows with [Rule.ReportOnly].
-	ReportOnlyOff ReportOnlyMode = iota
-	// ReportOnlyTable lets calls pass whose token is missing, expired or does not meet
-	// the rule. Calls on unlisted methods pass too, and calls while the keys are
-	// unavailable. Tokens that may be forged or issued for another API are refused.
-	ReportOnlyTable
-	// ReportOnlyEverything also lets calls pass whose token fails verification: wrong
-	// signature, issuer, audience, type, algorithm or claims. The handler sees no
-	// [*Token] for them.
-	ReportOnlyEverything
-)
-
 // reminderInterval is the shortest time between two report-only warnings.
 const reminderInterval = time.Hour
-
-// reportOnlyReasons are the reasons for which [ReportOnlyTable] lets a call pass. It
-// leaves out the reasons of a token that may be forged or issued for another API: they
-// need [ReportOnlyEverything]. An expired token is refused before its signature is
-// checked, so it may be forged too. It reaches no more than a call without a token, and
-// the handler sees no [*Token] for either.
-var reportOnlyReasons = map[Reason]bool{
-	ReasonMissingToken:            true,
-	ReasonMalformedAuthorization:  true,
-	ReasonTokenTooLong:            true,
-	ReasonDPoPNotAccepted:         true,
-	ReasonTokenExpired:            true,
-	ReasonTokenNotYetValid:        true,
-	ReasonInsufficientScope:       true,
-	ReasonInsufficientPermissions: true,
-	ReasonWrongOrganization:       true,
-	ReasonWrongClient:             true,
-	ReasonActorNotAllowed:         true,
-	ReasonAnonymousSubject:        true,
-	ReasonNotOwner:                true,
-	ReasonNoRelation:              true,
-	ReasonRelationsUnavailable:    true,
-	ReasonRuleMisconfigured:       true,
-	ReasonMethodNotListed:         true,
-	ReasonKeysUnavailable:         true,
-}
 
 // An observer calls the hooks, writes the log, and applies report-only. Nothing else
 // does. It holds no lock while it calls a hook, and recovers a panic of one.
@@ -64,6 +21,7 @@ type observer struct {
 	onDecision     func(context.Context, Decision) // may be nil
 	onKeyRefresh   func(KeyRefresh)                // may be nil
 	describes      bool                            // [Config.DescribeRefused]
+	wantsFacts     bool                            // [Config.RecordFacts], with onDecision
 	logger         *slog.Logger
 	mode           ReportOnlyMode
 	clock          clock
@@ -89,18 +47,17 @@ func (o *observer) startTime() time.Time {
 
 // judge returns the verdict on a call after its checks.
 func (o *observer) judge(c caller, refused *refusal) verdict {
-	return verdict{caller: c, refused: refused, reported: refused != nil && o.allowsReportOnly(&c, refused)}
+	return judgeBy(o.mode, c, refused)
+}
+
+// judgeBy is judge for a mode of report-only.
+func judgeBy(mode ReportOnlyMode, c caller, refused *refusal) verdict {
+	return verdict{caller: c, refused: refused, reported: refused != nil && mode.allows(c.row, refused.reason)}
 }
 
 // allowsReportOnly reports whether report-only lets a refused call pass.
 func (o *observer) allowsReportOnly(c *caller, refused *refusal) bool {
-	if o.mode == ReportOnlyOff && (c.row == nil || !c.row.rule.reportOnly) {
-		return false
-	}
-	if refused.reason == "" { // the caller's context ended
-		return false
-	}
-	return reportOnlyReasons[refused.reason] || o.mode == ReportOnlyEverything
+	return o.mode.allows(c.row, refused.reason)
 }
 
 // hookContext returns the context of the hook. If [Config.DescribeRefused] is set, it

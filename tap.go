@@ -43,6 +43,9 @@ func (i *Interceptor) TapHandle() tap.ServerInHandle {
 		if candidate := i.candidate.Load(); candidate != nil {
 			v.candidate = evaluateCandidate(ctx, i, candidate, request, &v, start)
 		}
+		if i.observer.wantsFacts {
+			v.facts = newFacts(ctx, i, request, &v, start)
+		}
 		i.observer.notifyDecision(ctx, info.FullMethodName, &v, start)
 		return ctx, v.refused
 	}

@@ -48,6 +48,7 @@ type verdict struct {
 	reported bool     // refused, but report-only mode lets it pass
 	// candidate is the decision of the candidate table if it differs, see SetCandidate.
 	candidate CandidateDecision
+	facts     *Facts // nil without Config.RecordFacts
 }
 
 // err returns the error that the call ends with, or nil if it goes on.
@@ -72,7 +73,7 @@ func (v *verdict) outcome() Outcome {
 // toDecision returns the verdict as the hook receives it.
 func (v *verdict) toDecision(fullMethod string, elapsed time.Duration) Decision {
 	d := Decision{FullMethod: fullMethod, CacheHit: v.cacheHit, Duration: elapsed}
-	d.Candidate = v.candidate
+	d.Candidate, d.Facts = v.candidate, v.facts
 	if v.table != nil {
 		d.Policy = v.table.fingerprint
 	}
@@ -92,6 +93,18 @@ func (v *verdict) toDecision(fullMethod string, elapsed time.Duration) Decision 
 	return d
 }
 
+// toCandidate returns the verdict of a candidate table.
+func (v *verdict) toCandidate() CandidateDecision {
+	d := CandidateDecision{Policy: v.table.fingerprint, Outcome: v.outcome()}
+	if v.row != nil {
+		d.Row = v.row.pattern
+	}
+	if v.refused != nil {
+		d.Reason, d.Code = v.refused.reason, v.refused.status.Code()
+	}
+	return d
+}
+
 // endDecision returns the end of a stream as the hook receives it. reason is nil
 // if the handler returned first.
 func (c *caller) endDecision(fullMethod string, reason *refusal, openFor time.Duration) Decision {
@@ -99,4 +112,29 @@ func (c *caller) endDecision(fullMethod string, reason *refusal, openFor time.Du
 	d := v.toDecision(fullMethod, openFor)
 	d.Outcome = OutcomeEnded
 	return d
+}
+
+// addTo sets the facts about a valid token.
+func (c *caller) addTo(f *Facts) {
+	t := &c.claims.Token
+	f.DPoPScheme = c.scheme == schemeDPoP
+	f.DPoP, f.MTLS = c.claims.cnf.jkt != "", c.claims.cnf.certThumbprint != ""
+	f.Scopes, f.Permissions = t.Scopes(), t.Permissions()
+	f.ClientID, f.OrganizationID = t.clientID, t.organizationID
+	f.Actor, f.Delegated, f.Anonymous = t.allowedActor, t.Actor() != "", t.IsAnonymous()
+}
+
+// addMessageRules sets the results of the rules about the message, as far as the verdict
+// shows them.
+func (v *verdict) addMessageRules(f *Facts) {
+	if v.refused != nil && v.refused.rule == "" { // before them, or without an answer
+		return
+	}
+	for _, rule := range v.row.messages.refusals() {
+		if v.refused != nil && rule.rule == v.refused.rule {
+			f.UnmetRule = rule.rule
+			return
+		}
+		f.MetRules = append(f.MetRules, rule.rule)
+	}
 }
