@@ -1,7 +1,10 @@
 package auth0grpclog_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 
@@ -33,4 +36,22 @@ func Example() {
 	// level=INFO msg="auth0grpc: call refused" row=/orders.v1.Orders/Get reason=MISSING_TOKEN code=Unauthenticated cache_hit=false duration_ms=0
 	// level=INFO msg="auth0grpc: call refused" row=/orders.v1.Orders/Get reason=MISSING_TOKEN code=Unauthenticated cache_hit=false duration_ms=0
 	// level=INFO msg="auth0grpc: call refused, more of the same" row=/orders.v1.Orders/Get reason=MISSING_TOKEN code=Unauthenticated dropped=1
+}
+
+// A record of the second log has the facts of one call.
+func ExampleParseLine() {
+	var lines bytes.Buffer
+	decisions := auth0grpclog.New(auth0grpclog.Config{Facts: slog.New(slog.NewJSONHandler(&lines, nil))})
+	decisions.OnDecision(context.Background(), auth0grpc.Decision{ // as an Interceptor with RecordFacts calls it
+		FullMethod: "/orders.v1.Orders/Get", Row: "/orders.v1.Orders/*", Outcome: auth0grpc.OutcomeAllowed, Policy: "0d4eb9a8c4f7a4a9",
+		Facts: &auth0grpc.Facts{Verified: true, ClientID: "desk", Scopes: []string{"read:orders"}},
+	})
+	d, err := auth0grpclog.ParseLine(lines.Bytes())
+	fmt.Println(d.FullMethod, d.Outcome, d.Facts.ClientID, d.Facts.Scopes, err)
+
+	_, err = auth0grpclog.ParseLine([]byte(`{"level":"INFO","msg":"another program"}`))
+	fmt.Println(errors.Is(err, auth0grpclog.ErrNoDecision))
+	// Output:
+	// /orders.v1.Orders/Get allowed desk [read:orders] <nil>
+	// true
 }

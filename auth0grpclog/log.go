@@ -23,6 +23,13 @@
 // two. The attribute row is the row that decided, or [Unlisted]. If there is a row, the
 // attribute method is the full method. duration_ms is in milliseconds. No record holds
 // a token.
+//
+// [Config].Facts turns on a second log, for "auth0grpc replay". It has the properties of
+// each call that a table can depend on: the method, scopes, permissions, the client, the
+// organization, the actor, bindings, and the results of rules about the message. It has no
+// token, no proof, no secret, no subject, no address and no part of the message. The actor
+// may be a person if an Action of Auth0 names one, and organizations may identify
+// customers.
 package auth0grpclog
 
 import (
@@ -59,6 +66,15 @@ type Config struct {
 	// for a value below one second: a number without a unit counts nanoseconds.
 	Interval time.Duration
 
+	// Facts receives one record for each decision on a call that has Facts, at level Info
+	// and never sampled. Write it by a slog.JSONHandler to a file of its own: the command
+	// "auth0grpc replay" reads that file, and so does [ParseLine]. It needs
+	// [auth0grpc.Config].RecordFacts. Default nil.
+	//
+	// A record has at most 20 KiB plus the text of the row's rules about the message. A
+	// stranger adds some 300 bytes a call. Rotate the file.
+	Facts *slog.Logger
+
 	// Now is the clock for intervals. Default time.Now.
 	Now func() time.Time
 }
@@ -69,6 +85,7 @@ type Log struct {
 	config  Config
 	logger  *slog.Logger
 	dropped atomic.Bool // tallies count refusals that no record has reported
+	warned  sync.Once   // that decisions have no facts
 
 	mu      sync.Mutex
 	since   time.Time // when the interval began
@@ -108,6 +125,9 @@ func New(config Config) *Log {
 // each kind with the attribute dropped. Without another decision, [Log.Flush] writes
 // them. No count is lost.
 func (l *Log) OnDecision(ctx context.Context, d auth0grpc.Decision) {
+	if l.config.Facts != nil {
+		l.writeFacts(ctx, &d)
+	}
 	level := levelOf(&d)
 	enabled := l.logger.Enabled(ctx, level)
 	sampled := enabled && level > slog.LevelDebug
@@ -118,6 +138,19 @@ func (l *Log) OnDecision(ctx context.Context, d auth0grpc.Decision) {
 		return
 	}
 	l.write(ctx, level, &d)
+}
+
+// writeFacts writes the record with the facts of a call. What happens to an open stream
+// has none.
+func (l *Log) writeFacts(ctx context.Context, d *auth0grpc.Decision) {
+	switch {
+	case d.Facts != nil:
+		l.config.Facts.LogAttrs(ctx, slog.LevelInfo, "auth0grpc: decision", newFactsRecord(d))
+	case d.Outcome == auth0grpc.OutcomeAllowed || d.Outcome == auth0grpc.OutcomeRefused:
+		l.warned.Do(func() {
+			l.logger.WarnContext(ctx, "auth0grpc: Facts is set, but decisions have none: set RecordFacts in the Config of the Interceptor")
+		})
+	}
 }
 
 // OnKeyRefresh is a value for [auth0grpc.Config].OnKeyRefresh. It is not sampled:
