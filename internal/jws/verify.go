@@ -5,11 +5,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
-	_ "crypto/sha256" // registers the hashes that the algorithms name
-	_ "crypto/sha512"
+	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
 	"math/big"
 	"slices"
+	"unsafe"
 )
 
 // ErrSignature reports a signature that the key did not make.
@@ -87,12 +88,13 @@ func (t *Token) Verify(public crypto.PublicKey) error {
 
 // verify takes a key that KeyFits.
 func (a algorithm) verify(public crypto.PublicKey, signingInput string, signature []byte) bool {
+	// The signed text where it lies: hashes only read it, and a copy of a long token
+	// would cost more than its hash.
+	signed := unsafe.Slice(unsafe.StringData(signingInput), len(signingInput))
 	if a.family == ed {
-		return ed25519.Verify(public.(ed25519.PublicKey), []byte(signingInput), signature)
+		return ed25519.Verify(public.(ed25519.PublicKey), signed, signature)
 	}
-	h := a.hash.New()
-	h.Write([]byte(signingInput))
-	digest := h.Sum(nil)
+	digest := sum(a.hash, signed)
 	switch a.family {
 	case rsaPKCS1:
 		return rsa.VerifyPKCS1v15(public.(*rsa.PublicKey), a.hash, digest, signature) == nil
@@ -111,4 +113,19 @@ func (a algorithm) verify(public crypto.PublicKey, signingInput string, signatur
 		return ecdsa.Verify(public.(*ecdsa.PublicKey), digest, r, s)
 	}
 	return false
+}
+
+// sum returns the hash of data. It allocates less than the interface of [crypto.Hash].
+func sum(hash crypto.Hash, data []byte) []byte {
+	switch hash {
+	case crypto.SHA256:
+		digest := sha256.Sum256(data)
+		return digest[:]
+	case crypto.SHA384:
+		digest := sha512.Sum384(data)
+		return digest[:]
+	default:
+		digest := sha512.Sum512(data)
+		return digest[:]
+	}
 }

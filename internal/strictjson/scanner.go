@@ -1,6 +1,7 @@
 package strictjson
 
 import (
+	"math/bits"
 	"strings"
 	"unsafe"
 )
@@ -160,7 +161,8 @@ func (s *scanner) scanString() (escaped bool, err error) {
 		return false, ErrSyntax
 	}
 	for s.pos++; s.pos < len(s.doc); s.pos++ {
-		switch c := s.doc[s.pos]; {
+		s.pos += plain(s.doc[s.pos:])
+		switch c := s.peek(); {
 		case c == '"':
 			s.pos++
 			return escaped, nil
@@ -174,6 +176,25 @@ func (s *scanner) scanString() (escaped bool, err error) {
 		}
 	}
 	return false, ErrSyntax
+}
+
+// plain returns how many bytes at the start of text mean themselves in a string, or
+// fewer. It looks at eight bytes at once: special has the highest bit of each byte that
+// is a quote, a backslash or a control character. A borrow can set other bits, but
+// only above the first such byte.
+func plain(text string) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; n+8 <= len(text); n += 8 {
+		word := uint64(text[n]) | uint64(text[n+1])<<8 | uint64(text[n+2])<<16 | uint64(text[n+3])<<24 |
+			uint64(text[n+4])<<32 | uint64(text[n+5])<<40 | uint64(text[n+6])<<48 | uint64(text[n+7])<<56
+		quote, backslash := word^ones*'"', word^ones*'\\'
+		special := (word-ones*' ')&^word | (quote-ones)&^quote | (backslash-ones)&^backslash
+		if special &= high; special != 0 {
+			return n + bits.TrailingZeros64(special)/8
+		}
+	}
+	return n
 }
 
 // escape reads the part of an escape behind the backslash, except its last byte.
