@@ -1,10 +1,10 @@
 package auth0grpc
 
 import (
-	"encoding/base64"
 	"slices"
 	"strings"
 
+	"github.com/auth0grpc/auth0grpc/internal/base64url"
 	"github.com/auth0grpc/auth0grpc/internal/jws"
 )
 
@@ -54,9 +54,21 @@ func (o *oidcClaims) payload() []byte {
 // typ. Otherwise it is the header as the client sent it: go-jose refuses some other
 // members.
 func compactForm(raw string, header *jws.Header) string {
-	encoded, _, _ := strings.Cut(raw, ".")
-	if !header.HasOthers { // alg is one of Config.Algorithms, so it needs no escapes
-		encoded = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"` + header.Algorithm + `"}`))
+	if form := ordinaryForms[header.Algorithm]; form != "" && !header.HasOthers {
+		return form
 	}
-	return encoded + "..AA"
+	encoded, _, _ := strings.Cut(raw, ".")
+	return encoded + compactRest
 }
+
+// compactRest is the compact form behind the header.
+const compactRest = "..AA"
+
+// ordinaryForms are the compact forms of tokens with an ordinary header, by algorithm.
+var ordinaryForms = func() map[string]string {
+	forms := make(map[string]string)
+	for _, alg := range jws.Algorithms() {
+		forms[alg] = base64url.Encode([]byte(`{"alg":"`+alg+`"}`)) + compactRest
+	}
+	return forms
+}()

@@ -65,13 +65,12 @@ func (sn *snapshot) has(kid string) bool { return len(sn.byID[kid]) > 0 }
 // contains reports whether k itself is in the set.
 func (sn *snapshot) contains(k *Key) bool { return slices.Contains(sn.byID[k.ID], k) }
 
-// find returns the keys with the id kid that fit alg.
+// find returns the keys with the id kid that fit alg. The caller must not change them.
 func (sn *snapshot) find(kid, alg string) []*Key {
-	var keys []*Key
-	for _, k := range sn.byID[kid] {
-		if k.Fits(alg) {
-			keys = append(keys, k)
-		}
+	keys := sn.byID[kid]
+	unfit := func(k *Key) bool { return !k.Fits(alg) }
+	if !slices.ContainsFunc(keys, unfit) {
+		return keys
 	}
-	return keys
+	return slices.DeleteFunc(slices.Clone(keys), unfit)
 }
