@@ -146,12 +146,16 @@ func (r *refusal) withResourceMetadata(address string) *refusal {
 // trailer: HTTP gateways turn headers into HTTP headers, while the errors of most
 // client libraries (grpc-js, grpcio) have only trailers. Behind net/http's ServeHTTP it
 // is only a header: RFC 9110, section 6.5.1, allows no such trailer, and net/http would
-// log each one. Errors of SetHeader and SetTrailer mean that the call has ended or that
-// ctx belongs to no call; then the client gets only the status.
+// log each one. Errors of SetHeader and SetTrailer mean that the call has ended; then the
+// client gets only the status. A stream of another transport (CheckStream) has no call of
+// gRPC, for which both would format the whole context into an error.
 //
 // A refusal to be retried has a trailer for the retries of gRPC itself, which do not
 // read RetryInfo (gRFC A6). It has no header: any header switches those off.
 func (r *refusal) sendChallenge(ctx context.Context) {
+	if grpc.ServerTransportStreamFromContext(ctx) == nil {
+		return
+	}
 	if r.retryDelay > 0 {
 		_ = grpc.SetTrailer(ctx, metadata.Pairs(pushbackTrailer, strconv.FormatInt(r.retryDelay.Milliseconds(), 10)))
 	}
