@@ -1,10 +1,7 @@
 package suite
 
 import (
-	"context"
-	"crypto/rand"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,12 +11,9 @@ import (
 // coldSizes are the lengths of the tokens that BenchmarkFirstUse sends.
 var coldSizes = []int{900, 4 << 10, 8 << 10, 14 << 10}
 
-// coldPool is the number of different tokens for each size. A peer gets each of
-// them once; then it is replaced by a fresh one.
+// coldPool is the number of different tokens for each size. A new peer gets each of
+// them once.
 const coldPool = 2048
-
-// coldCallers is the number of goroutines that call at once.
-const coldCallers = 64
 
 // BenchmarkFirstUse measures calls whose tokens are each used once, from many
 // goroutines. Compare the peers of one size with each other. On a busy machine compare
@@ -27,53 +21,22 @@ const coldCallers = 64
 func BenchmarkFirstUse(b *testing.B) {
 	s := newSuite(b)
 	for _, size := range coldSizes {
-		tokens := make([]string, coldPool)
-		for i := range tokens {
-			tokens[i] = s.mint("RS256", size, rand.Text())
-		}
-		calls := contexts(tokens, incoming)
-		for _, name := range []string{Warm, Cold, GoOIDC, GoJWT, GolangJWT} {
+		calls := s.NewFirstUseCalls(coldPool, size)
+		for _, name := range FirstUsePeers {
 			b.Run(fmt.Sprintf("%dB/%s", size, name), func(b *testing.B) {
 				b.ReportAllocs()
-				var used time.Duration
-				for done := 0; done < b.N; done += coldPool {
-					b.StopTimer()
-					p, err := s.newPeer(name, "RS256")
+				var elapsed, cpu time.Duration
+				done := 0
+				for ; done < b.N; done += coldPool {
+					took, used, err := calls.Measure(name)
 					if err != nil {
 						b.Fatal(err)
 					}
-					if err := p.intercept(incoming(s.Token("RS256", Small))); err != nil { // brings the keys
-						b.Fatal(err)
-					}
-					b.StartTimer()
-					before := cpuTime()
-					callEach(b, p, calls[:min(coldPool, b.N-done)])
-					used += cpuTime() - before
+					elapsed, cpu = elapsed+took, cpu+used
 				}
-				b.ReportMetric(float64(used)/float64(b.N), "cpu-ns/op")
+				b.ReportMetric(float64(elapsed)/float64(done), "ns/op")
+				b.ReportMetric(float64(cpu)/float64(done), "cpu-ns/op")
 			})
-		}
-	}
-}
-
-// callEach makes each call once, from coldCallers goroutines.
-func callEach(b *testing.B, p *peer, calls []context.Context) {
-	var next atomic.Int64
-	done := make(chan error)
-	for range coldCallers {
-		go func() {
-			var failure error
-			for i := next.Add(1); i <= int64(len(calls)); i = next.Add(1) {
-				if err := p.intercept(calls[i-1]); err != nil {
-					failure = err
-				}
-			}
-			done <- failure
-		}()
-	}
-	for range coldCallers {
-		if err := <-done; err != nil {
-			b.Error(err)
 		}
 	}
 }
