@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// BenchmarkBound runs the cases of cmd/bound.
+// BenchmarkBound runs the cases of cmd/report, part bound.
 func BenchmarkBound(b *testing.B) {
 	cases, err := newSuite(b).BoundCases()
 	if err != nil {

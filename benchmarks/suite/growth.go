@@ -88,6 +88,9 @@ type RevokeResult struct {
 	Quiet, Burst time.Duration // of an opening, median: alone, and during 1,000 revocations
 }
 
+// BurstRatio returns the opening during revocations beside a quiet one.
+func (r RevokeResult) BurstRatio() float64 { return float64(r.Burst) / float64(r.Quiet) }
+
 // Revoke measures revocations with a number of open streams: at least 1,000.
 func (s *Suite) Revoke(streams int) (RevokeResult, error) {
 	result := RevokeResult{Streams: streams}

@@ -2,19 +2,25 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"flag"
-	"fmt"
-	"os"
 	"runtime"
 	"slices"
-	"strings"
-	"testing"
 	"time"
 
 	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
 	"github.com/auth0grpc/auth0grpc/internal/progress"
 )
+
+// A callPlan sets the amount of measuring single calls.
+type callPlan struct {
+	rounds      int           // each case is measured once in each
+	benchtime   time.Duration // of a case in a round
+	floodRounds int
+	flood       time.Duration // of a flood in a round
+	firstUses   int           // fresh tokens during a flood
+	badTokens   int           // with a stopped clock
+	entries     int           // of the cache that is filled
+}
 
 // A key names a case on a number of cores.
 type key struct {
@@ -22,15 +28,8 @@ type key struct {
 	size, cores            int
 }
 
-// A series holds the results of a case, a sample for each round.
-type series struct {
-	ns            []float64 // per operation
-	bytes, allocs int64     // per operation, in the last round
-}
-
-// results holds all measurements.
-type results struct {
-	machine string
+// callResults holds the measurements of single calls.
+type callResults struct {
 	rounds  int
 	flood   time.Duration // of one
 	cores   []int         // 1 and all
@@ -42,9 +41,9 @@ type results struct {
 	memory  suite.MemoryResult
 }
 
-// measure takes about p.rounds × 130 × p.benchtime, and the time of the floods.
-func measure(s *suite.Suite, p plan, line *progress.Line) (*results, error) {
-	r := &results{machine: machine(), rounds: p.rounds, flood: p.flood, cores: []int{1}, series: make(map[key]*series)}
+// measureCalls takes about p.rounds × 130 × p.benchtime, and the time of the floods.
+func measureCalls(s *suite.Suite, p callPlan, line *progress.Line) (*callResults, error) {
+	r := &callResults{rounds: p.rounds, flood: p.flood, cores: []int{1}, series: make(map[key]*series)}
 	if all := runtime.GOMAXPROCS(0); all > 1 {
 		r.cores = append(r.cores, all)
 	}
@@ -60,7 +59,7 @@ func measure(s *suite.Suite, p plan, line *progress.Line) (*results, error) {
 	return r, r.measureFloods(s, p, line)
 }
 
-func (r *results) measureCases(s *suite.Suite, p plan, line *progress.Line) error {
+func (r *callResults) measureCases(s *suite.Suite, p callPlan, line *progress.Line) error {
 	if err := flag.Set("test.benchtime", p.benchtime.String()); err != nil {
 		return err
 	}
@@ -84,24 +83,17 @@ func (r *results) measureCases(s *suite.Suite, p plan, line *progress.Line) erro
 }
 
 // sample measures one case once.
-func (r *results) sample(c suite.Case, cores int) error {
+func (r *callResults) sample(c suite.Case, cores int) error {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
-	got := testing.Benchmark(c.Bench)
-	if got.N == 0 {
-		return errors.New(c.Name() + " failed")
-	}
 	k := key{c.Level, c.Peer, c.Algorithm, c.Size, cores}
 	if r.series[k] == nil {
 		r.series[k] = new(series)
 		r.keys = append(r.keys, k)
 	}
-	one := r.series[k]
-	one.ns = append(one.ns, float64(got.T.Nanoseconds())/float64(got.N))
-	one.bytes, one.allocs = got.AllocedBytesPerOp(), got.AllocsPerOp()
-	return nil
+	return r.series[k].add(c)
 }
 
-func (r *results) measureFloods(s *suite.Suite, p plan, line *progress.Line) error {
+func (r *callResults) measureFloods(s *suite.Suite, p callPlan, line *progress.Line) error {
 	benches := s.FloodBenches()
 	for round := range p.floodRounds {
 		for _, b := range benches {
@@ -151,29 +143,13 @@ func (r *results) measureFloods(s *suite.Suite, p plan, line *progress.Line) err
 	return nil
 }
 
-// machine describes the machine of the figures.
-func machine() string {
-	about := fmt.Sprintf("%s, %s/%s, %d cores", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
-	info, _ := os.ReadFile("/proc/cpuinfo") // on Linux only
-	for line := range strings.Lines(string(info)) {
-		if name, ok := strings.CutPrefix(line, "model name\t: "); ok {
-			return about + ", " + strings.TrimSpace(name)
-		}
-	}
-	return about
-}
-
 // ns returns the median time of an operation.
-func (r *results) ns(k key) float64 { return median(r.series[k].ns) }
+func (r *callResults) ns(k key) float64 { return r.series[k].median() }
 
 // ratio returns the time of an operation of a, divided by the time of b. It is the
 // median of the rounds' ratios: values of one round compare best.
-func (r *results) ratio(a, b key) float64 {
-	var all []float64
-	for i := range r.series[a].ns {
-		all = append(all, r.series[a].ns[i]/r.series[b].ns[i])
-	}
-	return median(all)
+func (r *callResults) ratio(a, b key) float64 {
+	return r.series[a].ratio(r.series[b])
 }
 
 // A floodKey names floods of one kind on one library.
@@ -197,7 +173,7 @@ func floodsOver(peer, level string) []floodKey {
 	return all
 }
 
-func (r *results) floodsOf(k floodKey) []suite.FloodResult {
+func (r *callResults) floodsOf(k floodKey) []suite.FloodResult {
 	var all []suite.FloodResult
 	for _, f := range r.floods {
 		if f.Peer == k.peer && f.Level == k.level && f.Kind == k.kind && f.Unread == k.unread && f.Siege == k.siege {
@@ -209,22 +185,13 @@ func (r *results) floodsOf(k floodKey) []suite.FloodResult {
 
 // share returns the throughput of good calls under a, divided by the throughput under b.
 // It is the median of the rounds' shares.
-func (r *results) share(a, b floodKey) float64 {
+func (r *callResults) share(a, b floodKey) float64 {
 	of, whole := r.floodsOf(a), r.floodsOf(b)
 	all := make([]float64, len(of))
 	for i := range of {
 		all[i] = of[i].PerSecond() / whole[i].PerSecond()
 	}
 	return median(all)
-}
-
-// median returns the middle value, or the mean of the two middle ones.
-func median(all []float64) float64 {
-	if len(all) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(all))
-	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
 // medianOf is median for a property of floods.

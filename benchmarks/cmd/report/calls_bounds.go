@@ -7,33 +7,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
 )
 
-// A bound is a figure that auth0grpc promises, and the measured value.
-type bound struct {
-	figure   string
-	want     string
-	measured string
-	ok       bool
-}
-
-// verdict returns the last column of the table.
-func (b bound) verdict() string {
-	if b.ok {
-		return "ok"
-	}
-	return "**bound missed**"
-}
-
-func atMost(figure string, measured, most float64, format string) bound {
-	return bound{figure, "≤ " + fmt.Sprintf(format, most), fmt.Sprintf(format, measured), measured <= most}
-}
-
-func atLeast(figure string, measured, least float64, format string) bound {
-	return bound{figure, "≥ " + fmt.Sprintf(format, least), fmt.Sprintf(format, measured), measured >= least}
-}
-
-const times = "%.2f ×"
-
-func (r *results) bounds() []bound {
+func (r *callResults) bounds() []bound {
 	var all []bound
 	all = append(all, r.interceptorBounds()...)
 	all = append(all, r.callBounds()...)
@@ -44,11 +18,11 @@ func (r *results) bounds() []bound {
 // at returns the key of a case with RS256 and the small token on one core.
 func at(level, peer string) key { return key{level, peer, "RS256", suite.Small, 1} }
 
-func (k key) of(size int) key    { k.size = size; return k }
-func (k key) on(cores int) key   { k.cores = cores; return k }
-func (r *results) allCores() int { return r.cores[len(r.cores)-1] }
+func (k key) of(size int) key        { k.size = size; return k }
+func (k key) on(cores int) key       { k.cores = cores; return k }
+func (r *callResults) allCores() int { return r.cores[len(r.cores)-1] }
 
-func (r *results) interceptorBounds() []bound {
+func (r *callResults) interceptorBounds() []bound {
 	warm, cold := at(suite.Interceptor, suite.Warm), at(suite.Interceptor, suite.Cold)
 	hash, goOIDC := at(suite.Floor, suite.Hash), at(suite.Interceptor, suite.GoOIDC)
 	large := warm.of(suite.Large)
@@ -70,7 +44,7 @@ func (r *results) interceptorBounds() []bound {
 	return all
 }
 
-func (r *results) callBounds() []bound {
+func (r *callResults) callBounds() []bound {
 	var all []bound
 	for _, cores := range r.cores {
 		ratio := r.ratio(at(suite.Unary, suite.Warm).on(cores), at(suite.Unary, suite.NoAuth).on(cores))
@@ -86,7 +60,7 @@ func coreCount(cores int) string {
 	return fmt.Sprintf("%d cores", cores)
 }
 
-func (r *results) floodBounds() []bound {
+func (r *callResults) floodBounds() []bound {
 	var all []bound
 	ours := func(kind suite.Flood, unread bool) floodKey {
 		return floodKey{peer: suite.Warm, level: suite.Unary, kind: kind, unread: unread}
@@ -120,7 +94,7 @@ func (r *results) floodBounds() []bound {
 	return all
 }
 
-func (r *results) cacheBounds() []bound {
+func (r *callResults) cacheBounds() []bound {
 	m := r.memory
 	grown := 100 * (float64(m.Overfull)/float64(m.Full) - 1)
 	return []bound{

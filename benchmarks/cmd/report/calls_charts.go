@@ -7,19 +7,19 @@ import (
 )
 
 // summary returns the chart of the README.
-func (r *results) summary() string {
+func (r *callResults) summary() string {
 	return chart("Time that checking a token adds to a call, and good calls per second under forged tokens",
 		r.interceptorPanel(false), r.floodPanel(suite.UnknownKey))
 }
 
 // svg returns the chart of RESULTS.md.
-func (r *results) svg() string {
+func (r *callResults) svg() string {
 	return chart("Cost of a call with each library, and good calls per second under forged tokens",
 		r.interceptorPanel(true), r.callPanel(), r.floodPanel(suite.UnknownKey), r.floodPanel(suite.BadSignature))
 }
 
 // interceptorPanel shows the interceptor alone.
-func (r *results) interceptorPanel(floors bool) panel {
+func (r *callResults) interceptorPanel(floors bool) panel {
 	p := panel{title: "Time that checking the token adds to a call", note: "one core, RS256, 900 bytes; shorter is better"}
 	add := func(k key, name string, kind barKind) {
 		p.bars = append(p.bars, bar{name, r.ns(k), duration(r.ns(k)), kind})
@@ -37,7 +37,7 @@ func (r *results) interceptorPanel(floors bool) panel {
 
 // callPanel shows whole calls as ratios within a round, as the bounds do: medians of
 // times drift apart on a machine with other load.
-func (r *results) callPanel() panel {
+func (r *callResults) callPanel() panel {
 	p := panel{title: "Time of a whole call, client and server", note: "unary RPC over bufconn, one core, beside no auth; shorter is better"}
 	for _, peer := range suite.Peers {
 		ratio := r.ratio(at(suite.Unary, peer), at(suite.Unary, suite.NoAuth))
@@ -47,7 +47,7 @@ func (r *results) callPanel() panel {
 }
 
 // floodPanel shows the good calls in a flood of forged tokens.
-func (r *results) floodPanel(kind suite.Flood) panel {
+func (r *callResults) floodPanel(kind suite.Flood) panel {
 	forged := map[suite.Flood]string{suite.UnknownKey: "unknown key", suite.BadSignature: "bad signature"}[kind]
 	p := panel{title: "Good calls per second under forged tokens", note: "ten forged tokens (" + forged + ") to one good; longer is better"}
 	for _, peer := range suite.Libraries {

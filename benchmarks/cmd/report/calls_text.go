@@ -8,58 +8,24 @@ import (
 	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
 )
 
-// markdown returns all tables.
-func (r *results) markdown() string {
+// text returns all tables.
+func (r *callResults) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Results\n\nWritten by `go run ./cmd/report`. [README.md](README.md) describes the cases and the compared libraries.\n"+
-		"Medians of %s. Every case ran once in each round; ratios are medians of the rounds' ratios.\n"+
-		"%s.\n\n![Cost of a call](results.svg)\n", rounds(r.rounds), r.machine)
-	r.writeBounds(&b)
+	fmt.Fprintf(&b, "Medians of %s. Every case ran once in each round; ratios are medians of the rounds' ratios.\n"+
+		"RS256 and a token of 900 bytes, on one core, unless it says otherwise.\n\n![Cost of a call](results.svg)\n", rounds(r.rounds))
+	writeBounds(&b, r.bounds())
 	r.writeCases(&b)
 	r.writeFloods(&b)
 	r.writeFirstUses(&b)
 	r.writeFetches(&b)
-	fmt.Fprintf(&b, "\n## Memory\n\nA cache for %d tokens, full: %.1f MB of heap, %.0f bytes a token. After half as many more: %.1f MB.\n",
+	fmt.Fprintf(&b, "\n### Memory\n\nA cache for %d tokens, full: %.1f MB of heap, %.0f bytes a token. After half as many more: %.1f MB.\n",
 		r.memory.Entries, float64(r.memory.Full)/1e6, r.memory.PerToken(), float64(r.memory.Overfull)/1e6)
 	return b.String()
 }
 
-func rounds(n int) string {
-	if n == 1 {
-		return "1 round"
-	}
-	return fmt.Sprintf("%d rounds", n)
-}
-
-// row writes a line of a table.
-func row(b *strings.Builder, cells ...string) {
-	b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
-}
-
-// heading writes the head of a table. The columns after the first left ones are numbers.
-func heading(b *strings.Builder, left int, cells ...string) {
-	row(b, cells...)
-	for i := range cells {
-		if i < left {
-			b.WriteString("| --- ")
-		} else {
-			b.WriteString("| ---: ")
-		}
-	}
-	b.WriteString("|\n")
-}
-
-func (r *results) writeBounds(b *strings.Builder) {
-	b.WriteString("\n## Figures and their bounds\n\nRS256 and a token of 900 bytes, on one core, unless it says otherwise.\n\n")
-	heading(b, 1, "figure", "bound", "measured", "")
-	for _, one := range r.bounds() {
-		row(b, one.figure, one.want, one.measured, one.verdict())
-	}
-}
-
-func (r *results) writeCases(b *strings.Builder) {
+func (r *callResults) writeCases(b *strings.Builder) {
 	for _, level := range []string{suite.Floor, suite.Interceptor, suite.Unary, suite.UnaryTCP, suite.Stream} {
-		fmt.Fprintf(b, "\n## %s\n\n", strings.ToUpper(level[:1])+level[1:])
+		fmt.Fprintf(b, "\n### %s\n\n", strings.ToUpper(level[:1])+level[1:])
 		columns := []string{"", "alg", "token", "1 core, ns"}
 		if len(r.cores) > 1 {
 			columns = append(columns, coreCount(r.allCores())+", ns")
@@ -81,7 +47,7 @@ func (r *results) writeCases(b *strings.Builder) {
 
 // toWarm returns the ratio to auth0grpc at the same level, for the floor at the
 // interceptor.
-func (r *results) toWarm(k key) float64 {
+func (r *callResults) toWarm(k key) float64 {
 	warm := k
 	warm.peer = suite.Warm
 	if k.level == suite.Floor {
@@ -90,8 +56,8 @@ func (r *results) toWarm(k key) float64 {
 	return r.ratio(k, warm)
 }
 
-func (r *results) writeFloods(b *strings.Builder) {
-	b.WriteString("\n## Floods\n\nGood calls with a token known already, while ten times as many flooding calls are made over another connection.\n" +
+func (r *callResults) writeFloods(b *strings.Builder) {
+	b.WriteString("\n### Floods\n\nGood calls with a token known already, while ten times as many flooding calls are made over another connection.\n" +
 		"Client, server and tenant share the machine, so every cost of the flood slows the good calls down.\n" +
 		"Each flood lasted " + r.flood.String() + "; key set requests are per flood.\n" +
 		"The shares compare the good calls per second with those\n\n" +
@@ -108,8 +74,8 @@ func (r *results) writeFloods(b *strings.Builder) {
 	r.writeSieges(b)
 }
 
-func (r *results) writeSieges(b *strings.Builder) {
-	b.WriteString("\n## Sieges\n\nThe same with ten attackers for each caller of good calls. They do not wait for the good calls: each sends as fast as it is answered.\n" +
+func (r *callResults) writeSieges(b *strings.Builder) {
+	b.WriteString("\n### Sieges\n\nThe same with ten attackers for each caller of good calls. They do not wait for the good calls: each sends as fast as it is answered.\n" +
 		"Costlier flooding calls come less often. The server has to bound their share of the machine.\n\n")
 	heading(b, 2, "", "flood", "good calls/s", "of no token", "of auth0grpc's", "flooding calls/s", "p50", "p99", "key set requests")
 	ours := floodKey{peer: suite.Warm, level: suite.Unary, kind: suite.NoToken, siege: true}
@@ -132,7 +98,7 @@ func (r *results) writeSieges(b *strings.Builder) {
 	}
 }
 
-func (r *results) writeFlood(b *strings.Builder, peer, level string) {
+func (r *callResults) writeFlood(b *strings.Builder, peer, level string) {
 	none := floodKey{peer: peer, level: level, kind: suite.NoToken}
 	ours := none
 	ours.peer = suite.Warm
@@ -164,8 +130,8 @@ func latency(ns float64) string {
 	return fmt.Sprintf("%.2f ms", ns/float64(time.Millisecond))
 }
 
-func (r *results) writeFirstUses(b *strings.Builder) {
-	b.WriteString("\n## First uses in a flood\n\nThe latency of good calls with new tokens, one after the other. Meanwhile attackers send bad signatures under a\n" +
+func (r *callResults) writeFirstUses(b *strings.Builder) {
+	b.WriteString("\n### First uses in a flood\n\nThe latency of good calls with new tokens, one after the other. Meanwhile attackers send bad signatures under a\n" +
 		"known `kid` as fast as they are answered. Every good call succeeded.\n\n")
 	heading(b, 2, "", "flood", "calls", "p50", "p99", "max")
 	for _, c := range r.cold {
@@ -177,8 +143,8 @@ func (r *results) writeFirstUses(b *strings.Builder) {
 	}
 }
 
-func (r *results) writeFetches(b *strings.Builder) {
-	b.WriteString("\n## Key set requests\n\nBy auth0grpc with a stopped clock: in a flood, in the same flood again, and in one more after the cool-down.\n\n")
+func (r *callResults) writeFetches(b *strings.Builder) {
+	b.WriteString("\n### Key set requests\n\nBy auth0grpc with a stopped clock: in a flood, in the same flood again, and in one more after the cool-down.\n\n")
 	heading(b, 1, "flood", "bad tokens each", "first", "again", "after the cool-down")
 	for _, f := range r.fetches {
 		row(b, string(f.Kind), fmt.Sprint(f.Calls), fmt.Sprint(f.First), fmt.Sprint(f.Again), fmt.Sprint(f.AfterReset))

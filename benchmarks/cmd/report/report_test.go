@@ -17,11 +17,21 @@ import (
 )
 
 // tiny measures as little as possible of each case.
-var tiny = plan{1, time.Millisecond, 1, 10 * time.Millisecond, 3, 200, 200}
+var tiny = plan{
+	callPlan{1, time.Millisecond, 1, 10 * time.Millisecond, 3, 200, 200},
+	streamPlan{2, time.Millisecond, 50, 2 * time.Second, 1, 20, 100_000},
+	boundPlan{2, time.Millisecond},
+	growthPlan{2, 10, []int{suite.Small, 8 << 10}, []int{1000, 1010}, []int{100, 200}, []int{1, 1000}, []int{10, 20}},
+}
+
+func TestMain(m *testing.M) {
+	suite.BodiesServer()
+	os.Exit(m.Run())
+}
 
 func TestReport(t *testing.T) {
 	dir := t.TempDir()
-	if err := run(tiny, dir); err != nil {
+	if err := run(tiny, []string{"calls", "growth", "streams", "bound"}, dir); err != nil {
 		t.Fatal(err)
 	}
 	read := func(name string) string {
@@ -34,6 +44,7 @@ func TestReport(t *testing.T) {
 	checkTables(t, read("RESULTS.md"))
 	checkXML(t, read("results.svg"))
 	checkXML(t, read("summary.svg"))
+	checkXML(t, read("growth.svg"))
 	for _, peer := range suite.Peers {
 		if !strings.Contains(read("RESULTS.md"), "| "+peer+" |") {
 			t.Errorf("no table has a row for %s", peer)
@@ -68,8 +79,8 @@ func checkTables(t *testing.T, text string) {
 			t.Errorf("no number in %q", line)
 		}
 	}
-	if tables != 10 {
-		t.Errorf("%d tables, want 10", tables)
+	if tables != 22 {
+		t.Errorf("%d tables, want 22", tables)
 	}
 }
 
@@ -160,5 +171,61 @@ func TestGrouped(t *testing.T) {
 		if got := grouped(n); got != want {
 			t.Errorf("grouped(%v) = %q, want %q", n, got, want)
 		}
+	}
+}
+
+// A part that is measured again replaces its own text and no other.
+func TestReplacePart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "RESULTS.md")
+	for _, one := range [][2]string{{"Streams", "old\n\n### Table\n\nx\n"}, {"Calls", "calls\n"}, {"Streams", "new\n\n### Table\n"}} {
+		if err := replacePart(file, one[0], one[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := resultsHead + "\n## Calls\n\ncalls\n\n## Streams\n\nnew\n\n### Table\n"; string(got) != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestUnknownPart(t *testing.T) {
+	if err := run(tiny, []string{"bounds"}, t.TempDir()); err == nil || !strings.Contains(err.Error(), `"bounds"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Sizes have a logarithmic scale and values a linear one from zero.
+func TestCurves(t *testing.T) {
+	text := curveChart("<label>", curves{title: "t", note: "n", lines: []curve{
+		{"a", true, []point{{10, 100}, {100, 50}, {1000, 0}}},
+		{"b", false, []point{{10, 25}, {100, 25}, {1000, 25}}},
+	}})
+	checkXML(t, text)
+	for _, want := range []string{
+		`class="line ourline" stroke-dasharray="" d="M60.0 100.0L260.0 175.0L460.0 250.0"`,
+		`class="line" stroke-dasharray="6 4" d="M60.0 212.5L260.0 212.5L460.0 212.5"`,
+		`>a</text>`, `>b</text>`, ">1\u202f000</text>",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+}
+
+func TestRoundUp(t *testing.T) {
+	for value, want := range map[float64]float64{0: 1, math.NaN(): 1, 1: 1, 1.5: 2, 3: 4, 5: 10, 0.03: 0.04, 41_000: 100_000} {
+		if got := roundUp(value); math.Abs(got-want) > want*1e-9 {
+			t.Errorf("roundUp(%v) = %v, want %v", value, got, want)
+		}
+	}
+}
+
+func TestSeriesRatio(t *testing.T) {
+	a, b, c := &series{ns: []float64{2, 4, 9}}, &series{ns: []float64{1, 1, 1}}, &series{ns: []float64{1, 1, 2}}
+	if got := a.ratio(b, c); got != 2 {
+		t.Errorf("got %v, want 2", got)
 	}
 }

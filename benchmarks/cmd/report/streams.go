@@ -1,30 +1,18 @@
-// Streams measures the cost of streams that end with their token, and of refusals before
-// the body of a call. It prints each figure that auth0grpc promises beside its bound.
-//
-//	go run ./cmd/streams          # four minutes, on an idle machine
-//	go run ./cmd/streams -short   # seconds, to see that it works; no figures to quote
-//
-// Every round measures every case once, and each round reverses the order. Times and
-// ratios are medians over the rounds.
 package main
 
 import (
-	"flag"
 	"fmt"
-	"io"
-	"os"
-	"runtime"
 	"slices"
-	"testing"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"github.com/auth0grpc/auth0grpc/benchmarks/suite"
 	"github.com/auth0grpc/auth0grpc/internal/progress"
 )
 
-// A plan sets the amount of measuring.
-type plan struct {
+// A streamPlan sets the amount of measuring streams, and refusals before the body of a
+// call.
+type streamPlan struct {
 	rounds  int
 	each    time.Duration // of a case in a round
 	streams int           // idle ones
@@ -34,162 +22,84 @@ type plan struct {
 	body    int           // bytes
 }
 
-func main() {
-	suite.BodiesServer()
-	testing.Init() // the flag that testing.Benchmark reads
-	isShort := flag.Bool("short", false, "measure a little of each, to see that it works")
-	flag.Parse()
-	p := plan{21, 300 * time.Millisecond, 10_000, 20 * time.Second, 3, 10_000, 1_000_000}
-	if *isShort {
-		p = plan{1, 5 * time.Millisecond, 200, 2 * time.Second, 1, 50, 1_000_000}
-	}
-	if err := run(os.Stdout, p); err != nil {
-		fmt.Fprintln(os.Stderr, "streams:", err)
-		os.Exit(1)
-	}
+// streamResults holds the measurements of streams.
+type streamResults struct {
+	rounds int
+	cases  []suite.Case
+	series map[string]*series            // by name of the case
+	idle   map[string][]suite.IdleResult // by kind of stream
+	bodies map[suite.BodiesServing]suite.BodiesResult
 }
 
-// results holds all measurements.
-type results struct {
-	cases   []suite.Case
-	samples map[string]*samples           // by name of the case
-	idle    map[string][]suite.IdleResult // by kind of stream
-	bodies  map[suite.BodiesServing]suite.BodiesResult
-}
+// idleKinds are the kinds of idle streams, in the order of the table.
+var idleKinds = []string{suite.OpenStream, suite.ProtectedRO, suite.Protected}
 
 // servings lists the servers of calls without a token, in the order of the table.
 var servings = []suite.BodiesServing{{}, {Tap: true}, {Narrow: true}, {Tap: true, Narrow: true}}
 
-// samples holds the results of a case, one for each round.
-type samples struct {
-	ns            []float64
-	bytes, allocs int64 // in the last round
-}
-
-func run(out io.Writer, p plan) error {
-	r := &results{samples: map[string]*samples{}, idle: map[string][]suite.IdleResult{}, bodies: map[suite.BodiesServing]suite.BodiesResult{}}
-	line := progress.New(os.Stderr)
-	defer line.Clear() // also after an error
+func measureStreams(s *suite.Suite, p streamPlan, line *progress.Line) (*streamResults, error) {
+	r := &streamResults{rounds: p.rounds, idle: map[string][]suite.IdleResult{}, bodies: map[suite.BodiesServing]suite.BodiesResult{}}
 	for i, how := range servings {
 		line.Step("calls with bodies, server %d of %d", i+1, len(servings))
 		got, err := suite.Bodies(how, p.calls, p.body)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		r.bodies[how] = got
 	}
-	s, err := suite.New()
-	if err != nil {
-		return err
-	}
-	defer s.Close()
 	for round := range p.idle {
-		for _, kind := range []string{suite.OpenStream, suite.ProtectedRO, suite.Protected} {
+		for _, kind := range idleKinds {
 			line.Step("idle streams, round %d of %d: %s", round+1, p.idle, kind)
 			got, err := s.Idle(kind, p.streams, p.life)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			r.idle[kind] = append(r.idle[kind], got)
 		}
 	}
-	if err := r.measureCases(s, p, line); err != nil {
-		return err
-	}
-	line.Clear()
-	return r.print(out)
-}
-
-func (r *results) measureCases(s *suite.Suite, p plan, line *progress.Line) error {
-	if err := flag.Set("test.benchtime", p.each.String()); err != nil {
-		return err
-	}
 	streams, err := s.StreamCases()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	taps, err := s.TapCases()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.cases = slices.Concat(streams, taps)
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	order := slices.Clone(r.cases)
-	for round := range p.rounds {
-		for _, c := range order {
-			line.Step("round %d of %d: %s", round+1, p.rounds, c.Name())
-			got := testing.Benchmark(c.Bench)
-			if got.N == 0 {
-				return fmt.Errorf("%s failed", c.Name())
-			}
-			one := r.samples[c.Name()]
-			if one == nil {
-				one = new(samples)
-				r.samples[c.Name()] = one
-			}
-			one.ns = append(one.ns, float64(got.T.Nanoseconds())/float64(got.N))
-			one.bytes, one.allocs = got.AllocedBytesPerOp(), got.AllocsPerOp()
-		}
-		slices.Reverse(order) // so that no case gains from a drift of the machine
-	}
-	return nil
+	r.series, err = measureCases(r.cases, p.rounds, p.each, line)
+	return r, err
 }
 
-func (r *results) print(out io.Writer) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "CASE\tNS\tB\tALLOCS")
-	for _, c := range r.cases {
-		one := r.samples[c.Name()]
-		fmt.Fprintf(table, "%s: %s\t%.0f\t%d\t%d\n", c.Level, c.Peer, median(one.ns), one.bytes, one.allocs)
-	}
-	fmt.Fprintln(table, "\nIDLE STREAMS\tHEAP B\tSTACK B\tGOROUTINES\tLAST END")
-	for _, kind := range []string{suite.OpenStream, suite.ProtectedRO, suite.Protected} {
+func (r *streamResults) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Streams that end with their token, and refusals before the body of a call, on one core. Medians of %s.\n", rounds(r.rounds))
+	writeBounds(&b, r.bounds())
+	b.WriteString("\n### Stream calls\n\n")
+	writeSeries(&b, r.cases, r.series)
+	b.WriteString("\n### Idle streams\n\nBytes and goroutines for each, and the time until all had ended after their token expired.\n\n")
+	heading(&b, 1, "", "streams", "heap, B", "stack, B", "goroutines", "last end")
+	for _, kind := range idleKinds {
 		n := float64(r.idle[kind][0].Streams)
-		end := time.Duration(r.medianIdle(kind, func(i suite.IdleResult) float64 { return float64(i.LastEnd) }))
-		fmt.Fprintf(table, "%.0f × %s\t%.0f\t%.0f\t%.2f\t%v\n", n, kind, r.heap(kind), r.stack(kind),
-			r.medianIdle(kind, func(i suite.IdleResult) float64 { return float64(i.Goroutines) / n }), end.Round(time.Millisecond))
+		end := r.medianIdle(kind, func(i suite.IdleResult) float64 { return float64(i.LastEnd) })
+		row(&b, kind, fmt.Sprintf("%.0f", n), fmt.Sprintf("%.0f", r.heap(kind)), fmt.Sprintf("%.0f", r.stack(kind)),
+			fmt.Sprintf("%.2f", r.medianIdle(kind, func(i suite.IdleResult) float64 { return float64(i.Goroutines) / n })), latency(end))
 	}
-	fmt.Fprintln(table, "\nCALLS WITHOUT A TOKEN\tBYTES READ\tCPU\tALLOCATED")
+	b.WriteString("\n### Calls without a token\n\nEach sends a body of a megabyte. A window of 64 KiB is `InitialWindowSize`; gRPC widens it otherwise.\n\n")
+	heading(&b, 1, "", "calls", "bytes read", "CPU", "allocated, B")
 	for _, how := range servings {
-		b, name := r.bodies[how], "without the tap"
+		one, name := r.bodies[how], "without the tap"
 		if how.Tap {
 			name = "with the tap"
 		}
 		if how.Narrow {
 			name += ", window of 64 KiB"
 		}
-		fmt.Fprintf(table, "%d, %s\t%d\t%v\t%d\n", b.Calls, name, b.Read, b.CPU.Round(time.Millisecond), b.Allocated)
+		row(&b, name, fmt.Sprint(one.Calls), fmt.Sprint(one.Read), latency(float64(one.CPU)), fmt.Sprint(one.Allocated))
 	}
-	fmt.Fprintln(table, "\nFIGURE\tBOUND\tMEASURED\t")
-	for _, f := range r.figures() {
-		verdict := "ok"
-		if f.falls() {
-			verdict = "bound missed"
-		}
-		fmt.Fprintf(table, "%s\t%s %.4g\t%.4g\t%s\n", f.name, f.sign(), f.bound, f.measured, verdict)
-	}
-	return table.Flush()
+	return b.String()
 }
 
-// A figure is a measured value and its bound.
-type figure struct {
-	name            string
-	least           bool // bound is a lower bound, not an upper one
-	bound, measured float64
-}
-
-func (f figure) falls() bool {
-	return f.least && f.measured < f.bound || !f.least && f.measured > f.bound
-}
-
-func (f figure) sign() string {
-	if f.least {
-		return "≥"
-	}
-	return "≤"
-}
-
-func (r *results) figures() []figure {
+func (r *streamResults) bounds() []bound {
 	less := func(narrow bool, spent func(suite.BodiesResult) float64) float64 {
 		return spent(r.bodies[suite.BodiesServing{Narrow: narrow}]) / spent(r.bodies[suite.BodiesServing{Tap: true, Narrow: narrow}])
 	}
@@ -197,45 +107,41 @@ func (r *results) figures() []figure {
 	allocated := func(b suite.BodiesResult) float64 { return float64(b.Allocated) }
 	read := func(b suite.BodiesResult) float64 { return float64(b.Read) }
 	allocs := func(peer string) float64 { return float64(r.of(suite.Message, peer).allocs) }
-	us := func(peer string) float64 { return median(r.of(suite.Tap, peer).ns) / 1e3 }
-	return []figure{
-		{"opening a protected stream, beside an open one", false, 1.10, r.ratio(suite.Opening)},
-		{"a message on a protected stream, beside an open one", false, 1.02, r.ratio(suite.Message)},
-		{"the same, with many on their way", false, 1.02, r.ratio(suite.Piped)},
-		{"allocations that a message adds", false, 0, allocs(suite.Protected) - allocs(suite.OpenStream)},
-		{"heap that protection adds to an idle stream, B", false, 1024, r.heap(suite.Protected) - r.heap(suite.OpenStream)},
-		{"time until all idle streams have ended, s", false, 1, r.medianIdle(suite.Protected, func(i suite.IdleResult) float64 { return i.LastEnd.Seconds() })},
-		{"tap, token in the cache, µs", false, 2, us(suite.Known)},
-		{"tap, token not in the cache, µs", false, 15, us(suite.Unknown)},
-		{"less CPU with the tap, window of 64 KiB, times", true, 20, less(true, cpu)},
-		{"less memory, times", true, 20, less(true, allocated)},
-		{"fewer bytes read, times", true, 1, less(true, read)},
-		{"less CPU with the tap, window as gRPC widens it, times", true, 20, less(false, cpu)},
-		{"less memory, times", true, 20, less(false, allocated)},
-		{"fewer bytes read, times", true, 1, less(false, read)},
+	us := func(peer string) float64 { return r.of(suite.Tap, peer).median() / 1e3 }
+	lastEnd := r.medianIdle(suite.Protected, func(i suite.IdleResult) float64 { return i.LastEnd.Seconds() })
+	return []bound{
+		atMost("opening a protected stream, beside an open one", r.ratio(suite.Opening), 1.10, "%.3f ×"),
+		atMost("a message on a protected stream, beside an open one", r.ratio(suite.Message), 1.02, "%.3f ×"),
+		atMost("the same, with many on their way", r.ratio(suite.Piped), 1.02, "%.3f ×"),
+		atMost("allocations that a message adds", allocs(suite.Protected)-allocs(suite.OpenStream), 0, "%.0f"),
+		atMost("heap that protection adds to an idle stream", r.heap(suite.Protected)-r.heap(suite.OpenStream), 1024, "%.0f B"),
+		atMost("time until all idle streams have ended", lastEnd, 1, "%.2f s"),
+		atMost("tap, token in the cache", us(suite.Known), 2, "%.2f µs"),
+		atMost("tap, token not in the cache", us(suite.Unknown), 15, "%.2f µs"),
+		atLeast("less CPU with the tap, window of 64 KiB", less(true, cpu), 20, "%.1f ×"),
+		atLeast("less memory", less(true, allocated), 20, "%.1f ×"),
+		atLeast("fewer bytes read", less(true, read), 1, "%.1f ×"),
+		atLeast("less CPU with the tap, window as gRPC widens it", less(false, cpu), 20, "%.1f ×"),
+		atLeast("less memory", less(false, allocated), 20, "%.1f ×"),
+		atLeast("fewer bytes read", less(false, read), 1, "%.1f ×"),
 	}
 }
 
-func (r *results) of(level, peer string) *samples {
+func (r *streamResults) of(level, peer string) *series {
 	for _, c := range r.cases {
 		if c.Level == level && c.Peer == peer {
-			return r.samples[c.Name()]
+			return r.series[c.Name()]
 		}
 	}
-	panic("streams: no case " + level + ", " + peer)
+	panic("report: no case " + level + ", " + peer)
 }
 
-// ratio returns the median of the rounds' ratios of a protected to an open stream.
-func (r *results) ratio(level string) float64 {
-	protected, open := r.of(level, suite.Protected), r.of(level, suite.OpenStream)
-	all := make([]float64, len(open.ns))
-	for i := range open.ns {
-		all[i] = protected.ns[i] / open.ns[i]
-	}
-	return median(all)
+// ratio returns the ratio of a protected to an open stream.
+func (r *streamResults) ratio(level string) float64 {
+	return r.of(level, suite.Protected).ratio(r.of(level, suite.OpenStream))
 }
 
-func (r *results) medianIdle(kind string, property func(suite.IdleResult) float64) float64 {
+func (r *streamResults) medianIdle(kind string, property func(suite.IdleResult) float64) float64 {
 	var all []float64
 	for _, one := range r.idle[kind] {
 		all = append(all, property(one))
@@ -244,16 +150,10 @@ func (r *results) medianIdle(kind string, property func(suite.IdleResult) float6
 }
 
 // heap and stack return bytes for each idle stream.
-func (r *results) heap(kind string) float64 {
+func (r *streamResults) heap(kind string) float64 {
 	return r.medianIdle(kind, func(i suite.IdleResult) float64 { return float64(i.Heap) / float64(i.Streams) })
 }
 
-func (r *results) stack(kind string) float64 {
+func (r *streamResults) stack(kind string) float64 {
 	return r.medianIdle(kind, func(i suite.IdleResult) float64 { return float64(i.Stacks) / float64(i.Streams) })
-}
-
-// median returns the middle value, or the mean of the two middle ones.
-func median(all []float64) float64 {
-	sorted := slices.Sorted(slices.Values(all))
-	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }

@@ -65,6 +65,9 @@ const chartHead = `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]d" height=
   .bar { fill: #afb8c1; }
   .ours { fill: #0969da; }
   .floor { fill: none; stroke: #59636e; }
+  .line { fill: none; stroke: #59636e; stroke-width: 2; }
+  .ourline { stroke: #0969da; stroke-width: 3; }
+  .grid { fill: none; stroke: #d1d9e0; }
   .ground { fill: #ffffff; }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3; }
@@ -72,6 +75,9 @@ const chartHead = `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]d" height=
     .bar { fill: #59636e; }
     .ours { fill: #4493f8; }
     .floor { fill: none; stroke: #9198a1; }
+    .line { stroke: #9198a1; }
+    .ourline { stroke: #4493f8; }
+    .grid { stroke: #3d444d; }
     .ground { fill: #0d1117; }
   }
 </style>
