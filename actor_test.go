@@ -100,8 +100,8 @@ func TestActors(t *testing.T) {
 		"other issuer":     {"sub": "auth0|u", "act": raw(`{"sub":"agt_1","iss":"https://other.example/"}`)},
 		"agent itself":     {"sub": "agt_1", "sub_profile": "ai_agent", "client_profile": "service ai_agent", "azp": nil, "client_id": "c"},
 	}
-	refused := falls(auth0grpc.ReasonActorNotAllowed, actorText, "")
-	scoped := falls(auth0grpc.ReasonActorNotAllowed, actorText, "read:orders")
+	refused := lacks(auth0grpc.ReasonActorNotAllowed, actorText, "")
+	scoped := lacks(auth0grpc.ReasonActorNotAllowed, actorText, "read:orders")
 	for _, test := range []struct {
 		name   string
 		rule   auth0grpc.Rule
@@ -140,7 +140,7 @@ func TestActors(t *testing.T) {
 }
 
 func TestAnonymousSubjects(t *testing.T) {
-	refused := falls(auth0grpc.ReasonAnonymousSubject, anonymousText, "")
+	refused := lacks(auth0grpc.ReasonAnonymousSubject, anonymousText, "")
 	for _, test := range []struct {
 		name string
 		rule auth0grpc.Rule
@@ -155,7 +155,7 @@ func TestAnonymousSubjects(t *testing.T) {
 		{"scope of another row, anonymous first", auth0grpc.Scopes("admin"), "anon@1", refused},
 		{"public", auth0grpc.Public(), "anon@1", outcome{subject: "nobody"}},
 		{"allowed", auth0grpc.Scopes("read:orders").AllowAnonymous(), "anon@1", passes},
-		{"allowed, without the scope", auth0grpc.Scopes("admin").AllowAnonymous(), "anon@1", falls("INSUFFICIENT_SCOPE", scopeText, "admin")},
+		{"allowed, without the scope", auth0grpc.Scopes("admin").AllowAnonymous(), "anon@1", lacks("INSUFFICIENT_SCOPE", scopeText, "admin")},
 		{"optional, allowed", auth0grpc.Optional().AllowAnonymous(), "anon@1", passes},
 		{"user", auth0grpc.Authenticated(), "auth0|anon@1", passes},
 		{"another case", auth0grpc.Authenticated(), "Anon@1", passes},

@@ -133,8 +133,8 @@ func dpopAlone(want outcome) challenged {
 
 func bearerAlone(want outcome) challenged { return challenged{want, []string{want.challenge}} }
 
-// fault is the outcome of a presentation at fault.
-func fault(code string, reason auth0grpc.Reason, text string) outcome {
+// badPresentation is the outcome of a token or proof that was presented wrongly.
+func badPresentation(code string, reason auth0grpc.Reason, text string) outcome {
 	return outcome{
 		code: codes.Unauthenticated, reason: reason, kind: auth0grpc.ErrInvalidToken, message: text,
 		challenge: `Bearer error="` + code + `", error_description="` + text + `"`,
@@ -143,17 +143,17 @@ func fault(code string, reason auth0grpc.Reason, text string) outcome {
 
 var (
 	passed            = challenged{outcome: passes}
-	wantsDPoP         = fault("invalid_request", "DPOP_REQUIRED", "the method wants a token under the scheme DPoP")
-	strayProof        = fault("invalid_request", "MALFORMED_AUTHORIZATION", "a proof was sent with a token that is not bound to a key")
-	missingProof      = fault("invalid_request", "MISSING_DPOP_PROOF", "exactly one DPoP proof is wanted")
-	badProof          = fault("invalid_dpop_proof", "INVALID_DPOP_PROOF", "the DPoP proof does not fit the call")
-	replayed          = fault("invalid_dpop_proof", "DPOP_PROOF_REPLAYED", "the DPoP proof was used before")
-	wantsNonce        = fault("use_dpop_nonce", "USE_DPOP_NONCE", "the DPoP proof lacks a nonce that the server issued")
-	boundAsBearer     = fault("invalid_token", "BOUND_TOKEN", "the access token is bound to a key, so it wants the scheme DPoP")
-	notBoundToKey     = fault("invalid_token", "TOKEN_NOT_BOUND", "the access token is not bound to a key")
-	otherKey          = fault("invalid_token", "INVALID_DPOP_PROOF", "the DPoP proof is by another key than the access token is bound to")
-	notBoundToCert    = fault("invalid_token", "TOKEN_NOT_BOUND", "the access token is not bound to a certificate")
-	otherCertificate  = fault("invalid_token", "WRONG_CERTIFICATE", "the access token is bound to another certificate")
+	wantsDPoP         = badPresentation("invalid_request", "DPOP_REQUIRED", "the method wants a token under the scheme DPoP")
+	strayProof        = badPresentation("invalid_request", "MALFORMED_AUTHORIZATION", "a proof was sent with a token that is not bound to a key")
+	missingProof      = badPresentation("invalid_request", "MISSING_DPOP_PROOF", "exactly one DPoP proof is wanted")
+	badProof          = badPresentation("invalid_dpop_proof", "INVALID_DPOP_PROOF", "the DPoP proof does not fit the call")
+	replayed          = badPresentation("invalid_dpop_proof", "DPOP_PROOF_REPLAYED", "the DPoP proof was used before")
+	wantsNonce        = badPresentation("use_dpop_nonce", "USE_DPOP_NONCE", "the DPoP proof lacks a nonce that the server issued")
+	boundAsBearer     = badPresentation("invalid_token", "BOUND_TOKEN", "the access token is bound to a key, so it wants the scheme DPoP")
+	notBoundToKey     = badPresentation("invalid_token", "TOKEN_NOT_BOUND", "the access token is not bound to a key")
+	otherKey          = badPresentation("invalid_token", "INVALID_DPOP_PROOF", "the DPoP proof is by another key than the access token is bound to")
+	notBoundToCert    = badPresentation("invalid_token", "TOKEN_NOT_BOUND", "the access token is not bound to a certificate")
+	otherCertificate  = badPresentation("invalid_token", "WRONG_CERTIFICATE", "the access token is bound to another certificate")
 	replayUnavailable = challenged{outcome: outcome{
 		code: codes.Unavailable, reason: "REPLAY_STORE_UNAVAILABLE", kind: auth0grpc.ErrReplayStoreUnavailable,
 		message: "the memory of used DPoP proofs is unavailable", retry: true,
@@ -298,7 +298,7 @@ func TestBindingByRow(t *testing.T) {
 			needsMTLS:  auth0grpc.Authenticated().RequireMTLS(),
 		}
 	})
-	lacking := falls("INSUFFICIENT_SCOPE", scopeText, "write:orders")
+	lacking := lacks("INSUFFICIENT_SCOPE", scopeText, "write:orders")
 	nobody := challenged{outcome: outcome{subject: "nobody"}}
 	bound := func(m string) presented { return f.good(m) }
 	plain := func(string) presented { return bearing(f.plain) }

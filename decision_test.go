@@ -415,7 +415,7 @@ func TestKeyRefresh(t *testing.T) {
 
 // Published keys that are not used are reported, also if no key is left.
 func TestKeyRefreshReportsUnusedKeys(t *testing.T) {
-	f := newFixture(t, faultyProvider)
+	f := newFixture(t, failingProvider)
 	told := make(chan auth0grpc.KeyRefresh, 1)
 	config := configFor(f.tenant, f.clock)
 	config.HTTPClient = &http.Client{Transport: f.provider}
@@ -545,11 +545,11 @@ func TestDecisionHookAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A deafTransport drops the responses of a call.
-type deafTransport struct{ grpc.ServerTransportStream }
+// A transportWithoutTrailer drops the header and trailer of a call.
+type transportWithoutTrailer struct{ grpc.ServerTransportStream }
 
-func (deafTransport) SetHeader(metadata.MD) error  { return nil }
-func (deafTransport) SetTrailer(metadata.MD) error { return nil }
+func (transportWithoutTrailer) SetHeader(metadata.MD) error  { return nil }
+func (transportWithoutTrailer) SetTrailer(metadata.MD) error { return nil }
 
 // BenchmarkRefused measures calls that strangers can make at any rate, beside a call
 // that passes.
@@ -577,7 +577,7 @@ func BenchmarkRefused(b *testing.B) {
 	} {
 		b.Run(test.name, func(b *testing.B) {
 			intercept := mustNew(b, configFor(tenant, now)).UnaryServerInterceptor()
-			ctx := grpc.NewContextWithServerTransportStream(b.Context(), deafTransport{})
+			ctx := grpc.NewContextWithServerTransportStream(b.Context(), transportWithoutTrailer{})
 			ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer "+test.token))
 			info := &grpc.UnaryServerInfo{FullMethod: unaryCall}
 			handler := func(context.Context, any) (any, error) { return nil, nil }

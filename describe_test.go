@@ -45,7 +45,7 @@ func TestDescribeRefused(t *testing.T) {
 			"long and unprintable", bearer(f.token(claims{"azp": "a\n\x1b\"é" + strings.Repeat("b", 200), "aud": 5})),
 			"a??\"??" + strings.Repeat("b", 122) + "...", "", false,
 		},
-		{"JSON at fault", bearer(f.tenant.SignRaw(`{"alg":"RS256"}`, `{"azp":"a","azp":"b"}`)), "", "", false},
+		{"not valid JSON", bearer(f.tenant.SignRaw(`{"alg":"RS256"}`, `{"azp":"a","azp":"b"}`)), "", "", false},
 		{"scope", bearer(f.token(claims{"scope": "leak"})), "", "", true},
 		{"good", bearer(f.token(nil)), "", "", true},
 	} {

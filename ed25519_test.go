@@ -23,7 +23,7 @@ func TestEd25519(t *testing.T) {
 		for _, tokenAlg := range []string{"EdDSA", "Ed25519"} {
 			for _, listed := range []string{"EdDSA", "Ed25519"} {
 				t.Run(fmt.Sprintf("key %s, token %s, listed %s", keyAlg, tokenAlg, listed), func(t *testing.T) {
-					f := newFixture(t, faultyProvider)
+					f := newFixture(t, failingProvider)
 					key := map[string]string{"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": encode(public), "alg": keyAlg}
 					if keyAlg == "" {
 						delete(key, "alg")

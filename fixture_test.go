@@ -70,7 +70,7 @@ type fixture struct {
 
 	timers    *timers       // of open streams; nil for timers of real time
 	decisions recorder      // with recordDecisions
-	provider  *provider     // with faultyProvider
+	provider  *provider     // with failingProvider
 	orders    *ordersServer // with serveOrders
 	refusals  atomic.Int64  // of the tap, with tapped
 
@@ -245,11 +245,11 @@ func listen(tb testing.TB, server *grpc.Server) string {
 	return listener.Addr().String()
 }
 
-// complaints fails the test if net/http logs a text that a caller could cause again and
+// trailerCheck fails the test if net/http logs a text that a caller could cause again and
 // again.
-type complaints struct{ testing.TB }
+type trailerCheck struct{ testing.TB }
 
-func (c complaints) Write(line []byte) (int, error) {
+func (c trailerCheck) Write(line []byte) (int, error) {
 	if strings.Contains(string(line), "trailer") {
 		c.Errorf("net/http: %s", line)
 	}
@@ -262,7 +262,7 @@ func (f *fixture) dialHTTP(tb testing.TB) *grpc.ClientConn {
 	tb.Helper()
 	server := httptest.NewUnstartedServer(f.server)
 	server.EnableHTTP2 = true
-	server.Config.ErrorLog = log.New(complaints{tb}, "", 0)
+	server.Config.ErrorLog = log.New(trailerCheck{tb}, "", 0)
 	server.StartTLS()
 	tb.Cleanup(server.Close)
 	roots := x509.NewCertPool()

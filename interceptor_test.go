@@ -169,7 +169,7 @@ func TestRules(t *testing.T) {
 	const scope = "read:orders write:orders"
 	permissions := claims{"permissions": []string{"read:orders", "admin"}}
 	org, other := claims{"org_id": "org_a"}, claims{"org_id": "org_leak"}
-	wrongOrganization, wrongClient := falls("WRONG_ORGANIZATION", organizationText, ""), falls("WRONG_CLIENT", clientText, "")
+	wrongOrganization, wrongClient := lacks("WRONG_ORGANIZATION", organizationText, ""), lacks("WRONG_CLIENT", clientText, "")
 	tests := []struct {
 		name string
 		rule auth0grpc.Rule
@@ -177,15 +177,15 @@ func TestRules(t *testing.T) {
 		want outcome
 	}{
 		{"all scopes", auth0grpc.Scopes("read:orders", "write:orders"), claims{"scope": scope}, passes},
-		{"one of two scopes", auth0grpc.Scopes("read:orders", "write:orders"), nil, falls("INSUFFICIENT_SCOPE", scopeText, scope)},
-		{"prefix of a scope", auth0grpc.Scopes("read:order"), nil, falls("INSUFFICIENT_SCOPE", scopeText, "read:order")},
-		{"another case", auth0grpc.Scopes("Read:orders"), nil, falls("INSUFFICIENT_SCOPE", scopeText, "Read:orders")},
+		{"one of two scopes", auth0grpc.Scopes("read:orders", "write:orders"), nil, lacks("INSUFFICIENT_SCOPE", scopeText, scope)},
+		{"prefix of a scope", auth0grpc.Scopes("read:order"), nil, lacks("INSUFFICIENT_SCOPE", scopeText, "read:order")},
+		{"another case", auth0grpc.Scopes("Read:orders"), nil, lacks("INSUFFICIENT_SCOPE", scopeText, "Read:orders")},
 		{"no scope claim", auth0grpc.Scopes("read:orders"), claims{"scope": nil}, lacksReadOrders},
 		{"empty scope claim", auth0grpc.Scopes("read:orders"), claims{"scope": ""}, lacksReadOrders},
 		{"tab between scopes", auth0grpc.Scopes("read:orders"), claims{"scope": "read:orders\twrite:orders"}, lacksReadOrders},
 		{"permissions are not scopes", auth0grpc.Scopes("read:orders"), with(permissions, claims{"scope": nil}), lacksReadOrders},
 		{"any scope", auth0grpc.AnyScope("write:orders", "read:orders"), nil, passes},
-		{"no scope of any", auth0grpc.AnyScope("read:orders", "write:orders"), claims{"scope": "leak"}, falls("INSUFFICIENT_SCOPE", scopeText, scope)},
+		{"no scope of any", auth0grpc.AnyScope("read:orders", "write:orders"), claims{"scope": "leak"}, lacks("INSUFFICIENT_SCOPE", scopeText, scope)},
 		{"all permissions", auth0grpc.Permissions("read:orders", "admin"), permissions, passes},
 		{"scopes are not permissions", auth0grpc.Permissions("read:orders"), nil, lacksNoNamedScope},
 		{"one of two permissions", auth0grpc.Permissions("read:orders", "owner"), permissions, lacksNoNamedScope},
@@ -200,9 +200,9 @@ func TestRules(t *testing.T) {
 		{"no client", auth0grpc.Clients("machine"), claims{"azp": nil}, wrongClient},
 		{"authenticated", auth0grpc.Authenticated(), claims{"scope": nil}, passes},
 		{"all of", auth0grpc.AllOf(auth0grpc.Scopes("read:orders"), auth0grpc.Organizations("org_a")), org, passes},
-		{"all of but the second", auth0grpc.AllOf(auth0grpc.Scopes("read:orders"), auth0grpc.Organizations("org_a")), other, falls("WRONG_ORGANIZATION", organizationText, "read:orders")},
+		{"all of but the second", auth0grpc.AllOf(auth0grpc.Scopes("read:orders"), auth0grpc.Organizations("org_a")), other, lacks("WRONG_ORGANIZATION", organizationText, "read:orders")},
 		{"any of, the second", auth0grpc.AnyOf(auth0grpc.Scopes("admin"), auth0grpc.Organizations("org_a")), org, passes},
-		{"none of any, the first tells", auth0grpc.AnyOf(auth0grpc.Scopes("admin"), auth0grpc.Organizations("org_a")), nil, falls("INSUFFICIENT_SCOPE", scopeText, "admin")},
+		{"none of any, the first tells", auth0grpc.AnyOf(auth0grpc.Scopes("admin"), auth0grpc.Organizations("org_a")), nil, lacks("INSUFFICIENT_SCOPE", scopeText, "admin")},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -313,7 +313,7 @@ func TestOneTokenManyRules(t *testing.T) {
 	token := f.token(nil)
 	for range 2 {
 		passes.check(t, f.call(t.Context(), "tcp", shapes[0], bearer(token)...))
-		falls("INSUFFICIENT_SCOPE", scopeText, "admin").check(t, f.call(t.Context(), "tcp", shapes[1], bearer(token)...), token)
+		lacks("INSUFFICIENT_SCOPE", scopeText, "admin").check(t, f.call(t.Context(), "tcp", shapes[1], bearer(token)...), token)
 		passes.check(t, f.call(t.Context(), "tcp", shapes[2], bearer(token)...))
 	}
 }

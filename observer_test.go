@@ -20,8 +20,8 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// anybody is the outcome of a call that passes without an identity.
-var anybody = outcome{subject: "nobody"}
+// anonymous is the outcome of a call that passes without an identity.
+var anonymous = outcome{subject: "nobody"}
 
 // The calls that report-only mode lets pass, and their identity. A forged token gives
 // no more access than no token, and yet is refused unless the second switch is on:
@@ -41,18 +41,18 @@ func TestReportOnly(t *testing.T) {
 		want   outcome // if it is refused
 		passed outcome // if it passes
 	}{
-		{name: "no token", value: func(*fixture) []string { return nil }, reason: "MISSING_TOKEN", from: lenient, want: missing, passed: anybody},
-		{name: "malformed authorization", value: func(*fixture) []string { return []string{"Basic leak"} }, reason: "MALFORMED_AUTHORIZATION", from: lenient, want: badAuthorization, passed: anybody},
-		{name: "expired", value: func(f *fixture) []string { return bearer(f.token(claims{"exp": today})) }, reason: "TOKEN_EXPIRED", from: lenient, want: expired, passed: anybody},
-		{name: "not yet", value: func(f *fixture) []string { return bearer(f.token(claims{"nbf": today.Add(time.Hour)})) }, reason: "TOKEN_NOT_YET_VALID", from: lenient, want: notYet, passed: anybody},
+		{name: "no token", value: func(*fixture) []string { return nil }, reason: "MISSING_TOKEN", from: lenient, want: missing, passed: anonymous},
+		{name: "malformed authorization", value: func(*fixture) []string { return []string{"Basic leak"} }, reason: "MALFORMED_AUTHORIZATION", from: lenient, want: badAuthorization, passed: anonymous},
+		{name: "expired", value: func(f *fixture) []string { return bearer(f.token(claims{"exp": today})) }, reason: "TOKEN_EXPIRED", from: lenient, want: expired, passed: anonymous},
+		{name: "not yet", value: func(f *fixture) []string { return bearer(f.token(claims{"nbf": today.Add(time.Hour)})) }, reason: "TOKEN_NOT_YET_VALID", from: lenient, want: notYet, passed: anonymous},
 		{name: "scope", value: func(f *fixture) []string { return bearer(f.token(claims{"scope": "leak"})) }, reason: "INSUFFICIENT_SCOPE", from: lenient, want: lacksReadOrders},
-		{name: "signature", value: func(f *fixture) []string { return bearer(forge(f.token(nil))) }, reason: "BAD_SIGNATURE", from: invalid, want: badSignature, passed: anybody},
-		{name: "issuer", value: func(f *fixture) []string { return bearer(f.token(claims{"iss": "https://leak.example.com/"})) }, reason: "WRONG_ISSUER", from: invalid, want: wrongIssuer, passed: anybody},
-		{name: "audience", value: func(f *fixture) []string { return bearer(f.token(claims{"aud": "leak"})) }, reason: "WRONG_AUDIENCE", from: invalid, want: wrongAudience, passed: anybody},
-		{name: "type", value: func(f *fixture) []string { return bearer(f.tenant.IDToken(claims{"aud": auth0grpctest.Audience})) }, reason: "WRONG_TOKEN_TYPE", from: invalid, want: wrongType, passed: anybody},
-		{name: "claims", value: func(f *fixture) []string { return bearer(f.token(claims{"sub": ""})) }, reason: "INVALID_CLAIMS", from: invalid, want: badClaims, passed: anybody},
-		{name: "malformed token", value: func(*fixture) []string { return bearer("leak") }, reason: "MALFORMED_TOKEN", from: invalid, want: malformed, passed: anybody},
-		{name: "expired, for another API", value: func(f *fixture) []string { return bearer(f.token(claims{"exp": today, "aud": "leak"})) }, reason: "WRONG_AUDIENCE", from: invalid, want: wrongAudience, passed: anybody},
+		{name: "signature", value: func(f *fixture) []string { return bearer(forge(f.token(nil))) }, reason: "BAD_SIGNATURE", from: invalid, want: badSignature, passed: anonymous},
+		{name: "issuer", value: func(f *fixture) []string { return bearer(f.token(claims{"iss": "https://leak.example.com/"})) }, reason: "WRONG_ISSUER", from: invalid, want: wrongIssuer, passed: anonymous},
+		{name: "audience", value: func(f *fixture) []string { return bearer(f.token(claims{"aud": "leak"})) }, reason: "WRONG_AUDIENCE", from: invalid, want: wrongAudience, passed: anonymous},
+		{name: "type", value: func(f *fixture) []string { return bearer(f.tenant.IDToken(claims{"aud": auth0grpctest.Audience})) }, reason: "WRONG_TOKEN_TYPE", from: invalid, want: wrongType, passed: anonymous},
+		{name: "claims", value: func(f *fixture) []string { return bearer(f.token(claims{"sub": ""})) }, reason: "INVALID_CLAIMS", from: invalid, want: badClaims, passed: anonymous},
+		{name: "malformed token", value: func(*fixture) []string { return bearer("leak") }, reason: "MALFORMED_TOKEN", from: invalid, want: malformed, passed: anonymous},
+		{name: "expired, for another API", value: func(f *fixture) []string { return bearer(f.token(claims{"exp": today, "aud": "leak"})) }, reason: "WRONG_AUDIENCE", from: invalid, want: wrongAudience, passed: anonymous},
 		{name: "good", value: func(f *fixture) []string { return bearer(f.token(nil)) }, from: neither},
 	} {
 		for _, mode := range []struct {
@@ -110,7 +110,7 @@ func TestReportOnlyWithoutKeys(t *testing.T) {
 		c.ReportOnly, c.OnDecision, c.Logger = auth0grpc.ReportOnlyTable, r.OnDecision, slog.New(slog.DiscardHandler)
 	})
 	f.tenant.SetDown(true)
-	f.everywhere(t, anybody, bearer(f.token(nil))...)
+	f.everywhere(t, anonymous, bearer(f.token(nil))...)
 	for _, d := range r.take() {
 		if d.Outcome != auth0grpc.OutcomeReported || d.Reason != auth0grpc.ReasonKeysUnavailable || d.Code != codes.Unavailable {
 			t.Errorf("%+v", d)
@@ -135,7 +135,7 @@ func TestReportOnlyRevoked(t *testing.T) {
 			}
 			want := invalid("TOKEN_REVOKED", "the access token has been revoked")
 			if mode == auth0grpc.ReportOnlyEverything {
-				want = anybody
+				want = anonymous
 			}
 			f.everywhere(t, want, value...)
 		})

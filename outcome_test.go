@@ -249,8 +249,8 @@ var (
 	permissionText    = "the access token lacks a permission that the method needs"
 	organizationText  = "the access token is of an organization that the method is not open to"
 	clientText        = "the access token is of a client that the method is not open to"
-	lacksReadOrders   = falls("INSUFFICIENT_SCOPE", scopeText, "read:orders")
-	lacksNoNamedScope = falls("INSUFFICIENT_PERMISSIONS", permissionText, "")
+	lacksReadOrders   = lacks("INSUFFICIENT_SCOPE", scopeText, "read:orders")
+	lacksNoNamedScope = lacks("INSUFFICIENT_PERMISSIONS", permissionText, "")
 )
 
 // invalid is the outcome of a token at fault.
@@ -268,8 +268,8 @@ func badRequest(reason auth0grpc.Reason, text string) outcome {
 	return want
 }
 
-// falls is the outcome of a token that falls short of a rule naming scope.
-func falls(reason auth0grpc.Reason, text, scope string) outcome {
+// lacks is the outcome of a token that does not meet a rule that names scope.
+func lacks(reason auth0grpc.Reason, text, scope string) outcome {
 	want := outcome{
 		code: codes.PermissionDenied, reason: reason, kind: auth0grpc.ErrInsufficientScope, message: text,
 		challenge: `Bearer error="insufficient_scope"`, scope: scope,

@@ -17,7 +17,7 @@ import (
 // comes back: a good token never gets a verdict of bad, at worst unavailable keys, and
 // a forged one never passes.
 func TestNoWrongDecisionUnderChange(t *testing.T) {
-	f := newFixture(t, faultyProvider)
+	f := newFixture(t, failingProvider)
 	f.provider.good["exp"] = today.Add(300 * 24 * time.Hour).Unix()
 	intercept := f.guard.UnaryServerInterceptor()
 	call := func(token string) string {

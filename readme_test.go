@@ -154,7 +154,7 @@ func TestPagesFit(t *testing.T) {
 				fits(page, strings.TrimRight(line, "\n"), most)
 			}
 		}
-		wide := strings.HasPrefix(text, "<!-- Generated") || page == "docs/faults.md" || page == "docs/redis.md" // short cells: verdicts and figures
+		wide := strings.HasPrefix(text, "<!-- Generated") || page == "docs/failures.md" || page == "docs/redis.md" // short cells: verdicts and figures
 		for line := range strings.Lines(text) {
 			if n := strings.Count(line, "|") - 1; strings.HasPrefix(line, "|") && n > 4 && !wide {
 				t.Errorf("%s: a table of %d columns, want at most 4: %s", page, n, line)

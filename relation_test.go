@@ -285,8 +285,8 @@ func TestReportedCallsAskNothing(t *testing.T) {
 	}
 }
 
-// An engineFault is a state of the relation engine.
-type engineFault struct {
+// An engineFailure is a state of the relation engine.
+type engineFailure struct {
 	name   string
 	check  func(context.Context, auth0grpc.RelationQuery) (bool, error)
 	reason auth0grpc.Reason
@@ -296,13 +296,13 @@ type engineFault struct {
 
 var errSecret = errors.New("the tuple of auth0|secret is gone")
 
-// TestEngineFaults makes calls while the engine is in each state. No state lets a foreign
+// TestEngineFailures makes calls while the engine is in each state. No state lets a foreign
 // call pass, and none holds a call for longer than Relations.Timeout.
-func TestEngineFaults(t *testing.T) {
-	unavailable := func(name string, check func(context.Context, auth0grpc.RelationQuery) (bool, error)) engineFault {
-		return engineFault{name, check, auth0grpc.ReasonRelationsUnavailable, codes.Unavailable, auth0grpc.ErrRelationsUnavailable}
+func TestEngineFailures(t *testing.T) {
+	unavailable := func(name string, check func(context.Context, auth0grpc.RelationQuery) (bool, error)) engineFailure {
+		return engineFailure{name, check, auth0grpc.ReasonRelationsUnavailable, codes.Unavailable, auth0grpc.ErrRelationsUnavailable}
 	}
-	for _, fault := range []engineFault{
+	for _, failure := range []engineFailure{
 		unavailable("down", func(context.Context, auth0grpc.RelationQuery) (bool, error) { return false, errSecret }),
 		unavailable("yes with an error", func(context.Context, auth0grpc.RelationQuery) (bool, error) { return true, errSecret }),
 		unavailable("slow", func(ctx context.Context, _ auth0grpc.RelationQuery) (bool, error) {
@@ -325,14 +325,14 @@ func TestEngineFaults(t *testing.T) {
 		},
 		{"says no", func(context.Context, auth0grpc.RelationQuery) (bool, error) { return false, nil }, auth0grpc.ReasonNoRelation, codes.NotFound, auth0grpc.ErrResourceDenied},
 	} {
-		t.Run(fault.name, func(t *testing.T) {
+		t.Run(failure.name, func(t *testing.T) {
 			var log sink
 			var outer error
 			rule := auth0grpc.Scopes("read:orders").Relation("viewer", "order:{order_id}").HideExistence()
 			f := newFixture(t, serveOrders(rule), func(_ *fixture, c *auth0grpc.Config) {
-				c.RelationChecker = auth0grpc.RelationCheckerFunc(fault.check)
+				c.RelationChecker = auth0grpc.RelationCheckerFunc(failure.check)
 				c.Relations.Timeout = time.Millisecond
-				if fault.name == "panics" || fault.name == "down" || strings.HasPrefix(fault.name, "yes") {
+				if failure.name == "panics" || failure.name == "down" || strings.HasPrefix(failure.name, "yes") {
 					c.Relations.Timeout = time.Hour
 				}
 				c.Logger = log.logger()
@@ -340,21 +340,21 @@ func TestEngineFaults(t *testing.T) {
 			token := f.tenant.Token(claims{"scope": "read:orders"})
 			for _, shape := range orderShapes {
 				_, err := f.send(t.Context(), shape, token, order(t, `order_id: "secret"`))
-				f.wantRefused(t, shape, err, fault.reason, fault.code)
+				f.wantRefused(t, shape, err, failure.reason, failure.code)
 				retry := false
 				for _, detail := range status.Convert(err).Details() {
 					_, isRetry := detail.(*errdetails.RetryInfo)
 					retry = retry || isRetry
 				}
-				if retry != (fault.code == codes.Unavailable) {
+				if retry != (failure.code == codes.Unavailable) {
 					t.Errorf("%s: RetryInfo is there: %t", shape.name, retry)
 				}
 			}
 			// The error that an outer interceptor sees wraps the kind, and is silent.
 			ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+token))
 			_, outer = f.guard.UnaryServerInterceptor()(ctx, order(t, `order_id: "secret"`), &grpc.UnaryServerInfo{FullMethod: ordersService + "Get"}, nil)
-			if !errors.Is(outer, fault.kind) {
-				t.Errorf("outside: %v, want %v", outer, fault.kind)
+			if !errors.Is(outer, failure.kind) {
+				t.Errorf("outside: %v, want %v", outer, failure.kind)
 			}
 			if text := fmt.Sprint(outer, log.String(), f.decisions.take()); strings.Contains(text, "auth0|secret") {
 				t.Errorf("the text names the subject: %s", text)

@@ -25,8 +25,8 @@ var revoked = invalid("TOKEN_REVOKED", "the access token has been revoked")
 
 var streamShapes = shapes[1:]
 
-// While a handler does any of these, its stream has to end all the same.
-var doings = []struct {
+// handlerStates are states of a handler in which its stream has to end all the same.
+var handlerStates = []struct {
 	name  string
 	sends bool // the header is on its way already
 	do    func(stream grpc.ServerStream, release <-chan struct{}) error
@@ -50,7 +50,7 @@ var doings = []struct {
 		for {
 			select {
 			case <-release:
-				return errors.New("nobody hears this")
+				return errors.New("the stream has ended already")
 			default:
 				runtime.Gosched()
 			}
@@ -65,7 +65,7 @@ var doings = []struct {
 // CVE-2022-39340 and others checked a stream only once; their streams outlived their
 // tokens by hours.
 func TestStreamEndsWithItsToken(t *testing.T) {
-	for _, doing := range doings {
+	for _, doing := range handlerStates {
 		for _, transport := range []string{"bufconn", "tcp", "ServeHTTP"} {
 			for _, m := range streamShapes {
 				if doing.name == "blocked in Recv" && !m.desc.ClientStreams || doing.name == "blocked in Send" && !m.desc.ServerStreams {

@@ -57,7 +57,7 @@ func TestFollowResumes(t *testing.T) {
 // Every cut, in the middle of an event or between two, and every regular end is followed
 // by a connection at the same place.
 func TestFollowSurvivesCuts(t *testing.T) {
-	for name, faults := range map[string]auth0grpctest.EventFailures{
+	for name, failures := range map[string]auth0grpctest.EventFailures{
 		"cut after each event":      {CutAfter: 1},
 		"cut, duplicates":           {CutAfter: 3, Duplicate: true},
 		"cut, disorder":             {CutAfter: 3, Swap: true},
@@ -68,8 +68,8 @@ func TestFollowSurvivesCuts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
-			faults.Retry = time.Millisecond
-			s.events.SetFailures(faults)
+			failures.Retry = time.Millisecond
+			s.events.SetFailures(failures)
 			s.follow(t)
 			const users = 30
 			for i := range users {
@@ -131,9 +131,9 @@ func TestFollowReplacesExpiredOffset(t *testing.T) {
 // Each refusal is reported once, however long it lasts, and everything is caught up.
 func TestFollowOutlastsRefusals(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		faults auth0grpctest.EventFailures
-		want   string // in the log
+		name     string
+		failures auth0grpctest.EventFailures
+		want     string // in the log
 	}{
 		{"401", auth0grpctest.EventFailures{Status: 401, Body: "secret-of-the-response"}, "HTTP status 401"},
 		{"403, connections", auth0grpctest.EventFailures{Status: 403, Body: "Maximum concurrent event stream connections reached"}, "plan allows"},
@@ -153,14 +153,14 @@ func TestFollowOutlastsRefusals(t *testing.T) {
 			s.events.BlockUser("before")
 			s.feed.awaitSubject(t, "before")
 			requests := s.events.Requests()
-			s.events.SetFailures(test.faults)
+			s.events.SetFailures(test.failures)
 			s.events.CutStreams()
 			eventually(t, "three requests are refused", func() bool { return s.events.Requests() >= requests+3 })
 			s.events.BlockUser("during")
 			eventually(t, "Stats have the failure", func() bool {
 				err := s.monitor.Stats().Err
 				var failure *auth0grpcevents.APIError
-				return errors.As(err, &failure) && failure.Status == test.faults.Status
+				return errors.As(err, &failure) && failure.Status == test.failures.Status
 			})
 			s.events.SetFailures(auth0grpctest.EventFailures{Retry: time.Millisecond})
 			s.feed.awaitSubject(t, "during")

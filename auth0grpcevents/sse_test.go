@@ -147,8 +147,8 @@ func FuzzEvent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		e, err := parseEvent(text)
 		if err != nil || !e.known() {
-			var fault malformed
-			if err != nil && !errors.As(err, &fault) && !errors.Is(err, errOtherTenant) {
+			var problem malformed
+			if err != nil && !errors.As(err, &problem) && !errors.Is(err, errOtherTenant) {
 				t.Errorf("an unknown error: %v", err)
 			}
 			return

@@ -163,7 +163,7 @@ func TestModel(t *testing.T) {
 }
 
 // The engine is in a state in which it has no answer: that is neither yes nor no.
-func TestEngineFaults(t *testing.T) {
+func TestEngineFailures(t *testing.T) {
 	e := newEngine(t)
 	otherStore := e.configs()
 	for name, config := range otherStore {

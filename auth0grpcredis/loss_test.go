@@ -409,7 +409,7 @@ func TestFollowLargeEntries(t *testing.T) {
 	t.Logf("20 MB of entries were passed in %v", time.Since(began).Round(time.Millisecond))
 }
 
-// An entry with the last possible id: Publish reports the fault, the follower names the
+// An entry with the last possible id: Publish reports the error, the follower names the
 // remedy, and after DEL the stream is written again.
 func TestLastID(t *testing.T) {
 	client := startRedis(t).client(t)

@@ -17,7 +17,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
-// A sweepRecorder is a test that keeps the faults reported to it.
+// A sweepRecorder is a test that keeps the findings reported to it.
 type sweepRecorder struct {
 	testing.TB
 	errors, logs []string
@@ -216,7 +216,7 @@ func TestSweepOfBoundRows(t *testing.T) {
 	}
 }
 
-// TestSweepReportsUnaryMethodsOnStreams covers a fault that a table and CheckServices
+// TestSweepReportsUnaryMethodsOnStreams covers an error that a table and CheckServices
 // cannot see: gRPC runs a method that is registered as a stream, and streams in neither
 // direction, without any interceptor.
 func TestSweepReportsUnaryMethodsOnStreams(t *testing.T) {

@@ -25,9 +25,9 @@ func (messageService) UnaryCall(context.Context, *testgrpc.SimpleRequest) (*test
 // to it.
 func TestSweepOfMessages(t *testing.T) {
 	for name, test := range map[string]struct {
-		rule   auth0grpc.Rule
-		allows bool // the answer of the checker
-		faults int
+		rule     auth0grpc.Rule
+		allows   bool // the answer of the checker
+		findings int
 	}{
 		"same":                   {auth0grpc.Scopes("a").Same("response_status.message", auth0grpc.ClaimOrganization), false, 0},
 		"relation":               {auth0grpc.Scopes("a").Relation("viewer", "order:{response_status.message}/{response_size}"), false, 0},
@@ -50,9 +50,11 @@ func TestSweepOfMessages(t *testing.T) {
 			testgrpc.RegisterTestServiceServer(server, messageService{})
 			recorder := &sweepRecorder{TB: t}
 			auth0grpctest.Sweep(recorder, server, guard, tenant, nil)
-			faults := recorder.errors
-			if len(faults) != test.faults || slices.ContainsFunc(faults, func(fault string) bool { return !strings.Contains(fault, "for a record of another party: let through") }) {
-				t.Errorf("faults %q, want %d", faults, test.faults)
+			findings := recorder.errors
+			if len(findings) != test.findings || slices.ContainsFunc(findings, func(finding string) bool {
+				return !strings.Contains(finding, "for a record of another party: let through")
+			}) {
+				t.Errorf("findings %q, want %d", findings, test.findings)
 			}
 		})
 	}

@@ -96,7 +96,7 @@ func TestPagesOnScreens(t *testing.T) {
 // figure. These pages are for desks, and scroll.
 func hasWideTables(page string) bool {
 	switch filepath.Base(page) {
-	case "RESULTS.md", "differences.md", "flows.md", "faults.md":
+	case "RESULTS.md", "differences.md", "flows.md", "failures.md":
 		return true
 	}
 	return false

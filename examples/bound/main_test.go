@@ -88,7 +88,7 @@ func TestCertificateBehind(t *testing.T) {
 		peer   credentials.AuthInfo
 		values []string
 		want   *x509.Certificate
-		fault  bool
+		failed bool
 	}{
 		{"by the proxy", verified(proxy), []string{good}, client, false},
 		{"by the proxy, as Envoy orders it", verified(proxy), []string{"By=spiffe://x/y;" + good}, client, false},
@@ -110,7 +110,7 @@ func TestCertificateBehind(t *testing.T) {
 			ctx := metadata.NewIncomingContext(t.Context(), metadata.MD{xfcc: test.values})
 			ctx = peer.NewContext(ctx, &peer.Peer{AuthInfo: test.peer})
 			got, err := certificateBehind("envoy")(ctx)
-			if !got.Equal(test.want) || (err != nil) != test.fault {
+			if !got.Equal(test.want) || (err != nil) != test.failed {
 				t.Errorf("%v, %v; want %v", got, err, test.want)
 			}
 		})

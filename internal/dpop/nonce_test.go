@@ -92,10 +92,10 @@ func TestNonceTampering(t *testing.T) {
 
 func TestNewNonces(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		keys   [][]byte
-		life   time.Duration
-		faults []string
+		name string
+		keys [][]byte
+		life time.Duration
+		errs []string
 	}{
 		{"no key", nil, time.Minute, []string{"no nonce key"}},
 		{"short key", [][]byte{oldKey[:31]}, time.Minute, []string{"nonce key 0"}},
@@ -108,9 +108,9 @@ func TestNewNonces(t *testing.T) {
 			t.Errorf("%s: NewNonces = %v, %v", tt.name, n, err)
 			continue
 		}
-		for _, fault := range tt.faults {
-			if !strings.Contains(err.Error(), fault) {
-				t.Errorf("%s: %q does not name %q", tt.name, err, fault)
+		for _, text := range tt.errs {
+			if !strings.Contains(err.Error(), text) {
+				t.Errorf("%s: %q does not name %q", tt.name, err, text)
 			}
 		}
 	}

@@ -320,7 +320,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-// Faults that no edit of a map can express.
+// Errors that no edit of a map can express.
 func TestVerifyRefusesText(t *testing.T) {
 	v := dpop.NewVerifier(dpop.Config{})
 	sound := proof(t, nil)
@@ -345,7 +345,7 @@ func TestVerifyRefusesText(t *testing.T) {
 		{"typ twice", signES256(t, strings.Replace(h, `{`, `{"typ":"JWT",`, 1), c), noForm},
 		{"kty twice", signES256(t, strings.Replace(h, `"kty"`, `"kty":"oct","kty"`, 1), c), noForm},
 		{"claims by another case", signES256(t, h, strings.ToUpper(c)), badID},
-		// A fault of the last member, when the key is complete.
+		// An error in the last member, when the key is complete.
 		{"use for signing only at the end", signES256(t, strings.Replace(h, `"}`, `","key_ops":["sign"]}`, 1), c), badKey},
 	} {
 		t.Run(tt.name, func(t *testing.T) { refused(t, v, tt.raw, tt.want) })

@@ -72,7 +72,7 @@ func TestPublic(t *testing.T) {
 		{"exponent of 64 bits and more", rsaKey(n, 1, 0, 0, 0, 0, 0, 0, 0, 3), nil, ErrValue},
 		{"exponent with leading zeros", rsaKey(n, 0, 0, 0, 0, 0, 1, 0, 1), &rsa.PublicKey{N: n, E: 65537}, nil},
 		{"padding", with(rsaKey(n, 1, 0, 1), func(k *Key) { k.E = "AQ==" }), nil, ErrValue},
-		// encoding/base64 returns the bytes that it decoded before a fault.
+		// encoding/base64 returns the bytes that it decoded before an error.
 		{"junk behind the modulus", with(rsaKey(n, 1, 0, 1), func(k *Key) { k.N = encode(append(n.Bytes(), 0)) + "!" }), nil, ErrValue},
 		{"junk behind the exponent", with(rsaKey(n, 1, 0, 1), func(k *Key) { k.E = "AQAB!" }), nil, ErrValue},
 		{"junk behind x", with(ec["P-384"], func(k *Key) { k.X += "!" }), nil, ErrValue},

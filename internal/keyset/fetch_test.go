@@ -53,9 +53,9 @@ func load(t testing.TB, issuer string, client *http.Client, limit time.Duration)
 	return s.Load(t.Context())
 }
 
-// An error names the class of the fault in fixed words. It repeats no text of an
+// An error names the class of the failure in fixed words. It repeats no text of an
 // issuer, a proxy or a transport.
-func TestFaults(t *testing.T) {
+func TestFetchErrors(t *testing.T) {
 	good := `{"keys":[` + ecJWK(t, "a") + `]}`
 	jwks := func(body string) func(*testing.T, *site) {
 		return func(_ *testing.T, s *site) {
@@ -212,7 +212,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestTransportFaults(t *testing.T) {
+func TestTransportErrors(t *testing.T) {
 	tests := []struct {
 		name string
 		err  error
@@ -430,10 +430,10 @@ func (b closingBody) Close() error {
 // A body that stays open keeps its connection. The idle connections of a given client
 // belong to the program.
 func TestConnectionsOfAGivenClient(t *testing.T) {
-	for name, fault := range map[string]func(*http.Request) (*http.Response, error){
+	for name, respond := range map[string]func(*http.Request) (*http.Response, error){
 		"keys": nil, "a status": answer(http.StatusServiceUnavailable, "", nil),
 	} {
-		transport := &closingTransport{provider: &provider{keys: []string{ecJWK(t, "a")}, fault: fault}}
+		transport := &closingTransport{provider: &provider{keys: []string{ecJWK(t, "a")}, respond: respond}}
 		_ = load(t, testIssuer, &http.Client{Transport: transport}, requestLimit)
 		if transport.open != 0 || transport.closed != 0 {
 			t.Errorf("%s: %d bodies are open, and idle connections were closed %d times", name, transport.open, transport.closed)

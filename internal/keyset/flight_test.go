@@ -160,7 +160,7 @@ func TestWildTransport(t *testing.T) {
 	for _, tt := range tests {
 		run(t, tt.name, func(b *bench) {
 			b.provider.set(func(p *provider) {
-				p.fault = func(*http.Request) (*http.Response, error) { tt.act(); return nil, nil }
+				p.respond = func(*http.Request) (*http.Response, error) { tt.act(); return nil, nil }
 			})
 			_, err := b.set.Keys(b.Context(), "a", "ES256")
 			wantUnavailable(b, err, coolDown)

@@ -169,7 +169,7 @@ func TestParseKey(t *testing.T) {
 	}
 }
 
-// A key needs its own members alone. A fault in any other one does not cost it:
+// A key needs its own members alone. An error in any other one does not cost it:
 // Auth0 sends x5c with every key, and Go refuses certificates that others accept.
 func TestParseKeyIgnoresUnusedMembers(t *testing.T) {
 	ecKey := newEC(t, elliptic.P256())

@@ -48,7 +48,7 @@ func (c *clock) Advance(d time.Duration) {
 type provider struct {
 	mu        sync.Mutex
 	keys      []string // JWKs
-	fault     func(*http.Request) (*http.Response, error)
+	respond   func(*http.Request) (*http.Response, error)
 	gate      chan struct{} // if set, JWKS requests wait for it to be closed
 	discovery int           // requests
 	jwks      int
@@ -64,7 +64,7 @@ func (p *provider) RoundTrip(req *http.Request) (*http.Response, error) {
 	} else {
 		p.discovery++
 	}
-	fault, gate := p.fault, p.gate
+	respond, gate := p.respond, p.gate
 	p.mu.Unlock()
 
 	if gate != nil && isJWKS {
@@ -74,8 +74,8 @@ func (p *provider) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, req.Context().Err()
 		}
 	}
-	if fault != nil {
-		return fault(req)
+	if respond != nil {
+		return respond(req)
 	}
 	return response(http.StatusOK, body), nil
 }
@@ -89,9 +89,9 @@ func (p *provider) set(change func(*provider)) {
 
 func (p *provider) publish(keys ...string) { p.set(func(p *provider) { p.keys = keys }) }
 func (p *provider) down() {
-	p.set(func(p *provider) { p.fault = answer(http.StatusBadGateway, "", nil) })
+	p.set(func(p *provider) { p.respond = answer(http.StatusBadGateway, "", nil) })
 }
-func (p *provider) up() { p.set(func(p *provider) { p.fault, p.gate = nil, nil }) }
+func (p *provider) up() { p.set(func(p *provider) { p.respond, p.gate = nil, nil }) }
 
 // hang makes JWKS requests wait and returns the function that releases them.
 func (p *provider) hang() (release func()) {

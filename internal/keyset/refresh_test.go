@@ -102,7 +102,7 @@ func TestOutage(t *testing.T) {
 		b.clock.Advance(staleAfter)
 		b.key("a") // waits for an attempt, which fails
 		b.wantFetches(b, 2)
-		b.provider.set(func(p *provider) { p.fault = stall })
+		b.provider.set(func(p *provider) { p.respond = stall })
 		start := time.Now() // of the bubble: from here on no caller waits
 		for range 23 {
 			b.clock.Advance(time.Hour)
@@ -193,7 +193,7 @@ func TestRetryAfter(t *testing.T) {
 	for _, tt := range tests {
 		run(t, tt.name, func(b *bench) {
 			b.provider.set(func(p *provider) {
-				p.fault = answer(tt.status, "", map[string]string{"Retry-After": tt.value})
+				p.respond = answer(tt.status, "", map[string]string{"Retry-After": tt.value})
 			})
 			b.wantKeyUnavailable("a", tt.want)
 			b.up()
@@ -258,7 +258,7 @@ func TestUnknownID(t *testing.T) {
 		b.key("d")
 		b.wantFetches(b, 3)
 	})
-	run(t, "outage: not the token's fault", func(b *bench) {
+	run(t, "outage: no verdict on the token", func(b *bench) {
 		b.key("a")
 		b.down()
 		b.wantKeyUnavailable("c", coolDown)

@@ -193,7 +193,7 @@ func TestTryLoad(t *testing.T) {
 	})
 	run(t, "respects a Retry-After", func(b *bench) {
 		b.provider.set(func(p *provider) {
-			p.fault = answer(http.StatusTooManyRequests, "", map[string]string{"Retry-After": "120"})
+			p.respond = answer(http.StatusTooManyRequests, "", map[string]string{"Retry-After": "120"})
 		})
 		wantUnavailable(b, b.set.TryLoad(b.Context()), 2*time.Minute)
 		b.clock.Advance(2*time.Minute - time.Second)
@@ -266,7 +266,7 @@ func TestLoads(t *testing.T) {
 		run(t, name, func(b *bench) {
 			limited(b)
 			b.provider.set(func(p *provider) {
-				p.fault = func(*http.Request) (*http.Response, error) { act(); return nil, nil }
+				p.respond = func(*http.Request) (*http.Response, error) { act(); return nil, nil }
 			})
 			wantUnavailable(b, b.set.TryLoad(b.Context()), coolDown)
 			wantUnavailable(b, b.set.TryLoad(b.Context()), coolDown) // in the cool-down

@@ -177,7 +177,7 @@ func TestPauseAfterFailures(t *testing.T) {
 	down := errors.New("down")
 	checks := 0
 	fail := func(context.Context) (bool, error) { checks++; return false, down }
-	// A fault of the question is no failure of the service.
+	// A wrong question is no failure of the service.
 	for range 3 * maxFailures {
 		_, err := c.Allowed(t.Context(), key("a"), func(context.Context) (bool, error) { return false, errors.ErrUnsupported })
 		if err != errors.ErrUnsupported {

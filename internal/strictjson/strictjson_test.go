@@ -189,13 +189,13 @@ func FuzzObject(f *testing.F) {
 }
 
 // agree reports whether Object returned the wanted error, or refused a document
-// that has several faults for another one of them, which comes first.
+// that has several errors for another one of them, which comes first.
 func agree(got, want error) bool {
 	return got == want || got != nil && want != nil
 }
 
 // verdict returns the error expected of Object for doc, derived with encoding/json. A
-// document that nests too deeply may have a later fault, which Object does not reach.
+// document that nests too deeply may have a later error, which Object does not reach.
 func verdict(doc string) error {
 	switch depth, duplicate := inspect(doc); {
 	case !utf8.ValidString(doc) || !strings.HasPrefix(strings.TrimLeft(doc, " \t\r\n"), "{"):
@@ -273,9 +273,9 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// Object stops at the first fault, so that a hostile document costs no more than
+// Object stops at the first error, so that a hostile document costs no more than
 // its beginning.
-func TestFirstFaultWins(t *testing.T) {
+func TestFirstErrorWins(t *testing.T) {
 	refused := errors.New("refused")
 	for doc, want := range map[string]error{
 		`{"a":1,}`:                     refused,

@@ -40,10 +40,10 @@ type provider struct {
 	busy     atomic.Int64  // requests under way
 	landed   atomic.Int64  // attempts that are over
 	patience time.Duration // the deadline of each call, in real time
-	good     claims        // of a token that outlives the faults
+	good     claims        // of a token that outlives the failures
 
 	mu         sync.Mutex
-	fault      func(*http.Request) (*http.Response, error) // nil: behaves
+	respond    func(*http.Request) (*http.Response, error) // nil: behaves
 	attempts   int                                         // at fetching keys: discovery and keys, or one of them
 	discovered bool                                        // the attempt has begun with discovery
 }
@@ -65,10 +65,10 @@ func (p *provider) take() string {
 	return fmt.Sprint(n)
 }
 
-func (p *provider) set(fault func(*http.Request) (*http.Response, error)) {
+func (p *provider) set(respond func(*http.Request) (*http.Response, error)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fault = fault
+	p.respond = respond
 }
 
 func (p *provider) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -76,10 +76,10 @@ func (p *provider) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer p.busy.Add(-1)
 	p.mu.Lock()
 	p.count(r)
-	fault := p.fault
+	respond := p.respond
 	p.mu.Unlock()
-	if fault != nil {
-		if response, err := fault(r); response != nil || err != nil {
+	if respond != nil {
+		if response, err := respond(r); response != nil || err != nil {
 			return response, err
 		}
 	}
@@ -98,13 +98,13 @@ func answer(code int, body string, header ...string) func(*http.Request) (*http.
 	}
 }
 
-// onKeys confines a fault to the key set.
-func onKeys(fault func(*http.Request) (*http.Response, error)) func(*http.Request) (*http.Response, error) {
+// onKeys confines an answer to the key set.
+func onKeys(respond func(*http.Request) (*http.Response, error)) func(*http.Request) (*http.Response, error) {
 	return func(r *http.Request) (*http.Response, error) {
 		if !isKeys(r) {
 			return nil, nil
 		}
-		return fault(r)
+		return respond(r)
 	}
 }
 
@@ -114,20 +114,20 @@ type neverEnding struct{ ctx context.Context }
 func (b neverEnding) Read([]byte) (int, error) { <-b.ctx.Done(); return 0, b.ctx.Err() }
 func (neverEnding) Close() error               { return nil }
 
-// An ailment is a fault that some tenant or network has had.
-type ailment struct {
-	name  string
-	fault func(f *fixture) func(*http.Request) (*http.Response, error)
-	hangs bool // calls wait until their deadline or until the fetch gives up
+// A failure is an answer, or none, that some tenant or network has given.
+type failure struct {
+	name    string
+	respond func(f *fixture) func(*http.Request) (*http.Response, error)
+	hangs   bool // calls wait until their deadline or until the fetch gives up
 }
 
-// faultyProvider puts a provider before the tenant, and serves no transport.
-func faultyProvider(f *fixture, config *auth0grpc.Config) {
-	providerOver(f.tenant.HTTPClient().Transport)(f, config)
+// failingProvider puts a provider before the tenant, and serves no transport.
+func failingProvider(f *fixture, config *auth0grpc.Config) {
+	failingProviderOver(f.tenant.HTTPClient().Transport)(f, config)
 }
 
-// providerOver is faultyProvider for a tenant that is reached by inner.
-func providerOver(inner http.RoundTripper) option {
+// failingProviderOver is failingProvider for a tenant that is reached by inner.
+func failingProviderOver(inner http.RoundTripper) option {
 	return func(f *fixture, config *auth0grpc.Config) {
 		good := claims{"scope": "read:orders", "iat": today.Add(-2 * time.Hour).Unix(), "exp": today.Add(72 * time.Hour).Unix()}
 		f.provider, f.transports = &provider{inner: inner, patience: time.Minute, good: good}, nil
@@ -259,17 +259,17 @@ func (f *fixture) many(t *testing.T, token, want string) {
 	}
 }
 
-var ailments = []ailment{
-	{name: "none", fault: func(*fixture) func(*http.Request) (*http.Response, error) { return nil }},
-	{name: "keys answer 500", fault: func(*fixture) func(*http.Request) (*http.Response, error) { return onKeys(answer(500, "oops")) }},
-	{name: "keys answer 429", fault: func(*fixture) func(*http.Request) (*http.Response, error) { return onKeys(answer(429, "")) }},
-	{name: "keys answer 429, Retry-After 120", fault: func(*fixture) func(*http.Request) (*http.Response, error) {
+var failures = []failure{
+	{name: "none", respond: func(*fixture) func(*http.Request) (*http.Response, error) { return nil }},
+	{name: "keys answer 500", respond: func(*fixture) func(*http.Request) (*http.Response, error) { return onKeys(answer(500, "oops")) }},
+	{name: "keys answer 429", respond: func(*fixture) func(*http.Request) (*http.Response, error) { return onKeys(answer(429, "")) }},
+	{name: "keys answer 429, Retry-After 120", respond: func(*fixture) func(*http.Request) (*http.Response, error) {
 		return onKeys(answer(429, "", "Retry-After", "120"))
 	}},
-	{name: "connection refused", fault: func(*fixture) func(*http.Request) (*http.Response, error) {
+	{name: "connection refused", respond: func(*fixture) func(*http.Request) (*http.Response, error) {
 		return func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }
 	}},
-	{name: "keys never arrive (slow loris)", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
+	{name: "keys never arrive (slow loris)", respond: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		// Every call of the row ends while the fetch hangs, which gives up after
 		// five seconds.
 		f.provider.patience = 400 * time.Millisecond
@@ -277,30 +277,30 @@ var ailments = []ailment{
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: neverEnding{r.Context()}, Request: r}, nil
 		})
 	}, hangs: true},
-	{name: "keys are cut off", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
+	{name: "keys are cut off", respond: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		return f.rewrite(func(doc []byte) []byte { return doc[:len(doc)/2] })
 	}},
-	{name: "keys are not JSON", fault: func(*fixture) func(*http.Request) (*http.Response, error) {
+	{name: "keys are not JSON", respond: func(*fixture) func(*http.Request) (*http.Response, error) {
 		return onKeys(answer(200, "<html>maintenance</html>"))
 	}},
-	{name: "keys are an empty set", fault: func(*fixture) func(*http.Request) (*http.Response, error) {
+	{name: "keys are an empty set", respond: func(*fixture) func(*http.Request) (*http.Response, error) {
 		return onKeys(answer(200, `{"keys":[]}`))
 	}},
-	{name: "keys are 5 MB", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
+	{name: "keys are 5 MB", respond: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		return f.rewrite(func(doc []byte) []byte { return append(doc, bytes.Repeat([]byte(" "), 5<<20)...) })
 	}},
-	{name: "keys redirect to another host", fault: func(*fixture) func(*http.Request) (*http.Response, error) {
+	{name: "keys redirect to another host", respond: func(*fixture) func(*http.Request) (*http.Response, error) {
 		return onKeys(answer(302, "", "Location", "https://evil.example/jwks.json"))
 	}},
-	{name: "discovery names another issuer", fault: func(*fixture) func(*http.Request) (*http.Response, error) {
+	{name: "discovery names another issuer", respond: func(*fixture) func(*http.Request) (*http.Response, error) {
 		return func(r *http.Request) (*http.Response, error) {
 			return answer(200, `{"issuer":"https://evil.example/","jwks_uri":"https://evil.example/jwks.json"}`)(r)
 		}
 	}},
-	{name: "one malformed key among good ones", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
+	{name: "one malformed key among good ones", respond: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		return f.addKey(func() any { return map[string]any{"kty": "RSA", "kid": "broken", "n": "!", "e": 65537} })
 	}},
-	{name: "a malformed certificate (x5c) with each key", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
+	{name: "a malformed certificate (x5c) with each key", respond: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		return f.editKeys(func(keys []claims) []claims {
 			for _, key := range keys {
 				key["x5c"] = []string{"!"}
@@ -308,7 +308,7 @@ var ailments = []ailment{
 			return keys
 		})
 	}},
-	{name: "99 other keys before the good ones", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
+	{name: "99 other keys before the good ones", respond: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		return f.editKeys(func(keys []claims) []claims {
 			var others []claims
 			for i := range 99 {
@@ -317,7 +317,7 @@ var ailments = []ailment{
 			return append(others, keys...)
 		})
 	}},
-	{name: "keys without kid", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
+	{name: "keys without kid", respond: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		return f.editKeys(func(keys []claims) []claims {
 			for _, key := range keys {
 				delete(key, "kid")
@@ -325,16 +325,16 @@ var ailments = []ailment{
 			return keys
 		})
 	}},
-	{name: "a second key under the same kid", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
+	{name: "a second key under the same kid", respond: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		return f.addKeyLikeTheFirst(newRSA(2048))
 	}},
-	{name: "an RSA-1024 key in the set", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
+	{name: "an RSA-1024 key in the set", respond: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		key := newRSA(1024)
 		return f.addKey(func() any {
 			return jose.JSONWebKey{Key: &key.PublicKey, KeyID: "small", Algorithm: "RS256", Use: "sig"}
 		})
 	}},
-	{name: "an EC key in the set", fault: func(f *fixture) func(*http.Request) (*http.Response, error) {
+	{name: "an EC key in the set", respond: func(f *fixture) func(*http.Request) (*http.Response, error) {
 		f.tenant.PublishES256()
 		return nil
 	}},
@@ -412,25 +412,25 @@ func (f *fixture) addKeyLikeTheFirst(key *rsa.PrivateKey) func(*http.Request) (*
 	})
 }
 
-// TestFaults makes a tenant misbehave in every way of the list, once before it was ever
+// TestProviderFailures makes a tenant misbehave in every way of the list, once before it was ever
 // reached and once with loaded keys. It records the results of good and bad tokens and
-// the fetches from the tenant. The table is docs/faults.md.
-func TestFaults(t *testing.T) {
+// the fetches from the tenant. The table is docs/failures.md.
+func TestProviderFailures(t *testing.T) {
 	var page strings.Builder
-	page.WriteString(faultsHead)
-	for _, a := range ailments {
+	page.WriteString(failuresHead)
+	for _, a := range failures {
 		t.Run(a.name, func(t *testing.T) {
 			tenant, clock := newTenant(t)
 			row := []string{a.name}
 			if a.hangs {
 				pages := fetchPages(t, tenant)
 				synctest.Test(t, func(t *testing.T) {
-					row = append(row, atStart(t, newFixtureOf(t, tenant, clock, providerOver(pages)), a)...)
-					row = append(row, withKeys(t, newFixtureOf(t, tenant, clock, providerOver(pages)), a)...)
+					row = append(row, atStart(t, newFixtureOf(t, tenant, clock, failingProviderOver(pages)), a)...)
+					row = append(row, withKeys(t, newFixtureOf(t, tenant, clock, failingProviderOver(pages)), a)...)
 				})
 			} else {
-				row = append(row, atStart(t, newFixtureOf(t, tenant, clock, faultyProvider), a)...)
-				row = append(row, withKeys(t, newFixture(t, faultyProvider), a)...)
+				row = append(row, atStart(t, newFixtureOf(t, tenant, clock, failingProvider), a)...)
+				row = append(row, withKeys(t, newFixture(t, failingProvider), a)...)
 			}
 			fmt.Fprintf(&page, "| %s |\n", strings.Join(row, " | "))
 		})
@@ -438,7 +438,7 @@ func TestFaults(t *testing.T) {
 	page.WriteString(eventsHead)
 	for _, e := range events {
 		t.Run(e.name, func(t *testing.T) {
-			f := newFixture(t, faultyProvider)
+			f := newFixture(t, failingProvider)
 			known := f.newToken("known")
 			if got := f.verdict(t, known); got != "OK" {
 				t.Fatalf("before: %s", got)
@@ -455,12 +455,12 @@ func TestFaults(t *testing.T) {
 			fmt.Fprintf(&page, "| %s | %s |\n", strings.Join(row, " | "), fetches)
 		})
 	}
-	compareWithPage(t, "docs/faults.md", page.String())
+	compareWithPage(t, "docs/failures.md", page.String())
 }
 
-// atStart is an ailment before the keys were ever fetched.
-func atStart(t *testing.T, f *fixture, a ailment) []string {
-	f.provider.set(a.fault(f))
+// atStart is a failure before the keys were ever fetched.
+func atStart(t *testing.T, f *fixture, a failure) []string {
+	f.provider.set(a.respond(f))
 	good, unknown := f.newToken("a"), f.unknownKey()
 	first := f.verdict(t, good)
 	second := f.verdict(t, unknown)
@@ -474,13 +474,13 @@ func atStart(t *testing.T, f *fixture, a ailment) []string {
 	return []string{first, second, fetches, f.recovery(t, good)}
 }
 
-// recovery ends the ailment and says how long good calls still fail.
+// recovery ends the failure and says how long good calls still fail.
 func (f *fixture) recovery(t *testing.T, good string) string {
 	if f.verdict(t, good) == "OK" {
 		return "-"
 	}
 	if f.guard.Ready(t.Context()) == nil {
-		t.Error("Ready during the fault: nil")
+		t.Error("Ready during the respond: nil")
 	}
 	f.provider.set(nil)
 	for _, wait := range []time.Duration{30 * time.Second, 90 * time.Second} {
@@ -493,15 +493,15 @@ func (f *fixture) recovery(t *testing.T, good string) string {
 	return "never"
 }
 
-// withKeys is an ailment that begins when the keys are there, on a server that
+// withKeys is a failure that begins when the keys are there, on a server that
 // has had no call for 11 minutes, so that the next one has to wait for a refresh.
-func withKeys(t *testing.T, f *fixture, a ailment) []string {
+func withKeys(t *testing.T, f *fixture, a failure) []string {
 	known := f.newToken("known")
 	if got := f.verdict(t, known); got != "OK" {
-		t.Fatalf("before the fault: %s", got)
+		t.Fatalf("before the respond: %s", got)
 	}
 	f.provider.take()
-	f.provider.set(a.fault(f))
+	f.provider.set(a.respond(f))
 	f.clock.Advance(11 * time.Minute)
 	tokens := []string{known, f.newToken("new"), f.unknownKey(), f.badSignature()}
 	var row []string
@@ -595,11 +595,11 @@ var events = []struct {
 	}},
 }
 
-const faultsHead = "# Faults of the identity provider\n\n" +
-	"Generated by `go test -run TestFaults -update .`, with a clock that stands still unless the table says otherwise.\n" +
+const failuresHead = "# Failures of the identity provider\n\n" +
+	"Generated by `go test -run TestProviderFailures -update .`, with a clock that stands still unless the table says otherwise.\n" +
 	"A good token was signed by the tenant with a key that is not revoked. Each call was made 42 times, unary and streaming,\n" +
 	"and always got the same result. *Fetches* counts the attempts to fetch the tenant's keys in all those calls.\n\n" +
-	"| fault | at the start: good token | unknown key | fetches | good again after the fault | with keys 11 minutes old: good, cached | good, new | unknown key | bad signature | fetches |\n" +
+	"| failure | at the start: good token | unknown key | fetches | good again after the failure | with keys 11 minutes old: good, cached | good, new | unknown key | bad signature | fetches |\n" +
 	"|---|---|---|---|---|---|---|---|---|---|\n"
 
 const eventsHead = "\nChanges of keys, tenant or clock, with loaded keys:\n\n" +
@@ -623,8 +623,8 @@ func compareWithPage(t *testing.T, path, content string) {
 }
 
 // One issuer's outage is not another's (CVE-2026-49998's row: keys per issuer).
-func TestFaultsStayWithTheirIssuer(t *testing.T) {
-	f, healthy := newFixture(t, faultyProvider), auth0grpctest.NewTenant(t)
+func TestFailuresStayWithTheirIssuer(t *testing.T) {
+	f, healthy := newFixture(t, failingProvider), auth0grpctest.NewTenant(t)
 	healthy.SetNow(f.clock.Now)
 	config := configFor(f.tenant, f.clock)
 	config.Issuers = append(config.Issuers, healthy.Issuer())
