@@ -134,7 +134,8 @@ func serveStream(info *connect.CallInfo, spec connect.Spec, g *guardedStream, ne
 		r := <-done
 		return g.result(info, r.err, r.panicked)
 	}
-	g.end() // waits for a Send in progress; no operation reaches Connect after it
+	g.mu.Lock() // waits for a Send in progress; later ones find the reason
+	defer g.mu.Unlock()
 	return refusalError(info, reason)
 }
 

@@ -2,6 +2,7 @@ package auth0grpcconnect_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
@@ -39,21 +40,27 @@ type fixture struct {
 	guard   *auth0grpc.Interceptor
 	clients map[string]*connect.Client
 	duplex  func(context.Context, connect.ServerStream) error // the handler of the stream
+	unary   func(context.Context) error                       // of the unary methods, before they answer; may be nil
+	http    *http.Client                                      // of all clients
+	url     string
 	ran     chan string
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t *testing.T, changes ...func(*auth0grpc.Config)) *fixture {
 	t.Helper()
 	f := &fixture{tenant: auth0grpctest.NewTenant(t), clients: map[string]*connect.Client{}, ran: make(chan string, 100)}
-	var err error
-	f.guard, err = auth0grpc.New(auth0grpc.Config{
+	config := auth0grpc.Config{
 		Issuers: []string{f.tenant.Issuer()}, Audiences: []string{auth0grpctest.Audience}, HTTPClient: f.tenant.HTTPClient(),
 		Methods: map[string]auth0grpc.Rule{
 			unary: auth0grpc.Scopes("read:orders"), duplex: auth0grpc.Scopes("read:orders"),
 			owned: auth0grpc.Authenticated().Same("response_status.message", auth0grpc.ClaimSubject),
 		},
-	})
-	if err != nil {
+	}
+	for _, change := range changes {
+		change(&config)
+	}
+	var err error
+	if f.guard, err = auth0grpc.New(config); err != nil {
 		t.Fatal(err)
 	}
 	server := connect.NewServer(auth0grpcconnect.Interceptor(f.guard))
@@ -63,11 +70,16 @@ func newFixture(t *testing.T) *fixture {
 			return err
 		}
 		f.ran <- spec.Procedure
+		if f.unary != nil {
+			if err := f.unary(ctx); err != nil {
+				return err
+			}
+		}
 		token, _ := auth0grpc.TokenFromContext(ctx)
 		return stream.Send(&testgrpc.SimpleResponse{Username: token.Subject()})
 	}
 	server.Register(
-		connect.Method{Spec: connect.Spec{Procedure: unary}, Handler: answer},
+		connect.Method{Spec: connect.Spec{Procedure: unary, IdempotencyLevel: connect.IdempotencyNoSideEffects}, Handler: answer},
 		connect.Method{Spec: connect.Spec{Procedure: owned}, Handler: answer},
 		connect.Method{Spec: connect.Spec{Procedure: unlisted}, Handler: answer},
 		connect.Method{Spec: connect.Spec{Procedure: duplex, StreamType: connect.StreamTypeBidi}, Handler: func(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
@@ -79,10 +91,12 @@ func newFixture(t *testing.T) *fixture {
 	connecthttp.Mount(mux, server)
 	h := httptest.NewUnstartedServer(mux)
 	h.EnableHTTP2 = true
+	h.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	h.StartTLS()
 	t.Cleanup(h.Close)
+	f.http, f.url = h.Client(), h.URL
 	for name, options := range map[string][]connecthttp.Option{"Connect": nil, "gRPC": {connecthttp.WithGRPC()}, "gRPC-Web": {connecthttp.WithGRPCWeb()}} {
-		f.clients[name] = connect.NewClient(connecthttp.NewTransport(h.Client(), h.URL, options...))
+		f.clients[name] = connect.NewClient(connecthttp.NewTransport(f.http, h.URL, options...))
 	}
 	return f
 }
@@ -166,6 +180,11 @@ func TestVerdicts(t *testing.T) {
 					}
 					if challenges := info.ResponseHeader().Values("WWW-Authenticate"); (len(challenges) == 1) != (test.reason != "" && test.reason != auth0grpc.ReasonMethodNotListed) {
 						t.Errorf("challenges %q", challenges)
+					}
+					for _, name := range []string{"Retry-After", "DPoP-Nonce"} {
+						if values := info.ResponseHeader().Values(name); len(values) > 0 {
+							t.Errorf("%s %q", name, values)
+						}
 					}
 				})
 			}

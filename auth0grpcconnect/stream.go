@@ -17,8 +17,7 @@ type guardedStream struct {
 	open    *auth0grpc.OpenStream
 	refused error // of a unary call: the refusal of its message
 
-	mu    sync.Mutex // is held by a Send, which must not outlive the call
-	ended bool
+	mu sync.Mutex // is held by a Send, which must not outlive the call
 }
 
 func (g *guardedStream) Receive(msg any) error {
@@ -50,20 +49,10 @@ func (g *guardedStream) send(operation func() error) error {
 	if err := g.endError(); err != nil {
 		return err
 	}
-	if g.ended {
-		return context.Canceled
-	}
 	if err := g.open.Sends(); err != nil {
 		return err
 	}
 	return operation()
-}
-
-// end makes later operations fail. It waits for a Send in progress.
-func (g *guardedStream) end() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.ended = true
 }
 
 // endError returns the reason for which the server ended the stream, or nil.
