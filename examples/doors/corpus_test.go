@@ -45,6 +45,9 @@ func (f *fixture) check(t *testing.T, name string, c *cell, p presented, reason 
 		t.Errorf("%s at %v: %v with reason %q, want %q", name, c, got.status, gotReason, reason)
 		return
 	}
+	if decided := *f.decided.Load(); decided != c.method && strings.HasPrefix(decided, "/doors.v1.Orders/") {
+		t.Errorf("%s at %v: the decision was on %s", name, c, decided)
+	}
 	if reason == "" {
 		if want := map[bool]int64{false: 1, true: 0}[c.noHandler]; ran != want {
 			t.Errorf("%s at %v: the handler ran %d times: %v", name, c, ran, got.status)

@@ -71,6 +71,7 @@ func (c *counted) WatchOrders(stream grpc.BidiStreamingServer[ordersv1.GetOrderR
 type fixture struct {
 	guard       *auth0grpc.Interceptor
 	service     counted
+	decided     atomic.Pointer[string] // the method of the last decision
 	url         string
 	nonce       string // of the server, for proofs
 	certificate *x509.Certificate
@@ -82,11 +83,17 @@ type fixture struct {
 func newFixture(t testing.TB, config auth0grpc.Config) *fixture {
 	t.Helper()
 	config.Methods, config.Logger = methods(), slog.New(slog.DiscardHandler)
+	f := &fixture{http: map[bool]*http.Client{}, served: map[bool]*grpc.ClientConn{}, native: map[bool]*grpc.ClientConn{}}
+	config.OnDecision = func(_ context.Context, d auth0grpc.Decision) {
+		if d.Outcome != auth0grpc.OutcomeEnded {
+			f.decided.Store(&d.FullMethod)
+		}
+	}
 	guard, err := auth0grpc.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{guard: guard, http: map[bool]*http.Client{}, served: map[bool]*grpc.ClientConn{}, native: map[bool]*grpc.ClientConn{}}
+	f.guard = guard
 	handler, err := newHandler(guard, &f.service)
 	if err != nil {
 		t.Fatal(err)
