@@ -191,6 +191,38 @@ func TestNonceOnStreams(t *testing.T) {
 	}
 }
 
+// A call that is refused for its token, and then for its nonce, is made a third time.
+func TestTokenThenNonce(t *testing.T) {
+	t.Parallel()
+	for shape, call := range shapes {
+		tenant, _ := newTenant(t)
+		distinctTokens(tenant.SetNow)
+		config := configFor(tenant)
+		config.DPoP = true
+		proofs := &proofGate{nonce: "n1"}
+		revoked := ""
+		g := &gate{decide: func(ctx context.Context, md metadata.MD, method string) error {
+			token := md.Get("authorization")[0]
+			if revoked == "" {
+				revoked = token
+			}
+			if token == revoked {
+				return refuse("TOKEN_REVOKED")
+			}
+			return proofs.decide(ctx, md, method)
+		}}
+		target, trust := serve(t, g.options()...)
+		proofs.authority = target
+		client := dial(t, target, append(newCredentials(t, config).DialOptions(), grpc.WithTransportCredentials(credentials.NewTLS(trust)))...)
+		if got, err := call(t.Context(), client); got != "a" || err != nil {
+			t.Errorf("%s: %q, %v", shape, got, err)
+		}
+		if attempts := len(g.values("dpop")); attempts != 3 {
+			t.Errorf("%s: %d attempts, want 3", shape, attempts)
+		}
+	}
+}
+
 // TestNonceOnce shows that a server which wants a nonce and never takes one is
 // asked twice and no more.
 func TestNonceOnce(t *testing.T) {
