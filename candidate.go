@@ -55,6 +55,14 @@ func NewCandidate(methods map[string]Rule) (*Candidate, error) {
 	return &Candidate{candidate}, nil
 }
 
+// Policy returns the fingerprint of the table, as in [Stats].
+func (c *Candidate) Policy() string {
+	if c.table == nil {
+		return ""
+	}
+	return c.table.fingerprint
+}
+
 var (
 	errNoFacts         = errors.New("auth0grpc: the facts of the call are not known")
 	errIncompleteFacts = errors.New("auth0grpc: the log left out facts of the call")

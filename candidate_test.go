@@ -365,11 +365,13 @@ func ExampleCandidate() {
 	if err != nil {
 		panic(err)
 	}
+	fmt.Println("policy", candidate.Policy())
 	for _, f := range facts {
 		decision, err := candidate.Decide("/grpc.testing.TestService/UnaryCall", f)
 		fmt.Println(decision.Outcome, decision.Reason, err)
 	}
 	// Output:
+	// policy 7fad07bfbfb8e24c
 	// allowed  <nil>
 	// refused INSUFFICIENT_SCOPE <nil>
 	// refused MISSING_TOKEN <nil>

@@ -69,7 +69,7 @@ func TestEveryReasonIsExplained(t *testing.T) {
 // The tests that the threat model points to exist.
 func TestThreatModelIsProven(t *testing.T) {
 	var tests []string
-	for _, glob := range []string{"*_test.go", "*/*_test.go", "internal/*/*_test.go"} {
+	for _, glob := range []string{"*_test.go", "*/*_test.go", "internal/*/*_test.go", "cmd/*/*_test.go"} {
 		paths, err := filepath.Glob(glob)
 		if err != nil {
 			t.Fatal(err)

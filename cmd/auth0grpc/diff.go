@@ -74,7 +74,7 @@ starts at the current folder, others at the root of the repository).
 	}
 	switch {
 	case *asJSON:
-		err = report.writeJSON(stdout)
+		err = writeJSON(stdout, report)
 	case *asMarkdown:
 		err = report.writeMarkdown(stdout)
 	default:

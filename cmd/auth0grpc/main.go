@@ -20,6 +20,12 @@
 // fewer calls. The exit status is 1 if a method admits more and -allow does not name it,
 // and 2 if the policies cannot be compared. See docs/changing-a-policy.md.
 //
+// "auth0grpc replay -log decisions.jsonl -policy new.json" evaluates a log of package
+// auth0grpclog under another table, and prints the calls whose outcome differs. The exit
+// status is 1 if a call passes that was refused and -allow does not name its method. A call
+// that was refused and is undecided now counts too. The exit status is 2 if the log or the
+// policy cannot be read, or a line of the log is damaged.
+//
 // "auth0grpc explain" reads an access token from standard input. It prints each check of
 // a server, its result and the remedy. It sends nothing unless -issuer is given. The exit
 // status is 0 if the server would accept the call, and 1 if not.
@@ -152,6 +158,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 			return runProto(args[1:], stdout, stderr)
 		case "diff":
 			return runDiff(ctx, args[1:], getenv, stdout, stderr)
+		case "replay":
+			return runReplay(ctx, args[1:], getenv, stdin, stdout, stderr)
 		case "explain":
 			return runExplain(ctx, args[1:], stdin, stdout, stderr)
 		case "doctor":
