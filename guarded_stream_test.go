@@ -55,8 +55,8 @@ func TestNoMessageAfterTheEnd(t *testing.T) {
 	}
 }
 
-// The context of a stream ends when its handler returns, on any transport: what the
-// handler has started ends too.
+// The context of a stream ends when its handler returns, on any transport: the goroutines
+// of the handler that wait for it end too.
 func TestContextEndsWithTheHandler(t *testing.T) {
 	tenant, now := newTenant(t)
 	guard := mustNew(t, configFor(tenant, now))

@@ -160,7 +160,7 @@ func TestOvertakenAdd(t *testing.T) {
 			s.mu.RUnlock()
 			runtime.Gosched()
 		}
-		s.cutoffs = map[key]int64{k: test.other.Unix()} // what the other Add does
+		s.cutoffs = map[key]int64{k: test.other.Unix()} // as the other Add sets it
 		s.mu.RUnlock()
 		if got := <-news; got != test.news {
 			t.Errorf("overtaken %s: Add = %t, want %t", name, got, test.news)
