@@ -2,7 +2,6 @@ package auth0grpcclient
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/auth0grpc/auth0grpc/internal/base64url"
 )
 
 const (
@@ -249,8 +250,8 @@ func expiryClaim(token string) float64 {
 	if len(parts) != 3 {
 		return 0
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
+	payload, ok := base64url.Decode(parts[1])
+	if !ok {
 		return 0
 	}
 	var claims struct {

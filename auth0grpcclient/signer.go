@@ -2,9 +2,6 @@ package auth0grpcclient
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	_ "crypto/sha256" // for crypto.SHA256
@@ -17,6 +14,7 @@ import (
 	"math/big"
 
 	"github.com/auth0grpc/auth0grpc/internal/jwk"
+	"github.com/auth0grpc/auth0grpc/internal/jws"
 )
 
 // A signer makes compact JWS with one key. It does not need to see the private
@@ -30,25 +28,14 @@ type signer struct {
 
 // newSigner returns a signer, or the reason for which the key cannot sign.
 func newSigner(key crypto.Signer) (s *signer, reason string) {
-	switch public := key.Public().(type) {
-	case *rsa.PublicKey:
-		if public.N.BitLen() < jwk.MinRSABits {
-			return nil, "is an RSA key of fewer than 2048 bits"
-		}
-		return &signer{key: key, alg: "RS256", hash: crypto.SHA256}, ""
-	case *ecdsa.PublicKey:
-		switch public.Curve {
-		case elliptic.P256():
-			return &signer{key: key, alg: "ES256", hash: crypto.SHA256, size: 32}, ""
-		case elliptic.P384():
-			return &signer{key: key, alg: "ES384", hash: crypto.SHA384, size: 48}, ""
-		}
-	case ed25519.PublicKey:
-		// Not "Ed25519", the name in RFC 9864 for the same signatures: servers and
-		// token endpoints that know only EdDSA are common, the reverse is not.
-		return &signer{key: key, alg: "EdDSA"}, ""
+	if public, ok := key.Public().(*rsa.PublicKey); ok && public.N.BitLen() < jwk.MinRSABits {
+		return nil, "is an RSA key of fewer than 2048 bits"
 	}
-	return nil, "want an RSA, P-256, P-384 or Ed25519 key"
+	alg, hash, size := jws.ForKey(key.Public())
+	if alg == "" || alg == "ES512" {
+		return nil, "want an RSA, P-256, P-384 or Ed25519 key"
+	}
+	return &signer{key, alg, hash, size}, ""
 }
 
 // sign returns the compact form of a header, encoded already, and of claims.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/status"
+
+	"github.com/auth0grpc/auth0grpc/internal/singleflight"
 )
 
 const (
@@ -44,8 +46,8 @@ type source struct {
 
 // A flight is one fetch that any number of callers wait for.
 type flight struct {
-	done    chan struct{} // closed when it has landed
-	token   *token        // these two are read after done
+	singleflight.Flight
+	token   *token // these two are read after the landing
 	failure *TokenError
 }
 
@@ -85,8 +87,8 @@ func (s *source) ensure(now time.Time, subject string) (*flight, *TokenError) {
 }
 
 func landed(t *token) *flight {
-	f := &flight{done: make(chan struct{}), token: t}
-	close(f.done)
+	f := &flight{Flight: singleflight.New(), token: t}
+	f.Land()
 	return f
 }
 
@@ -173,7 +175,7 @@ func within(now, start time.Time, d time.Duration) bool {
 
 // launch starts a fetch. The caller holds mu and has checked that there is none.
 func (s *source) launch(subject string) *flight {
-	f := &flight{done: make(chan struct{})}
+	f := &flight{Flight: singleflight.New()}
 	s.flight = f
 	go s.fly(f, subject)
 	return f
@@ -183,21 +185,19 @@ func (s *source) launch(subject string) *flight {
 // not fail the others; the fetch has its own time limit. It lands even if the
 // transport panics: otherwise every later call would wait for it.
 func (s *source) fly(f *flight, subject string) {
-	f.failure = unreachable(errBrokeOff)
-	f.failure.onBehalfOf = subject != ""
-	defer func() {
-		if recover() != nil {
-			f.token = nil
+	singleflight.Run(func() { f.token, f.failure = s.fetch(context.Background(), subject) }, func(returned bool) {
+		if !returned {
+			f.token, f.failure = nil, unreachable(errBrokeOff)
+			f.failure.onBehalfOf = subject != ""
 		}
 		s.land(f)
-	}()
-	f.token, f.failure = s.fetch(context.Background(), subject)
+	})
 }
 
 func (s *source) land(f *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	defer close(f.done)
+	defer f.Land()
 	s.flight = nil
 	now := s.now()
 	if f.token != nil && !now.Before(f.token.deadline) {
@@ -216,14 +216,8 @@ func (s *source) land(f *flight) {
 
 // wait returns the result of the fetch, unless ctx ends before.
 func (f *flight) wait(ctx context.Context) (*token, error) {
-	select {
-	case <-f.done: // an answer that is there beats a context that has ended
-	default:
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return nil, status.FromContextError(ctx.Err()).Err()
-		}
+	if _, err := f.Wait(ctx, nil); err != nil {
+		return nil, status.FromContextError(err).Err()
 	}
 	if f.token == nil {
 		return nil, f.failure

@@ -3,13 +3,13 @@ package auth0grpcconnect
 import (
 	"errors"
 	"strconv"
-	"time"
 
 	"connectrpc.com/connect/v2"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/internal/retryafter"
 )
 
 // refusalError returns a refusal as an error of Connect, and sets its headers.
@@ -26,7 +26,7 @@ func refusalError(info *connect.CallInfo, err error) error {
 		header.Set("DPoP-Nonce", nonce)
 	}
 	if delay := refusal.RetryAfter(); delay > 0 {
-		header.Set("Retry-After", strconv.FormatInt(int64((delay+time.Second-1)/time.Second), 10))
+		header.Set("Retry-After", retryafter.Seconds(delay))
 		info.ResponseTrailer().Set("Grpc-Retry-Pushback-Ms", strconv.FormatInt(delay.Milliseconds(), 10))
 	}
 	status := refusal.GRPCStatus().Proto()

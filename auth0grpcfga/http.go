@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/internal/loopback"
 )
 
 // An httpCaller posts JSON to an engine.
@@ -30,7 +30,7 @@ func newHTTPCaller(base string, client *http.Client, token func(context.Context)
 		return nil, errors.New("is no URL") // the parser's text may quote a password
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return nil, errors.New("has more than scheme, host and path")
-	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+	case u.Scheme != "https" && (u.Scheme != "http" || !loopback.IsHost(u.Hostname())):
 		return nil, errors.New("is not https")
 	}
 	own := http.Client{}
@@ -40,11 +40,6 @@ func newHTTPCaller(base string, client *http.Client, token func(context.Context)
 	// A redirect could send the credentials elsewhere, and it is no answer.
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &httpCaller{base: strings.TrimRight(base, "/"), client: &own, token: token}, nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // maxAnswer bounds the body of an answer.

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/internal/retryafter"
 )
 
 // A protocol is the form in which a client expects an error.
@@ -63,7 +63,7 @@ func WriteRefusal(w http.ResponseWriter, r *http.Request, refusal *auth0grpc.Ref
 		header.Set("DPoP-Nonce", nonce)
 	}
 	if delay := refusal.RetryAfter(); delay > 0 {
-		header.Set("Retry-After", strconv.FormatInt(int64((delay+time.Second-1)/time.Second), 10))
+		header.Set("Retry-After", retryafter.Seconds(delay))
 	}
 	header.Set("Cache-Control", "no-store")
 	if r.ProtoMajor == 1 && (r.ContentLength < 0 || r.ContentLength > maxDiscard) {

@@ -3,7 +3,6 @@ package auth0grpctest
 import (
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/auth0grpc/auth0grpc/internal/jws"
 )
 
 // A DPoPKey is a client's key for proofs of possession (RFC 9449). It signs
@@ -51,21 +52,11 @@ func NewDPoPKeyFrom(private crypto.Signer) *DPoPKey {
 }
 
 func algOf(public crypto.PublicKey) string {
-	switch public := public.(type) {
-	case *rsa.PublicKey:
-		return "RS256"
-	case ed25519.PublicKey:
-		return "EdDSA"
-	case *ecdsa.PublicKey:
-		switch public.Curve {
-		case elliptic.P384():
-			return "ES384"
-		case elliptic.P521():
-			return "ES512"
-		}
-		return "ES256"
+	alg, _, _ := jws.ForKey(public)
+	if alg == "" {
+		panic(fmt.Sprintf("auth0grpctest: DPoP key: no algorithm for %T", public))
 	}
-	panic(fmt.Sprintf("auth0grpctest: DPoP key: no algorithm for %T", public))
+	return alg
 }
 
 // Thumbprint returns the key's RFC 7638 thumbprint, which is the member jkt of

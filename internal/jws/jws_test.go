@@ -302,3 +302,27 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// The default algorithm of a key is one that the key fits, with the sizes of RFC 7518,
+// section 3.4.
+func TestForKey(t *testing.T) {
+	curve := func(c elliptic.Curve) crypto.PublicKey { return &ecdsa.PublicKey{Curve: c} }
+	for _, test := range []struct {
+		public crypto.PublicKey
+		alg    string
+		hash   crypto.Hash
+		size   int
+	}{
+		{&rsa.PublicKey{}, "RS256", crypto.SHA256, 0},
+		{curve(elliptic.P256()), "ES256", crypto.SHA256, 32},
+		{curve(elliptic.P384()), "ES384", crypto.SHA384, 48},
+		{curve(elliptic.P521()), "ES512", crypto.SHA512, 66},
+		{ed25519.PublicKey{}, "EdDSA", 0, 0},
+		{curve(elliptic.P224()), "", 0, 0},
+		{"no key", "", 0, 0},
+	} {
+		if alg, hash, size := jws.ForKey(test.public); alg != test.alg || hash != test.hash || size != test.size {
+			t.Errorf("%T: %q, %v, %d, want %q, %v, %d", test.public, alg, hash, size, test.alg, test.hash, test.size)
+		}
+	}
+}

@@ -75,6 +75,19 @@ func KeyFits(alg string, public crypto.PublicKey) bool {
 	return false
 }
 
+// ForKey returns the algorithm that signs with a key by default, or "": RS256, the ES of
+// the curve, or EdDSA, which more parties know than its name Ed25519 in RFC 9864. hash is
+// 0 for EdDSA, which does its own; size is the length of r and of s in bytes, for ES.
+func ForKey(public crypto.PublicKey) (alg string, hash crypto.Hash, size int) {
+	for _, alg := range []string{"RS256", "ES256", "ES384", "ES512", "EdDSA"} {
+		if KeyFits(alg, public) {
+			a := algorithms[alg]
+			return alg, a.hash, (a.fieldSize + 7) / 8
+		}
+	}
+	return "", 0, 0
+}
+
 // Verify returns nil when public made the token's signature under the algorithm
 // that its header names, and ErrSignature otherwise; a key of another kind than
 // the algorithm's is an ErrSignature too (no algorithm confusion).

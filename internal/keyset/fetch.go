@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4/json" // exact-case names, no duplicates (hashicorp/cap#191)
+
+	"github.com/auth0grpc/auth0grpc/internal/retryafter"
 )
 
 const (
@@ -138,7 +140,7 @@ func (s *source) statusError(document string, resp *http.Response) error {
 	f := newFetchError(document, fmt.Sprintf("answered status %d", resp.StatusCode))
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		f.retryAfter = retryAfter(resp.Header.Get("Retry-After"), s.now())
+		f.retryAfter = retryafter.Parse(resp.Header.Get("Retry-After"), s.now())
 	}
 	return f
 }

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/auth0grpc/auth0grpc/internal/printable"
@@ -82,18 +80,4 @@ func classOf(err error) string {
 		return "connection broken off"
 	}
 	return "transport error"
-}
-
-// retryAfter parses a Retry-After value, seconds or a date (RFC 9110, section
-// 10.2.3). It returns 0 for a missing or malformed one.
-func retryAfter(value string, now time.Time) time.Duration {
-	value = strings.TrimSpace(value)
-	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil {
-		// Bounded before it is multiplied: the product could overflow.
-		return time.Duration(min(seconds, uint64(maxCoolDown/time.Second))) * time.Second
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return at.Sub(now)
-	}
-	return 0
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/auth0grpc/auth0grpc/internal/singleflight"
 )
 
 // errUnfinished reports a fetch whose transport panicked or ended its goroutine.
@@ -12,8 +14,8 @@ var errUnfinished = errors.New("keyset: the transport broke off the fetch")
 
 // flight is one attempt to fetch the keys.
 type flight struct {
-	done chan struct{} // closed when the fetch has ended and is recorded
-	err  error         // the failure, if any; read after done
+	singleflight.Flight       // lands when the fetch has ended and is recorded
+	err                 error // the failure, if any; read after the landing
 
 	// wanted holds key ids that callers wait for, at most maxWanted of them,
 	// so that a flood cannot make it grow. It is guarded by Set.mu.
@@ -53,19 +55,10 @@ func (f *flight) missed(snap *snapshot) bool {
 // wait blocks until the flight has ended, giveUp fires or ctx ends. Only the
 // last is an error.
 func (f *flight) wait(ctx context.Context, giveUp <-chan time.Time) (ended bool, err error) {
-	select {
-	case <-f.done: // a result that is available beats a context that has ended
-		return true, nil
-	default:
+	if ended, err = f.Wait(ctx, giveUp); err != nil {
+		return false, fmt.Errorf("keyset: waiting for keys: %w", err)
 	}
-	select {
-	case <-f.done:
-		return true, nil
-	case <-giveUp:
-		return false, nil
-	case <-ctx.Done():
-		return false, fmt.Errorf("keyset: waiting for keys: %w", ctx.Err())
-	}
+	return ended, nil
 }
 
 // halfRemaining returns a channel that fires after half of the time that ctx has
@@ -87,7 +80,7 @@ func halfRemaining(ctx context.Context) <-chan time.Time {
 // start starts a flight. If release is not nil, the flight calls it when the
 // fetch has ended. The caller holds mu and has checked that there is no flight.
 func (s *Set) start(release func()) *flight {
-	f := &flight{done: make(chan struct{})}
+	f := &flight{Flight: singleflight.New()}
 	s.flight = f
 	go s.run(f, release)
 	return f
@@ -100,23 +93,22 @@ func (s *Set) start(release func()) *flight {
 // not fail for the others. Each request has its own time limit instead.
 func (s *Set) run(f *flight, release func()) {
 	var list keyList
-	err := errUnfinished
-	defer func() {
-		if recover() != nil {
+	var err error
+	singleflight.Run(func() { list, err = s.source.fetch(context.Background()) }, func(returned bool) {
+		if !returned {
 			list, err = keyList{}, errUnfinished
 		}
 		if release != nil {
 			release()
 		}
 		s.finish(f, list, err)
-	}()
-	list, err = s.source.fetch(context.Background())
+	})
 }
 
 // finish records the result of f, releases its waiters and calls the observer.
 func (s *Set) finish(f *flight, list keyList, err error) {
 	report := s.record(f, list, err)
-	close(f.done)
+	f.Land()
 	if s.observe == nil {
 		return
 	}

@@ -174,34 +174,6 @@ func TestWildTransport(t *testing.T) {
 	}
 }
 
-// The end of a flight beats the end of a context, and the time limit of a caller.
-func TestWait(t *testing.T) {
-	ended, open := make(chan struct{}), make(chan struct{})
-	close(ended)
-	past := make(chan time.Time)
-	close(past)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	for name, test := range map[string]struct {
-		done   chan struct{}
-		giveUp chan time.Time
-		ctx    context.Context
-		ended  bool
-		err    error
-	}{
-		"ended":                        {ended, nil, t.Context(), true, nil},
-		"ended, and the context too":   {ended, nil, ctx, true, nil},
-		"ended, and the time is up":    {ended, past, t.Context(), true, nil},
-		"in progress, the time is up":  {open, past, t.Context(), false, nil},
-		"in progress, context is over": {open, nil, ctx, false, context.Canceled},
-	} {
-		f := &flight{done: test.done}
-		if got, err := f.wait(test.ctx, test.giveUp); got != test.ended || !errors.Is(err, test.err) || (err == nil) != (test.err == nil) {
-			t.Errorf("%s: %v, %v, want %v, %v", name, got, err, test.ended, test.err)
-		}
-	}
-}
-
 // A caller whose flight failed may read the cool-down only after the next flight has
 // succeeded. The cool-down of the failure is over then.
 func TestRetryAfterASuccess(t *testing.T) {

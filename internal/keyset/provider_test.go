@@ -209,7 +209,9 @@ func (b *bench) landed() {
 	if f == nil {
 		b.Fatal("no flight is in progress")
 	}
-	<-f.done
+	if _, err := f.Wait(context.Background(), nil); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // observed returns the refreshes reported so far, sorted by time. Each is reported on

@@ -181,7 +181,7 @@ func TestRetryAfter(t *testing.T) {
 		{"503 seconds", http.StatusServiceUnavailable, "90", 90 * time.Second},
 		{"too long", http.StatusTooManyRequests, "86400", maxCoolDown},
 		{"an hour", http.StatusTooManyRequests, "3600", 5 * time.Minute},
-		{"past any integer", http.StatusTooManyRequests, "99999999999999999999999", coolDown},
+		{"past any integer", http.StatusTooManyRequests, "99999999999999999999999", maxCoolDown},
 		{"past any duration", http.StatusTooManyRequests, "18446744073709551615", maxCoolDown},
 		{"negative", http.StatusTooManyRequests, "-5", coolDown},
 		{"nonsense", http.StatusTooManyRequests, "soon", coolDown},

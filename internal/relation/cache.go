@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+
+	"github.com/auth0grpc/auth0grpc/internal/singleflight"
 )
 
 // The errors of a check without an answer.
@@ -61,10 +63,10 @@ type Cache struct {
 
 // A flight is one check. Calls with the same question share it.
 type flight struct {
-	done    chan struct{} // closed when allowed and err are set
-	ended   bool          // under Cache.mu
-	allowed bool
-	err     error
+	singleflight.Flight      // lands when allowed and err are set
+	ended               bool // under Cache.mu
+	allowed             bool
+	err                 error
 }
 
 // New returns a Cache. now is the clock for lifetimes and pauses.
@@ -101,12 +103,10 @@ func (c *Cache) Allowed(ctx context.Context, key Key, ask func(context.Context) 
 		return err == nil, err
 	}
 	defer c.leave()
-	select {
-	case <-f.done:
-		return f.allowed, f.err
-	case <-ctx.Done():
-		return false, ctx.Err()
+	if _, err := f.Wait(ctx, nil); err != nil {
+		return false, err
 	}
+	return f.allowed, f.err
 }
 
 // cached reports whether the answer is in the cache. An answer from the future shows
@@ -143,7 +143,7 @@ func (c *Cache) join(ctx context.Context, sum digest, ask func(context.Context) 
 		if err := c.admit(now); err != nil {
 			return nil, err
 		}
-		f = &flight{done: make(chan struct{})}
+		f = &flight{Flight: singleflight.New()}
 		c.flights[sum] = f
 		c.checks++
 		go c.run(context.WithoutCancel(ctx), sum, f, now, ask)
@@ -217,5 +217,5 @@ func (c *Cache) end(sum digest, f *flight, asked time.Time, allowed bool, err er
 	if allowed && c.entries != nil {
 		c.entries.Set(sum, asked)
 	}
-	close(f.done)
+	f.Land()
 }

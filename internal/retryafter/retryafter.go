@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -20,7 +21,7 @@ func Wait(response *http.Response, now time.Time) time.Duration {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		now = date
 	}
-	wait := retryAfter(header.Get("Retry-After"), now)
+	wait := Parse(header.Get("Retry-After"), now)
 	if response.StatusCode == http.StatusTooManyRequests {
 		reset, err := strconv.ParseUint(header.Get("X-Ratelimit-Reset"), 10, 64)
 		if err == nil || errors.Is(err, strconv.ErrRange) {
@@ -31,8 +32,15 @@ func Wait(response *http.Response, now time.Time) time.Duration {
 	return min(max(wait, 0), Max)
 }
 
-// retryAfter reads both forms of Retry-After; 0 for neither.
-func retryAfter(value string, now time.Time) time.Duration {
+// Seconds returns delay as the value of Retry-After: whole seconds, rounded up.
+func Seconds(delay time.Duration) string {
+	return strconv.FormatInt(int64((delay+time.Second-1)/time.Second), 10)
+}
+
+// Parse returns the delay of a value of Retry-After: seconds or a date. It returns 0 for a
+// missing or malformed one, and Max for seconds beyond 31 bits.
+func Parse(value string, now time.Time) time.Duration {
+	value = strings.TrimSpace(value)
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second
 	} else if errors.Is(err, strconv.ErrRange) {

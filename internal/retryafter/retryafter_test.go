@@ -39,3 +39,15 @@ func TestWait(t *testing.T) {
 		})
 	}
 }
+
+// A client that waits for the seconds does not come back too early.
+func TestSeconds(t *testing.T) {
+	for delay, want := range map[time.Duration]string{
+		time.Millisecond: "1", time.Second: "1", time.Second + 1: "2", 90 * time.Second: "90",
+	} {
+		got := Seconds(delay)
+		if got != want || Parse(got, time.Time{}) < delay {
+			t.Errorf("Seconds(%v) = %s, want %s", delay, got, want)
+		}
+	}
+}
