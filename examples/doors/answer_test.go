@@ -17,6 +17,7 @@ import (
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -28,7 +29,7 @@ type answer struct {
 	nonce      string
 }
 
-// notFound is the answer of net/http.
+// notFound is the answer of net/http, and of grpc-gateway.
 var notFound = status.New(codes.Unknown, "404 page not found")
 
 // read returns the answer in a response. Its form depends on the request's content type.
@@ -64,8 +65,18 @@ func read(t *testing.T, contentType string, response *http.Response) answer {
 		a.status = connectStatus(t, end.Error)
 	case response.StatusCode == http.StatusOK:
 		a.status = status.New(codes.OK, "")
-	case response.StatusCode == http.StatusNotFound && string(body) == "404 page not found\n":
+	case response.StatusCode == http.StatusNotFound && (string(body) == "404 page not found\n" || bytes.Contains(body, []byte(`"message":"Not Found"`))):
 		a.status = notFound
+	case bytes.Contains(body, []byte(`"@type"`)): // a status in JSON: of gRPC, through grpc-gateway
+		text := bytes.TrimSpace(body)
+		if inner, ok := bytes.CutPrefix(text, []byte(`{"error":`)); ok { // of a stream
+			text = bytes.TrimSuffix(inner, []byte("}"))
+		}
+		p := &spb.Status{}
+		if err := protojson.Unmarshal(text, p); err != nil {
+			t.Fatalf("%q: %v", body, err)
+		}
+		a.status, a.challenges = status.FromProto(p), response.Header.Values("Grpc-Metadata-Www-Authenticate")
 	default:
 		a.status = connectStatus(t, body)
 	}

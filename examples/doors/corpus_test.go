@@ -75,6 +75,9 @@ func (f *fixture) check(t *testing.T, name string, c *cell, p presented, reason 
 	}
 }
 
+// stride is 1 if each token is tried at every door.
+var stride = 1
+
 // The tokens by which other verifiers are compared have the same verdict and the same
 // reason at every door, in calls of every shape.
 func TestTokensAtEveryDoor(t *testing.T) {
@@ -87,8 +90,9 @@ func TestTokensAtEveryDoor(t *testing.T) {
 	all := cells()
 	cases := mint.Cases(t)
 	start := time.Now()
-	for _, c := range cases {
-		for _, cell := range all {
+	for i, c := range cases {
+		for j := i % stride; j < len(all); j += stride {
+			cell := all[j]
 			f.check(t, c.Name, cell, presented{authorization: []string{c.Value}}, auth0grpc.Reason(c.Reason))
 		}
 	}
@@ -113,7 +117,7 @@ func TestMessageRulesAtEveryDoor(t *testing.T) {
 			continue
 		}
 		want := map[string]auth0grpc.Reason{"1": "", "2": auth0grpc.ReasonNotOwner}
-		if strings.HasPrefix(c.door, "Connect v1") || strings.HasPrefix(c.door, "grpc-gateway") || c.door == "plain HTTP" {
+		if strings.HasPrefix(c.door, "Connect v1") || strings.HasPrefix(c.door, "grpc-gateway") && !c.bearerOnly || c.door == "plain HTTP" {
 			want = map[string]auth0grpc.Reason{"1": auth0grpc.ReasonRuleMisconfigured, "2": auth0grpc.ReasonRuleMisconfigured}
 		}
 		for subject, want := range want {

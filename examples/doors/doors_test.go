@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
@@ -98,7 +99,9 @@ func newFixture(t testing.TB, config auth0grpc.Config) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewUnstartedServer(handler)
+	front := http.NewServeMux()
+	front.Handle("/", handler)
+	server := httptest.NewUnstartedServer(front)
 	server.EnableHTTP2 = true
 	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	server.StartTLS()
@@ -129,6 +132,13 @@ func newFixture(t testing.TB, config auth0grpc.Config) *fixture {
 		f.served[with] = dial(t, server.Listener.Addr(), creds)
 		f.native[with] = dial(t, listener.Addr(), creds)
 	}
+	// A gateway that calls a gRPC server, in another process or over memory. It forwards
+	// no proof and no certificate.
+	gateway := runtime.NewServeMux()
+	if err := doorsv1.RegisterOrdersHandler(t.Context(), gateway, f.native[false]); err != nil {
+		t.Fatal(err)
+	}
+	front.Handle("/gateway/", http.StripPrefix("/gateway", gateway))
 	return f
 }
 
@@ -158,6 +168,7 @@ type cell struct {
 	query        string
 	noHandler    bool // an admitted call does not reach the service
 	hidden       bool // the door answers 404 without a decision
+	bearerOnly   bool // the door forwards no proof and no certificate
 }
 
 func (c *cell) String() string { return c.door + c.method[strings.LastIndexByte(c.method, '/'):] }
@@ -192,6 +203,8 @@ func cells() (all []*cell) {
 		&cell{door: "grpc-gateway, second route", method: get, htm: "POST", path: "/v1/orders:get", body: []byte(text), call: callHTTP},
 		&cell{door: "grpc-gateway", method: list, htm: "GET", path: "/v1/orders", call: callHTTP, noHandler: true}, // has no streams in process
 		&cell{door: "grpc-gateway", method: watch, htm: "POST", path: "/v1/orders:watch", body: []byte(text), call: callHTTP, noHandler: true},
+		&cell{door: "grpc-gateway before gRPC", method: get, htm: "GET", path: "/gateway/v1/orders/1", call: callHTTP, bearerOnly: true},
+		&cell{door: "grpc-gateway before gRPC", method: list, htm: "GET", path: "/gateway/v1/orders", call: callHTTP, bearerOnly: true},
 		&cell{door: "plain HTTP", method: get, htm: "GET", path: "/plain/orders/1", call: callHTTP},
 	)
 }
@@ -199,11 +212,11 @@ func cells() (all []*cell) {
 // unregistered returns the cell with a method that the service does not have.
 func (c *cell) unregistered() *cell {
 	other := *c
-	other.method, other.hidden = "/doors.v1.Orders/NoSuchMethod", c.door == "Connect v2, GET"
+	other.method, other.hidden = "/doors.v1.Orders/NoSuchMethod", c.door == "Connect v2, GET" || c.bearerOnly
 	if strings.HasSuffix(c.path, c.method) {
 		other.path = strings.TrimSuffix(c.path, c.method) + other.method
 	} else {
-		other.path = "/v1/nothing/of/this"
+		other.path = strings.Replace(c.path, "/orders", "/nothing", 1)
 	}
 	return &other
 }

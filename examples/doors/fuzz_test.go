@@ -144,9 +144,13 @@ func FuzzDoors(f *testing.F) {
 // addSeeds adds each cell of the corpus, and requests that are known to confuse routers.
 func addSeeds(f *testing.F) {
 	for _, c := range cells() {
+		contentType := "Content-Type: " + c.contentType
+		if c.contentType == "" {
+			contentType = "X-Filler: x"
+		}
 		for version := range versions {
 			if c.path != "" {
-				f.Add(c.htm, c.path+"?"+c.query, "Content-Type: "+c.contentType, c.body, uint8(version), true)
+				f.Add(c.htm, c.path+"?"+c.query, contentType, c.body, uint8(version), true)
 			}
 		}
 	}
