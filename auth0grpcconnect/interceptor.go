@@ -54,7 +54,9 @@ func Interceptor(guard *auth0grpc.Interceptor) connect.ServerInterceptor {
 
 // HideUnknown makes server decide on procedures that are not registered, in services that
 // are. Without it, a stranger learns by the code unimplemented which methods exist. Call
-// it before [connecthttp.Mount].
+// it before [connecthttp.Mount]. It does not see requests that are not calls: connecthttp
+// answers GET of an unknown procedure with 404, and a wrong HTTP method of a known one
+// with 405.
 func HideUnknown(server *connect.Server) {
 	server.SetUnknownHandler(func(context.Context, connect.Spec, connect.ServerStream) error {
 		return connect.NewError(connect.CodeUnimplemented, "the procedure is not implemented")
