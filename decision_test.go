@@ -498,20 +498,22 @@ func TestNoCache(t *testing.T) {
 }
 
 // BenchmarkDecisionHook shows the extra cost of the hook for a warm call: nothing if it
-// is unset, and no allocation if it is set.
+// is unset, and no allocation if it is set without facts.
 func BenchmarkDecisionHook(b *testing.B) {
 	tenant, now := newTenant(b)
 	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders"}))
 	for _, test := range []struct {
-		name string
-		hook func(context.Context, auth0grpc.Decision)
+		name  string
+		hook  func(context.Context, auth0grpc.Decision)
+		facts bool
 	}{
-		{"unset", nil},
-		{"empty", func(context.Context, auth0grpc.Decision) {}},
+		{"unset", nil, true},
+		{"empty", func(context.Context, auth0grpc.Decision) {}, false},
+		{"facts", func(context.Context, auth0grpc.Decision) {}, true},
 	} {
 		b.Run(test.name, func(b *testing.B) {
 			config := configFor(tenant, now)
-			config.OnDecision = test.hook
+			config.OnDecision, config.RecordFacts = test.hook, test.facts
 			intercept := mustNew(b, config).UnaryServerInterceptor()
 			ctx := metadata.NewIncomingContext(b.Context(), md)
 			info := &grpc.UnaryServerInfo{FullMethod: unaryCall}

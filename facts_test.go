@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,12 +74,8 @@ func checkReplay(t *testing.T, what string, call recordedCall, candidate *auth0g
 	return differs
 }
 
-// The differences that a running candidate reports are the differences that its table has
-// on the log of the same calls, unary and streaming.
-func TestFactsEqualTheCandidate(t *testing.T) {
-	tenant := auth0grpctest.NewTenant(t)
-	certificate := auth0grpctest.NewCertificateAuthority().Client("client").Leaf
-	calls := candidateCalls(tenant, certificate)
+// factsTables has each kind of rule for one method.
+func factsTables() []map[string]auth0grpc.Rule {
 	tables := candidateTables()
 	for _, rule := range []auth0grpc.Rule{
 		auth0grpc.AnyScope("admin", "write:orders"), auth0grpc.Permissions("p"), auth0grpc.AnyPermission("p", "q").ReportOnly(),
@@ -86,6 +84,47 @@ func TestFactsEqualTheCandidate(t *testing.T) {
 	} {
 		tables = append(tables, map[string]auth0grpc.Rule{"/a.B/C": rule})
 	}
+	return tables
+}
+
+// A new kind of rule, or a new field of a row, needs facts, a member in the log and a
+// table here.
+func TestFactsCoverEveryRule(t *testing.T) {
+	var text strings.Builder
+	for _, table := range factsTables() {
+		for _, rule := range table {
+			member, err := rule.MarshalJSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			text.Write(member)
+		}
+	}
+	for _, member := range append(auth0grpc.RuleMembers(), "reportOnly", "allowAnonymous", "requireDPoP", "requireMTLS") {
+		if !strings.Contains(text.String(), `"`+member+`":`) {
+			t.Errorf("factsTables has no rule with %s", member)
+		}
+	}
+	known := []string{
+		"kind", "names", "index", "rules", "reportOnly", "allowAnonymous", "requireDPoP", "requireMTLS", // in factsTables
+		"same", "relations", "hideExistence", // in TestFactsOfMessageRules
+		"streams", // decides about open streams alone
+	}
+	rule := reflect.TypeFor[auth0grpc.Rule]()
+	for i := range rule.NumField() {
+		if name := rule.Field(i).Name; !slices.Contains(known, name) {
+			t.Errorf("Rule.%s: Candidate.Decide may not know it", name)
+		}
+	}
+}
+
+// The differences that a running candidate reports are the differences that its table has
+// on the log of the same calls, unary and streaming.
+func TestFactsEqualTheCandidate(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	certificate := auth0grpctest.NewCertificateAuthority().Client("client").Leaf
+	calls := candidateCalls(tenant, certificate)
+	tables := factsTables()
 	for name, more := range map[string]claims{
 		"foreign actor": {"scope": "read:orders", "act": claims{"sub": "agt_1", "iss": "https://other.example/"}},
 		"permissions":   {"scope": "admin", "permissions": []string{"p"}, "org_id": "org_a", "azp": "desk"},

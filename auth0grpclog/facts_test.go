@@ -118,14 +118,21 @@ func TestFactsAreBounded(t *testing.T) {
 			truncated: `["client_id","actor"]`},
 		"an organization with another letter": {change: func(d *auth0grpc.Decision) { d.Facts.OrganizationID = "org_é" }, truncated: `["organization_id"]`},
 		"rules":                               {change: func(d *auth0grpc.Decision) { d.Facts.MetRules = many(201, 5) }, truncated: `["met_rules"]`},
-		"already":                             {change: func(d *auth0grpc.Decision) { d.Facts.Incomplete = true }, truncated: `["facts"]`},
-		"strange scopes":                      {change: func(d *auth0grpc.Decision) { d.Facts.Scopes = []string{"\x00\n", `"`, "é", ""} }, whole: true},
+		"all lists": {change: func(d *auth0grpc.Decision) {
+			names := many(200, 40)
+			d.Facts.Scopes, d.Facts.Permissions = names, names
+			for range 200 {
+				d.Facts.MetRules = append(d.Facts.MetRules, strings.Repeat(`"`, 40))
+			}
+		}, whole: true},
+		"already":        {change: func(d *auth0grpc.Decision) { d.Facts.Incomplete = true }, truncated: `["facts"]`},
+		"strange scopes": {change: func(d *auth0grpc.Decision) { d.Facts.Scopes = []string{"\x00\n", `"`, "é", ""} }, whole: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := auth0grpc.Decision{FullMethod: method, Outcome: auth0grpc.OutcomeAllowed, Facts: &auth0grpc.Facts{Verified: true}}
 			test.change(&d)
 			line := factsLine(d)
-			if len(line) > 20<<10 {
+			if len(line) > 40<<10 {
 				t.Errorf("%d bytes", len(line))
 			}
 			if test.truncated != "" && !strings.Contains(line, `"truncated":`+test.truncated) {
@@ -143,6 +150,18 @@ func TestFactsAreBounded(t *testing.T) {
 				t.Errorf("decision: %v", err)
 			}
 		})
+	}
+}
+
+// A stranger, without a valid token, adds at most 1 KiB a call.
+func TestFactsOfStrangersAreShort(t *testing.T) {
+	line := factsLine(auth0grpc.Decision{
+		FullMethod: "/a.B/" + strings.Repeat("\"", 251), Row: "/orders.v1.Orders/*", Outcome: auth0grpc.OutcomeRefused, Reason: auth0grpc.ReasonMalformedAuthorization,
+		Policy: "0d4eb9a8c4f7a4a9",
+		Facts:  &auth0grpc.Facts{Refused: auth0grpc.ReasonMalformedAuthorization, Code: codes.Unauthenticated, ReportOnly: auth0grpc.ReportOnlyEverything},
+	})
+	if len(line) > 1<<10 || strings.Contains(line, "truncated") {
+		t.Errorf("%d bytes: %s", len(line), line)
 	}
 }
 

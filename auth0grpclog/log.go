@@ -71,8 +71,8 @@ type Config struct {
 	// "auth0grpc replay" reads that file, and so does [ParseLine]. It needs
 	// [auth0grpc.Config].RecordFacts. Default nil.
 	//
-	// A record has at most 20 KiB plus the text of the row's rules about the message. A
-	// stranger adds some 300 bytes a call. Rotate the file.
+	// A record has at most 40 KiB, and at most 1 KiB for a call without a valid token, plus
+	// the attributes of the logger. Rotate the file: any caller adds to it.
 	Facts *slog.Logger
 
 	// Now is the clock for intervals. Default time.Now.
