@@ -38,7 +38,8 @@ const (
 // counted is the service behind the doors. It counts the handlers that run.
 type counted struct {
 	doorsv1.UnimplementedOrdersServer
-	ran atomic.Int64
+	ran   atomic.Int64
+	ended chan struct{} // nil, or gets a value when WatchOrders returns
 }
 
 func (c *counted) GetOrder(_ context.Context, request *ordersv1.GetOrderRequest) (*ordersv1.Order, error) {
@@ -53,6 +54,9 @@ func (c *counted) ListOrders(_ *ordersv1.ListOrdersRequest, stream grpc.ServerSt
 
 func (c *counted) WatchOrders(stream grpc.BidiStreamingServer[ordersv1.GetOrderRequest, ordersv1.Order]) error {
 	c.ran.Add(1)
+	if c.ended != nil {
+		defer func() { c.ended <- struct{}{} }()
+	}
 	for {
 		request, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
