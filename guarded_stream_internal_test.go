@@ -92,3 +92,22 @@ func TestEndOfOneStream(t *testing.T) {
 		})
 	}
 }
+
+// A second Interceptor behind this one sends the status of its streams, until this one
+// has ended the stream.
+func TestStatusIsBehindTheGate(t *testing.T) {
+	var statuses []*status.Status
+	ctx := grpc.NewContextWithServerTransportStream(context.Background(), statusTransport{statuses: &statuses})
+	g := newGuardedStream(ctx, "/a.B/C", &caller{claims: new(claims)}, nil)
+	inner, ok := grpc.ServerTransportStreamFromContext(g.Context()).(statusWriter)
+	if !ok {
+		t.Fatal("the transport in the context takes no status")
+	}
+	if err := inner.WriteStatus(endedRevoked.status); err != nil || len(statuses) != 1 {
+		t.Errorf("before the end: %v, %d statuses", err, len(statuses))
+	}
+	g.endHandler(endedExpired, func() {})
+	if err := inner.WriteStatus(endedRevoked.status); err != error(endedExpired) || len(statuses) != 1 {
+		t.Errorf("after the end: %v, %d statuses", err, len(statuses))
+	}
+}

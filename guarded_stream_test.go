@@ -28,8 +28,19 @@ func (l *lateStream) RecvMsg(any) error {
 
 // A handler that was blocked in RecvMsg when its stream ended gets no message.
 func TestNoMessageAfterTheEnd(t *testing.T) {
+	for name, rule := range map[string]auth0grpc.Rule{
+		"plain":                auth0grpc.Scopes("read:orders"),
+		"rules about messages": auth0grpc.Scopes("read:orders").Same("org_id", auth0grpc.ClaimOrganization),
+	} {
+		t.Run(name, func(t *testing.T) { testNoMessageAfterTheEnd(t, rule) })
+	}
+}
+
+func testNoMessageAfterTheEnd(t *testing.T, rule auth0grpc.Rule) {
 	tenant, now := newTenant(t)
-	guard := mustNew(t, configFor(tenant, now))
+	config := configFor(tenant, now)
+	config.Methods = map[string]auth0grpc.Rule{allMethods: rule}
+	guard := mustNew(t, config)
 	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders"}))
 	ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), md), &transportStream{method: streamShapes[2].name})
 	under := &lateStream{receiving: make(chan struct{}), message: make(chan struct{})}
@@ -52,6 +63,44 @@ func TestNoMessageAfterTheEnd(t *testing.T) {
 	received.Wait()
 	if !errors.Is(err, auth0grpc.ErrInvalidToken) {
 		t.Errorf("the stream ended with %v", err)
+	}
+}
+
+// A sendingStream ends during each operation.
+type sendingStream struct {
+	serverStream
+	end func()
+	err error
+}
+
+func (s *sendingStream) SendMsg(any) error            { s.end(); return s.err }
+func (s *sendingStream) SendHeader(metadata.MD) error { s.end(); return s.err }
+
+// If a stream ends while its handler sends, the handler gets the reason in place of an
+// error. A message that was sent is not reported as an error.
+func TestEndDuringASend(t *testing.T) {
+	tenant, now := newTenant(t)
+	for _, sendErr := range []error{nil, errors.New("of the transport")} {
+		for name, send := range map[string]func(grpc.ServerStream) error{
+			"message": func(s grpc.ServerStream) error { return s.SendMsg(nil) },
+			"header":  func(s grpc.ServerStream) error { return s.SendHeader(nil) },
+		} {
+			guard := mustNew(t, configFor(tenant, now))
+			md := metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders"}))
+			ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), md), &transportStream{method: streamShapes[2].name})
+			under := &sendingStream{serverStream{ctx: ctx}, func() {
+				_ = guard.Revoke(context.Background(), auth0grpc.Revocation{IssuedBefore: today.Add(1e9)})
+			}, sendErr}
+			sent := make(chan error, 1)
+			_ = guard.StreamServerInterceptor()(nil, under, &grpc.StreamServerInfo{FullMethod: streamShapes[2].name}, func(_ any, stream grpc.ServerStream) error {
+				sent <- send(stream)
+				return nil
+			})
+			err := <-sent
+			if reason, _ := auth0grpc.ReasonFromError(err); (reason == auth0grpc.ReasonTokenRevoked) != (sendErr != nil) || (err == nil) != (sendErr == nil) {
+				t.Errorf("%s that ends with %v: the handler got %v", name, sendErr, err)
+			}
+		}
 	}
 }
 

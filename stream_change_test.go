@@ -3,6 +3,7 @@ package auth0grpc_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -25,7 +26,12 @@ func TestChangeDuringTheOpening(t *testing.T) {
 		want   auth0grpc.Reason
 		report auth0grpc.Reason
 	}{
-		"revoked":          {func(f *fixture) error { return f.guard.Revoke(t.Context(), auth0grpc.Revocation{IssuedBefore: today.Add(1e9)}) }, auth0grpc.ReasonTokenRevoked, ""},
+		"revoked": {func(f *fixture) error {
+			return f.guard.Revoke(t.Context(), auth0grpc.Revocation{IssuedBefore: today.Add(1e9)})
+		}, auth0grpc.ReasonTokenRevoked, ""},
+		"revoked, and a new table": {func(f *fixture) error {
+			return errors.Join(f.guard.Revoke(t.Context(), auth0grpc.Revocation{IssuedBefore: today.Add(1e9)}), table(auth0grpc.Authenticated())(f))
+		}, auth0grpc.ReasonTokenRevoked, ""},
 		"another scope":    {table(auth0grpc.Scopes("write:orders")), auth0grpc.ReasonInsufficientScope, ""},
 		"the same rule":    {table(auth0grpc.Scopes("read:orders")), "", ""},
 		"of messages":      {table(auth0grpc.Scopes("read:orders").Same("org_id", auth0grpc.ClaimOrganization)), auth0grpc.ReasonNotOwner, ""},
@@ -95,15 +101,16 @@ func TestNewRulesAboutMessages(t *testing.T) {
 	org, id := plain.Same("org_id", auth0grpc.ClaimOrganization), plain.Same("order_id", auth0grpc.ClaimSubject)
 	for title, test := range map[string]struct {
 		from, to auth0grpc.Rule
-		ends     bool
+		want     auth0grpc.Reason // "": the stream stays open
 	}{
-		"none to one":     {plain, org, true},
-		"one to another":  {org, id, true},
-		"one to both":     {org, org.Same("order_id", auth0grpc.ClaimSubject), true},
-		"one to itself":   {org, auth0grpc.Scopes("read:orders").Same("org_id", auth0grpc.ClaimOrganization), false},
-		"one to none":     {org, plain, false},
-		"none to none":    {plain, auth0grpc.Authenticated(), false},
-		"only a modifier": {org, org.HideExistence(), true},
+		"none to one":     {plain, org, auth0grpc.ReasonNotOwner},
+		"one to another":  {org, id, auth0grpc.ReasonNotOwner},
+		"one to both":     {org, org.Same("order_id", auth0grpc.ClaimSubject), auth0grpc.ReasonNotOwner},
+		"one to itself":   {org, auth0grpc.Scopes("read:orders").Same("org_id", auth0grpc.ClaimOrganization), ""},
+		"one to none":     {org, plain, ""},
+		"none to none":    {plain, auth0grpc.Authenticated(), ""},
+		"a scope too":     {plain, auth0grpc.Scopes("write:orders").Same("org_id", auth0grpc.ClaimOrganization), auth0grpc.ReasonInsufficientScope},
+		"only a modifier": {org, org.HideExistence(), auth0grpc.ReasonNotOwner},
 	} {
 		f := newFixture(t, transports(), configured(func(config *auth0grpc.Config) {
 			config.Methods = map[string]auth0grpc.Rule{name: test.from}
@@ -115,8 +122,8 @@ func TestNewRulesAboutMessages(t *testing.T) {
 		if err := f.guard.SetMethods(map[string]auth0grpc.Rule{name: test.to}); err != nil {
 			t.Fatal(err)
 		}
-		if reason := s.Close(); (reason != nil) != test.ends || reason != nil && reason.Reason() != auth0grpc.ReasonNotOwner {
-			t.Errorf("%s: %v, ends: want %t", title, reason, test.ends)
+		if reason := s.Close(); (reason != nil) != (test.want != "") || reason != nil && reason.Reason() != test.want {
+			t.Errorf("%s: %v, want %q", title, reason, test.want)
 		}
 	}
 }

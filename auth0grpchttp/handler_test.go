@@ -3,6 +3,7 @@ package auth0grpchttp_test
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -205,6 +206,12 @@ func TestVerdictsInEveryForm(t *testing.T) {
 				}
 				if test.reason == "" {
 					return
+				}
+				if values := response.Header.Values("Cache-Control"); !slices.Equal(values, []string{"no-store"}) {
+					t.Errorf("Cache-Control %q", values)
+				}
+				if values := response.Header.Values("Retry-After"); len(values) > 0 || response.Close {
+					t.Errorf("Retry-After %q, close: %t", values, response.Close)
 				}
 				var refusal *auth0grpc.Refusal
 				_, err = guard.Check(t.Context(), auth0grpc.Request{FullMethod: method, Authorization: test.authorization})
@@ -449,6 +456,7 @@ func TestCertificates(t *testing.T) {
 		"connection":            {right, nil, 200},
 		"other connection":      {other, nil, 401},
 		"no TLS":                {nil, nil, 401},
+		"TLS without one":       {nil, nil, 401},
 		"function":              {other, func(*http.Request) (*x509.Certificate, error) { return right, nil }, 200},
 		"function without one":  {right, func(*http.Request) (*x509.Certificate, error) { return nil, nil }, 401},
 		"function with failure": {right, func(*http.Request) (*x509.Certificate, error) { return right, io.EOF }, 401},
@@ -461,6 +469,8 @@ func TestCertificates(t *testing.T) {
 		r.Header.Set("Authorization", "Bearer "+token)
 		if test.connection != nil {
 			r.TLS = stateWith(test.connection)
+		} else if name == "TLS without one" {
+			r.TLS = new(tls.ConnectionState)
 		}
 		auth0grpchttp.Handler(guard, new(ran), options...).ServeHTTP(w, r)
 		if w.Code != test.status {
@@ -595,6 +605,9 @@ func TestMessageRulesPanic(t *testing.T) {
 		"method":         {auth0grpchttp.FullMethod(get), true},
 		"wildcard":       {auth0grpchttp.FullMethod("/orders.v1.Admin/Drop"), true},
 		"other method":   {auth0grpchttp.FullMethod(create), false},
+		"other service":  {auth0grpchttp.FullMethod("/orders.v1.Other/Drop"), false},
+		"longer name":    {auth0grpchttp.FullMethod(get + "All"), false},
+		"deeper path":    {auth0grpchttp.FullMethod("/orders.v1.Admin/Drop/All"), false},
 		"routes":         {auth0grpchttp.Routes(route, map[string]string{"a": create, "b": get}), true},
 		"other routes":   {auth0grpchttp.Routes(route, map[string]string{"a": create}), false},
 		"without routes": {auth0grpchttp.Routes(route, nil), true},

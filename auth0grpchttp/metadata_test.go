@@ -37,6 +37,10 @@ func TestMetadata(t *testing.T) {
 			if w.Code != test.status || w.Body.String() != test.body || w.Header().Get("Access-Control-Allow-Origin") != "*" {
 				t.Errorf("%d %s %v, want %d %s", w.Code, w.Body, w.Header(), test.status, test.body)
 			}
+			h := w.Header()
+			if preflight := test.status == 204; preflight != (h.Get("Access-Control-Allow-Methods") == "GET, HEAD" && h.Get("Access-Control-Allow-Headers") == "*") || (test.status == 405) != (h.Get("Allow") == "GET, HEAD, OPTIONS") {
+				t.Errorf("%d: %v", test.status, h)
+			}
 			if test.status != 200 {
 				return
 			}

@@ -37,7 +37,8 @@ func annotated(t *testing.T, rules ...[]byte) protoreflect.ServiceDescriptor {
 		}
 		if rule != nil {
 			method.Options = new(descriptorpb.MethodOptions)
-			method.Options.ProtoReflect().SetUnknown(message(72295728, rule))
+			others := protowire.AppendVarint(protowire.AppendTag(message(1000, binding(2, "/other")), 1001, protowire.VarintType), 7)
+			method.Options.ProtoReflect().SetUnknown(append(others, message(72295728, rule)...))
 		}
 		service.Method = append(service.Method, method)
 	}
@@ -81,6 +82,8 @@ func TestGatewayRoutes(t *testing.T) {
 		"empty verb, variable":  {[][]byte{binding(2, "/v1/{id}:")}, nil},
 		"empty nested segment":  {[][]byte{binding(2, "/v1/{id=a//}")}, nil},
 		"cut":                   {[][]byte{binding(2, "/v1")[:3]}, nil},
+		"cut tag":               {[][]byte{append(binding(2, "/v1"), 0x80)}, nil},
+		"cut number":            {[][]byte{append(binding(2, "/v1"), 0x18, 0x80)}, nil},
 		"cut in an additional":  {[][]byte{message(11, binding(2, "/v1")[:3])}, nil},
 		"cut in a custom":       {[][]byte{message(8, binding(2, "/v1")[:3])}, nil},
 		"bindings in additions": {[][]byte{binding(2, "/v1", message(11, binding(2, "/v2", message(11, binding(2, "/v3")))))}, map[string]string{"GET /v1": a, "GET /v2": a}},
