@@ -17,13 +17,13 @@ import (
 )
 
 // revokeAll revokes every token so far.
-func (s *fixture) revokeAll(tb testing.TB) {
+func (f *fixture) revokeAll(tb testing.TB) {
 	tb.Helper()
-	s.clock.Advance(time.Minute)
-	if err := s.guard.Revoke(tb.Context(), auth0grpc.Revocation{Subject: auth0grpctest.Subject}); err != nil {
+	f.clock.Advance(time.Minute)
+	if err := f.guard.Revoke(tb.Context(), auth0grpc.Revocation{Subject: auth0grpctest.Subject}); err != nil {
 		tb.Error(err)
 	}
-	s.clock.Advance(time.Minute) // for the tokens that follow
+	f.clock.Advance(time.Minute) // for the tokens that follow
 }
 
 // A handler sets its compressor while its stream is ended. Under -race.

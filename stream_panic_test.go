@@ -68,10 +68,10 @@ func TestPanicReachesOuterRecovery(t *testing.T) {
 
 // onAnotherTransport runs a handler behind the interceptor where there is no
 // stream of gRPC's.
-func (s *fixture) onAnotherTransport(tb testing.TB, handler func(grpc.ServerStream) error) error {
-	md := metadata.Pairs("authorization", "Bearer "+s.token(claims{"exp": today.Add(time.Hour)}))
+func (f *fixture) onAnotherTransport(tb testing.TB, handler func(grpc.ServerStream) error) error {
+	md := metadata.Pairs("authorization", "Bearer "+f.token(claims{"exp": today.Add(time.Hour)}))
 	ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(tb.Context(), md), &transportStream{method: streamShapes[2].name})
-	return s.guard.StreamServerInterceptor()(nil, serverStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: streamShapes[2].name}, func(_ any, stream grpc.ServerStream) error {
+	return f.guard.StreamServerInterceptor()(nil, serverStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: streamShapes[2].name}, func(_ any, stream grpc.ServerStream) error {
 		return handler(stream)
 	})
 }

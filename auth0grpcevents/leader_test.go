@@ -127,13 +127,20 @@ func after(d time.Duration) {
 	synctest.Wait()
 }
 
+// withLeader calls test with a store and the process that leads, a second after its start.
+func withLeader(t *testing.T, test func(t *testing.T, store *fleetStore, leader *member)) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fleetStore{}
+		leader := join(t, store, "first")
+		after(time.Second)
+		test(t, store, leader)
+	})
+}
+
 // One process of a fleet leads. Another one follows it at once after a regular end, and
 // continues after its offset.
 func TestFollowHandsOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &fleetStore{}
-		first := join(t, store, "first")
-		after(time.Second)
+	withLeader(t, func(t *testing.T, store *fleetStore, first *member) {
 		second := join(t, store, "second")
 		after(time.Minute)
 		if !first.monitor.Stats().Leader || second.monitor.Stats().Leader || second.api.count() != 0 {
@@ -154,10 +161,7 @@ func TestFollowHandsOver(t *testing.T) {
 // A leader that cannot renew its lease gives up when the lease ends, at the latest, and
 // reports the outage once.
 func TestFollowGivesUpWithoutTheStore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &fleetStore{}
-		m := join(t, store, "first")
-		after(time.Second)
+	withLeader(t, func(t *testing.T, store *fleetStore, m *member) {
 		store.change(func(s *fleetStore) { s.down = true })
 		after(6 * time.Second)
 		if stats := m.monitor.Stats(); stats.Leader || stats.Connected || !errors.Is(stats.Err, errDown) {
@@ -178,10 +182,7 @@ func TestFollowGivesUpWithoutTheStore(t *testing.T) {
 
 // A store that hangs holds up no leader beyond its lease.
 func TestFollowGivesUpWhileTheStoreHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &fleetStore{}
-		m := join(t, store, "first")
-		after(time.Second)
+	withLeader(t, func(t *testing.T, store *fleetStore, m *member) {
 		store.change(func(s *fleetStore) { s.hangs = true })
 		after(6 * time.Second)
 		if stats := m.monitor.Stats(); stats.Leader || stats.Err == nil {
@@ -194,10 +195,7 @@ func TestFollowGivesUpWhileTheStoreHangs(t *testing.T) {
 // A leader whose lease another process has taken, as after a pause, stores nothing and
 // follows no more.
 func TestFollowLosesItsTerm(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &fleetStore{}
-		m := join(t, store, "first")
-		after(time.Second)
+	withLeader(t, func(t *testing.T, store *fleetStore, m *member) {
 		store.change(func(s *fleetStore) { // as if this process had been stopped for a while
 			s.owner, s.term, s.until, s.offset = "other", s.term+1, time.Now().Add(time.Hour), "offset-of-other"
 		})

@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"sync"
@@ -14,22 +13,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/auth0grpc/auth0grpc"
-	"github.com/auth0grpc/auth0grpc/auth0grpctest"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
 // eventsCutsEnv sets the number of cuts in TestEventsReachEveryProcess; the test of a
 // release has 1000.
 const eventsCutsEnv = "AUTH0GRPCREDIS_TEST_CUTS"
-
-// eventsPatience only ends a test that hangs.
-const eventsPatience = 3 * time.Minute
 
 // An eventFleet is a tenant with events, a Redis, and server processes that share both.
 type eventFleet struct {
@@ -54,78 +49,22 @@ func newEventFleet(tb testing.TB) *eventFleet {
 
 // An eventProcess is a server process.
 type eventProcess struct {
-	cmd     *exec.Cmd
-	mu      sync.Mutex // one question at a time
-	ask     *json.Encoder
-	answers *json.Decoder
-	pipe    *os.File
-	conn    *grpc.ClientConn
-	client  testgrpc.TestServiceClient
-	killed  bool
+	*serverProcess
+	client testgrpc.TestServiceClient
 }
 
 // start starts a server process that ends with the test.
 func (f *eventFleet) start(tb testing.TB) *eventProcess {
 	tb.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), eventProcessEnv+"="+f.config)
-	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	p := &eventProcess{cmd: cmd, ask: json.NewEncoder(stdin), answers: json.NewDecoder(stdout), pipe: stdout.(*os.File)}
-	tb.Cleanup(func() {
-		stdin.Close()
-		if p.killed {
-			return
-		}
-		kill := time.AfterFunc(eventsPatience, func() { cmd.Process.Kill() })
-		defer kill.Stop()
-		if err := cmd.Wait(); err != nil {
-			tb.Errorf("server process: %v", err)
-		}
-	})
-	if p.conn, err = grpc.NewClient(p.state(tb).Address, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { p.conn.Close() })
-	p.client = testgrpc.NewTestServiceClient(p.conn)
+	p := &eventProcess{serverProcess: startProcess(tb, eventProcessEnv+"="+f.config)}
+	p.client = testgrpc.NewTestServiceClient(p.dial(tb, p.state(tb).Address))
 	return p
 }
 
 func (p *eventProcess) state(tb testing.TB) (state eventProcessState) {
 	tb.Helper()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.pipe.SetReadDeadline(time.Now().Add(eventsPatience)); err != nil {
-		tb.Fatal(err)
-	}
-	if err := p.ask.Encode(struct{}{}); err != nil {
-		tb.Fatal(err)
-	}
-	if err := p.answers.Decode(&state); err != nil {
-		tb.Fatal(err)
-	}
+	p.exchange(tb, struct{}{}, &state)
 	return state
-}
-
-// kill ends the process as a power cut would.
-func (p *eventProcess) kill(tb testing.TB) {
-	tb.Helper()
-	p.killed = true
-	if err := p.cmd.Process.Kill(); err != nil {
-		tb.Fatal(err)
-	}
-	_ = p.cmd.Wait()
-	p.conn.Close()
 }
 
 func authorized(ctx context.Context, token string) context.Context {
@@ -168,7 +107,7 @@ type eventRun struct {
 // leader waits until one process leads, and returns its index.
 func (r *eventRun) leader(tb testing.TB) (index int) {
 	tb.Helper()
-	deadline, tick := time.After(eventsPatience), time.NewTicker(5*time.Millisecond)
+	deadline, tick := time.After(processPatience), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
 	for {
 		for i, p := range r.processes {
@@ -191,7 +130,7 @@ func (r *eventRun) block(tb testing.TB, killLeader bool) {
 	subject := fmt.Sprintf("auth0|%d", len(r.tokens))
 	token := r.tenant.Token(map[string]any{"sub": subject})
 	r.tokens = append(r.tokens, token)
-	ctx, cancel := context.WithTimeout(tb.Context(), eventsPatience)
+	ctx, cancel := context.WithTimeout(tb.Context(), processPatience)
 	defer cancel()
 	var ends []<-chan error
 	for _, p := range r.processes {
@@ -248,7 +187,7 @@ func TestEventsReachEveryProcess(t *testing.T) {
 	calls := stop()
 	for i, p := range r.processes {
 		for n, token := range r.tokens {
-			ctx, cancel := context.WithTimeout(t.Context(), eventsPatience)
+			ctx, cancel := context.WithTimeout(t.Context(), processPatience)
 			if _, err := p.client.EmptyCall(authorized(ctx, token), &testgrpc.Empty{}); !isRevoked(err) {
 				t.Errorf("process %d: user %d is not refused: %v", i, n, err)
 			}

@@ -6,20 +6,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/auth0grpc/auth0grpc"
-	"github.com/auth0grpc/auth0grpc/auth0grpctest"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/auth0grpc/auth0grpc"
+	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 )
 
 const emptyCall = testgrpc.TestService_EmptyCall_FullMethodName
@@ -59,44 +56,15 @@ func (f *fleet) token(subject string) string {
 
 // A replica is a server process.
 type replica struct {
-	orders  *json.Encoder
-	answers *json.Decoder
-	pipe    *os.File // that the answers come from
-	client  testgrpc.TestServiceClient
+	*serverProcess
+	client testgrpc.TestServiceClient
 }
 
 // start starts a server process, which ends with the test.
 func (f *fleet) start(tb testing.TB) *replica {
 	tb.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), replicaEnv+"="+f.config)
-	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		stdin.Close()
-		kill := time.AfterFunc(patience, func() { cmd.Process.Kill() })
-		defer kill.Stop()
-		if err := cmd.Wait(); err != nil {
-			tb.Errorf("server process: %v", err)
-		}
-	})
-	r := &replica{json.NewEncoder(stdin), json.NewDecoder(stdout), stdout.(*os.File), nil}
-	conn, err := grpc.NewClient(r.do(tb, order{}).Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { conn.Close() })
-	r.client = testgrpc.NewTestServiceClient(conn)
+	r := &replica{serverProcess: startProcess(tb, replicaEnv+"="+f.config)}
+	r.client = testgrpc.NewTestServiceClient(r.dial(tb, r.do(tb, order{}).Address))
 	return r
 }
 
@@ -112,15 +80,7 @@ func (f *fleet) startAll(tb testing.TB, n int) []*replica {
 // do has the process do something.
 func (r *replica) do(tb testing.TB, o order) (a answer) {
 	tb.Helper()
-	if err := r.pipe.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		tb.Fatal(err)
-	}
-	if err := r.orders.Encode(o); err != nil {
-		tb.Fatal(err)
-	}
-	if err := r.answers.Decode(&a); err != nil {
-		tb.Fatal(err)
-	}
+	r.exchange(tb, o, &a)
 	return a
 }
 
