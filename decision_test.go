@@ -100,15 +100,13 @@ func checkTold(t *testing.T, got []auth0grpc.Decision, want ...auth0grpc.Decisio
 	}
 }
 
-// recorded is a change for newFixture: two rows and a hook.
-func recorded(r *recorder) func(*fixture, *auth0grpc.Config) {
-	return func(_ *fixture, config *auth0grpc.Config) {
-		config.OnDecision = r.OnDecision
-		config.Methods = map[string]auth0grpc.Rule{
-			unaryCall:  auth0grpc.Scopes("read:orders"),
-			allMethods: auth0grpc.Scopes("read:orders"),
-			testgrpc.TestService_EmptyCall_FullMethodName: auth0grpc.Optional(),
-		}
+// recorded is recordDecisions with a table of three rows.
+func recorded(f *fixture, config *auth0grpc.Config) {
+	recordDecisions(f, config)
+	config.Methods = map[string]auth0grpc.Rule{
+		unaryCall:  auth0grpc.Scopes("read:orders"),
+		allMethods: auth0grpc.Scopes("read:orders"),
+		testgrpc.TestService_EmptyCall_FullMethodName: auth0grpc.Optional(),
 	}
 }
 
@@ -123,8 +121,7 @@ func rowOf(fullMethod string) string {
 // One value for each decision, for every transport, shape and outcome; one more for the
 // end of a stream that was opened with a token.
 func TestDecisions(t *testing.T) {
-	var r recorder
-	f := newFixture(t, recorded(&r))
+	f := newFixture(t, recorded)
 	caller := auth0grpc.Decision{Subject: auth0grpctest.Subject, ClientID: auth0grpctest.ClientID, Issuer: f.tenant.Issuer(), OrganizationID: "org_a"}
 	refused := func(reason auth0grpc.Reason, code codes.Code) auth0grpc.Decision {
 		return auth0grpc.Decision{Outcome: auth0grpc.OutcomeRefused, Reason: reason, Code: code}
@@ -167,7 +164,7 @@ func TestDecisions(t *testing.T) {
 							all = append(all, ended)
 						}
 						f.call(t.Context(), transport, m, value...)
-						got := r.wait(t, len(all))
+						got := f.decisions.wait(t, len(all))
 						checkTold(t, got, all...)
 						checkQuiet(t, fmt.Sprintf("%+v", got), value)
 					}
@@ -195,40 +192,32 @@ func checkQuiet(t *testing.T, text string, sent []string) {
 // AuthFunc decides by the same method, so it tells the same; the end of a stream
 // is nothing that it sees.
 func TestDecisionsOfAuthFunc(t *testing.T) {
-	var r recorder
-	tenant, now := newTenant(t)
-	config := configFor(tenant, now)
-	config.OnDecision = r.OnDecision
-	guard := mustNew(t, config)
+	f := newFixture(t, transports(), recordDecisions)
 	for _, test := range []struct {
 		name string
 		md   metadata.MD
 		want auth0grpc.Decision
 	}{
 		{"none", nil, auth0grpc.Decision{Outcome: auth0grpc.OutcomeRefused, Reason: auth0grpc.ReasonMissingToken, Code: codes.Unauthenticated}},
-		{"good", metadata.Pairs("authorization", "Bearer "+tenant.Token(claims{"scope": "read:orders"})), auth0grpc.Decision{
-			Outcome: auth0grpc.OutcomeAllowed, Subject: auth0grpctest.Subject, ClientID: auth0grpctest.ClientID, Issuer: tenant.Issuer(),
+		{"good", metadata.Pairs("authorization", "Bearer "+f.tenant.Token(claims{"scope": "read:orders"})), auth0grpc.Decision{
+			Outcome: auth0grpc.OutcomeAllowed, Subject: auth0grpctest.Subject, ClientID: auth0grpctest.ClientID, Issuer: f.tenant.Issuer(),
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), test.md), &transportStream{method: unaryCall})
-			_, _ = guard.AuthFunc()(ctx)
+			_, _ = f.guard.AuthFunc()(ctx)
 			test.want.FullMethod, test.want.Row = unaryCall, allMethods
-			checkTold(t, r.take(), test.want)
+			checkTold(t, f.decisions.take(), test.want)
 		})
 	}
 }
 
 // A method without a row is reported with a Row that a client cannot choose.
 func TestDecisionOfUnlistedMethod(t *testing.T) {
-	var r recorder
-	tenant, now := newTenant(t)
-	config := configFor(tenant, now)
-	config.OnDecision = r.OnDecision
-	guard := mustNew(t, config)
+	f := newFixture(t, transports(), recordDecisions)
 	const madeUp = "/made.up/Method"
-	direct(t, t.Context(), guard, madeUp, metadata.Pairs("authorization", "Bearer "+tenant.Token(nil)))
-	for _, d := range r.take() {
+	direct(t, t.Context(), f.guard, madeUp, metadata.Pairs("authorization", "Bearer "+f.tenant.Token(nil)))
+	for _, d := range f.decisions.take() {
 		if d.FullMethod != madeUp || d.Row != "" || d.Reason != auth0grpc.ReasonMethodNotListed || d.Subject != auth0grpctest.Subject {
 			t.Errorf("%+v", d)
 		}
@@ -267,38 +256,33 @@ func TestDecisionOfCallerThatLeft(t *testing.T) {
 // The interceptor never sees calls that the tap refuses, and the tap does not report
 // calls that it lets through: one value either way.
 func TestDecisionsWithTap(t *testing.T) {
-	var r recorder
-	tenant, now := newTenant(t)
-	config := configFor(tenant, now)
-	config.OnDecision = r.OnDecision
-	guard := mustNew(t, config)
-	handle := guard.TapHandle()
+	f := newFixture(t, transports(), recordDecisions)
+	handle := f.guard.TapHandle()
 	_, err := handle(t.Context(), &tap.Info{FullMethodName: unaryCall})
 	if status.Code(err) != codes.Unauthenticated {
 		t.Fatal(err)
 	}
-	checkTold(t, r.take(), auth0grpc.Decision{
+	checkTold(t, f.decisions.take(), auth0grpc.Decision{
 		FullMethod: unaryCall, Row: allMethods, Outcome: auth0grpc.OutcomeRefused,
 		Reason: auth0grpc.ReasonMissingToken, Code: codes.Unauthenticated,
 	})
-	md := metadata.Pairs("authorization", "Bearer "+tenant.Token(nil))
+	md := metadata.Pairs("authorization", "Bearer "+f.tenant.Token(nil))
 	if _, err := handle(t.Context(), &tap.Info{FullMethodName: unaryCall, Header: md}); err != nil {
 		t.Fatal(err)
 	}
-	checkTold(t, r.take())
-	client := connect(t, "", append(guard.ServerOptions(), grpc.InTapHandle(handle))...)
+	checkTold(t, f.decisions.take())
+	client := connect(t, "", append(f.guard.ServerOptions(), grpc.InTapHandle(handle))...)
 	if _, err := client.UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); err == nil {
 		t.Fatal("passed")
 	}
-	if told := r.take(); len(told) != 1 {
+	if told := f.decisions.take(); len(told) != 1 {
 		t.Errorf("told %+v, want one", told)
 	}
 }
 
 // A stream that is ended tells why, and how long it was open.
 func TestDecisionOfEndedStream(t *testing.T) {
-	var r recorder
-	f := newFixture(t, recorded(&r))
+	f := newFixture(t, recorded)
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", bearer(f.token(nil))[0])
 	stream, err := testgrpc.NewTestServiceClient(f.conns["tcp"]).FullDuplexCall(ctx)
 	if err != nil {
@@ -308,7 +292,7 @@ func TestDecisionOfEndedStream(t *testing.T) {
 		FullMethod: testgrpc.TestService_FullDuplexCall_FullMethodName, Row: allMethods, Outcome: auth0grpc.OutcomeAllowed,
 		Subject: auth0grpctest.Subject, ClientID: auth0grpctest.ClientID, Issuer: f.tenant.Issuer(),
 	}
-	checkTold(t, r.wait(t, 1), want)
+	checkTold(t, f.decisions.wait(t, 1), want)
 	for f.guard.Stats().OpenStreams != 1 {
 		runtime.Gosched() // the decision is reported before the stream is served
 	}
@@ -319,7 +303,7 @@ func TestDecisionOfEndedStream(t *testing.T) {
 		t.Fatalf("%v, want Unauthenticated", err)
 	}
 	want.Outcome, want.Reason, want.Code = auth0grpc.OutcomeEnded, auth0grpc.ReasonTokenRevoked, codes.Unauthenticated
-	checkTold(t, r.wait(t, 1), want)
+	checkTold(t, f.decisions.wait(t, 1), want)
 	if n := f.guard.Stats().OpenStreams; n != 0 {
 		t.Errorf("%d open streams", n)
 	}

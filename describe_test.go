@@ -20,9 +20,8 @@ import (
 // the audience of a token that is not verified: on every transport, in every shape and
 // from the tap. Nothing else of the token is in it.
 func TestDescribeRefused(t *testing.T) {
-	var r recorder
-	f := newFixture(t, func(_ *fixture, config *auth0grpc.Config) {
-		config.OnDecision, config.DescribeRefused = r.OnDecision, true
+	f := newFixture(t, recordDecisions, func(_ *fixture, config *auth0grpc.Config) {
+		config.DescribeRefused = true
 	})
 	tapped := grpc.NewServer(append(f.guard.ServerOptions(), grpc.InTapHandle(f.guard.TapHandle()))...)
 	testgrpc.RegisterTestServiceServer(tapped, service{})
@@ -57,7 +56,7 @@ func TestDescribeRefused(t *testing.T) {
 					if got.err == nil && m.name != unaryCall {
 						n = 2 // and the end of the stream
 					}
-					d := r.wait(t, n)[0]
+					d := f.decisions.wait(t, n)[0]
 					if d.UnverifiedClientID != test.client || d.UnverifiedAudience != test.audience || (d.Issuer != "") != test.verified {
 						t.Errorf("unverified client %q, audience %q in %+v, want %q, %q", d.UnverifiedClientID, d.UnverifiedAudience, d, test.client, test.audience)
 					}
@@ -103,10 +102,9 @@ func TestDescribeRefusedByCheck(t *testing.T) {
 
 // Without the option no Decision names a peer or an unverified claim.
 func TestDescribeRefusedIsOff(t *testing.T) {
-	var r recorder
-	f := newFixture(t, recorded(&r))
+	f := newFixture(t, recorded)
 	f.call(t.Context(), "tcp", shapes[0], bearer(f.token(claims{"exp": today}))...)
-	if d := r.wait(t, 1)[0]; d.Peer+d.UnverifiedClientID+d.UnverifiedAudience != "" {
+	if d := f.decisions.wait(t, 1)[0]; d.Peer+d.UnverifiedClientID+d.UnverifiedAudience != "" {
 		t.Errorf("%+v", d)
 	}
 }

@@ -66,9 +66,8 @@ func TestReportOnly(t *testing.T) {
 			{"whole table, invalid tokens", invalid, func(c *auth0grpc.Config) { c.ReportOnly = auth0grpc.ReportOnlyEverything }},
 		} {
 			t.Run(test.name+"/"+mode.name, func(t *testing.T) {
-				var r recorder
-				f := newFixture(t, func(_ *fixture, c *auth0grpc.Config) {
-					c.OnDecision, c.Logger = r.OnDecision, slog.New(slog.DiscardHandler)
+				f := newFixture(t, recordDecisions, func(_ *fixture, c *auth0grpc.Config) {
+					c.Logger = slog.New(slog.DiscardHandler)
 					mode.change(c)
 				})
 				want, how := test.passed, auth0grpc.OutcomeAllowed
@@ -80,7 +79,7 @@ func TestReportOnly(t *testing.T) {
 				}
 				value := test.value(f)
 				f.everywhere(t, want, value...)
-				for _, d := range r.take() {
+				for _, d := range f.decisions.take() {
 					if d.Outcome == auth0grpc.OutcomeEnded {
 						continue
 					}
@@ -105,13 +104,12 @@ func forge(token string) string {
 
 // Unavailable keys are no verdict on a token: a roll-out must not cause an outage.
 func TestReportOnlyWithoutKeys(t *testing.T) {
-	var r recorder
-	f := newFixture(t, func(f *fixture, c *auth0grpc.Config) {
-		c.ReportOnly, c.OnDecision, c.Logger = auth0grpc.ReportOnlyTable, r.OnDecision, slog.New(slog.DiscardHandler)
+	f := newFixture(t, recordDecisions, func(f *fixture, c *auth0grpc.Config) {
+		c.ReportOnly, c.Logger = auth0grpc.ReportOnlyTable, slog.New(slog.DiscardHandler)
 	})
 	f.tenant.SetDown(true)
 	f.everywhere(t, anonymous, bearer(f.token(nil))...)
-	for _, d := range r.take() {
+	for _, d := range f.decisions.take() {
 		if d.Outcome != auth0grpc.OutcomeReported || d.Reason != auth0grpc.ReasonKeysUnavailable || d.Code != codes.Unavailable {
 			t.Errorf("%+v", d)
 		}
@@ -347,12 +345,8 @@ func TestMethodsIsACopy(t *testing.T) {
 
 // Swaps under load lose no call: each is decided by one table or the other, once.
 func TestSetMethodsUnderLoad(t *testing.T) {
-	var r recorder
-	tenant, now := newTenant(t)
-	config := configFor(tenant, now)
-	config.OnDecision = r.OnDecision
-	guard := mustNew(t, config)
-	if err := guard.Ready(t.Context()); err != nil {
+	f := newFixture(t, transports(), recordDecisions)
+	if err := f.guard.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	tables := []map[string]auth0grpc.Rule{
@@ -364,15 +358,15 @@ func TestSetMethodsUnderLoad(t *testing.T) {
 	var load, swaps sync.WaitGroup
 	swaps.Go(func() {
 		for n := 0; ctx.Err() == nil; n++ {
-			if err := guard.SetMethods(tables[n%2]); err != nil {
+			if err := f.guard.SetMethods(tables[n%2]); err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	intercept := guard.UnaryServerInterceptor()
+	intercept := f.guard.UnaryServerInterceptor()
 	for caller := range callers {
 		load.Go(func() {
-			token := tenant.Token(claims{"scope": "read:orders", "sub": fmt.Sprintf("auth0|%d", caller)})
+			token := f.tenant.Token(claims{"scope": "read:orders", "sub": fmt.Sprintf("auth0|%d", caller)})
 			ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+token))
 			for range calls {
 				info := &grpc.UnaryServerInfo{FullMethod: unaryCall}
@@ -386,7 +380,7 @@ func TestSetMethodsUnderLoad(t *testing.T) {
 	load.Wait()
 	stop()
 	swaps.Wait()
-	told := r.take()
+	told := f.decisions.take()
 	if len(told) != callers*calls {
 		t.Errorf("told %d decisions, want %d", len(told), callers*calls)
 	}

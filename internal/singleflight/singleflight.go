@@ -15,8 +15,8 @@ type Flight struct {
 // New returns a Flight in progress.
 func New() Flight { return Flight{make(chan struct{})} }
 
-// Land ends the flight and releases its waiters. What the caller stored before, a waiter
-// may read afterwards. A second call panics.
+// Land ends the flight and releases its waiters. A waiter may read all values that were
+// stored before. A second call panics.
 func (f Flight) Land() { close(f.landed) }
 
 // Wait blocks until the flight has landed, giveUp fires or ctx ends. Only the last is an
