@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
+	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/examples/doors/doorsv1"
 	ordersv1 "github.com/auth0grpc/auth0grpc/examples/internal/orders/v1"
 )
@@ -30,14 +31,24 @@ func newConnectV1(service doorsv1.OrdersServer) http.Handler {
 	mux.Handle(doorsv1.Orders_ListOrders_FullMethodName, connect.NewServerStreamHandler(doorsv1.Orders_ListOrders_FullMethodName,
 		func(ctx context.Context, request *connect.Request[ordersv1.ListOrdersRequest], stream *connect.ServerStream[ordersv1.Order]) error {
 			orders := &grpc.GenericServerStream[ordersv1.ListOrdersRequest, ordersv1.Order]{ServerStream: grpcStream{ctx, stream.Conn()}}
-			return connectV1Error(service.ListOrders(request.Msg, orders))
+			return connectV1Error(endOf(ctx, service.ListOrders(request.Msg, orders)))
 		}))
 	mux.Handle(doorsv1.Orders_WatchOrders_FullMethodName, connect.NewBidiStreamHandler(doorsv1.Orders_WatchOrders_FullMethodName,
 		func(ctx context.Context, stream *connect.BidiStream[ordersv1.GetOrderRequest, ordersv1.Order]) error {
 			orders := &grpc.GenericServerStream[ordersv1.GetOrderRequest, ordersv1.Order]{ServerStream: grpcStream{ctx, stream.Conn()}}
-			return connectV1Error(service.WatchOrders(orders))
+			return connectV1Error(endOf(ctx, service.WatchOrders(orders)))
 		}))
 	return mux
+}
+
+// endOf returns the error of a stream. If the door has ended the stream, because its token
+// expired or was revoked, the cause of the context is the reason for the client.
+func endOf(ctx context.Context, err error) error {
+	var refusal *auth0grpc.Refusal
+	if errors.As(context.Cause(ctx), &refusal) {
+		return refusal
+	}
+	return err
 }
 
 // connectV1Error returns the error of a gRPC handler as an error of Connect v1.

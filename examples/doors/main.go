@@ -78,8 +78,8 @@ func run(ctx context.Context, addr string, in io.Reader, out io.Writer) error {
 	server := newServer(handler)
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	go revokeByLine(ctx, guard, tenant.Issuer(), in)
 	fmt.Fprint(out, lines(tenant, address))
+	go revokeByLine(ctx, guard, tenant.Issuer(), in, out)
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
@@ -87,11 +87,13 @@ func run(ctx context.Context, addr string, in io.Reader, out io.Writer) error {
 }
 
 // revokeByLine revokes the tokens of the user for each line of in.
-func revokeByLine(ctx context.Context, guard *auth0grpc.Interceptor, issuer string, in io.Reader) {
+func revokeByLine(ctx context.Context, guard *auth0grpc.Interceptor, issuer string, in io.Reader, out io.Writer) {
 	for line := bufio.NewScanner(in); line.Scan(); {
 		if err := guard.Revoke(ctx, auth0grpc.Revocation{Issuer: issuer, Subject: auth0grpctest.Subject}); err != nil {
 			log.Print(err)
+			continue
 		}
+		fmt.Fprintln(out, "# All tokens are revoked.")
 	}
 }
 

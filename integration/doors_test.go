@@ -1,0 +1,383 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+)
+
+// doorsProgram is the path of examples/doors, built once for all tests.
+var doorsProgram = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "doors")
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(dir, "doors")
+	build := exec.Command("go", "build", "-o", program, ".")
+	build.Dir = "../examples/doors"
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, output)
+	}
+	return program, nil
+})
+
+// doors is the example server of all doors, as a process.
+type doors struct {
+	*process
+	address     string   // of the loopback interface
+	tokens      []string // variables of the environment: READER=token and so on
+	descriptors string   // a file, with the unlisted method Drop
+}
+
+// startDoors starts the server. Its tokens are in the environment that it prints.
+func startDoors(t *testing.T) *doors {
+	t.Helper()
+	program, err := doorsProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &doors{process: run(t, exec.Command(program, "-addr", "127.0.0.1:0"))}
+	line := d.expect(t, "# Doors on http://")
+	d.address, _, _ = strings.Cut(line, ". ")
+	for len(d.tokens) == 0 || !strings.HasPrefix(d.tokens[len(d.tokens)-1], "OTHER_API=") { // the last one
+		d.tokens = append(d.tokens, d.expect(t, "export "))
+	}
+	d.descriptors = d.reflect(t)
+	return d
+}
+
+func (d *doors) token(name string) string {
+	for _, token := range d.tokens {
+		if value, ok := strings.CutPrefix(token, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// revoke ends the streams of all tokens, and returns when it has.
+func (d *doors) revoke(t *testing.T) {
+	t.Helper()
+	if _, err := fmt.Fprintln(d.input); err != nil {
+		t.Fatal(err)
+	}
+	d.expect(t, "# All tokens are revoked.")
+}
+
+// reflect reads the descriptors of the service from the server, and adds a method that
+// the table does not list and the details of errors.
+func (d *doors) reflect(t *testing.T) (file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "doors.binpb")
+	output, err := exec.Command(need(t, "grpcurl"), "-plaintext", "-H", "authorization: Bearer "+d.token("READER"),
+		"-protoset-out", file, d.address, "describe", "doors.v1.Orders").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := new(descriptorpb.FileDescriptorSet)
+	if err := proto.Unmarshal(text, set); err != nil {
+		t.Fatal(err)
+	}
+	var add func(protoreflect.FileDescriptor)
+	add = func(file protoreflect.FileDescriptor) {
+		if slices.ContainsFunc(set.File, func(f *descriptorpb.FileDescriptorProto) bool { return f.GetName() == file.Path() }) {
+			return
+		}
+		for i := range file.Imports().Len() {
+			add(file.Imports().Get(i).FileDescriptor)
+		}
+		set.File = append(set.File, protodesc.ToFileDescriptorProto(file))
+	}
+	add((&errdetails.ErrorInfo{}).ProtoReflect().Descriptor().ParentFile())
+	add((&spb.Status{}).ProtoReflect().Descriptor().ParentFile())
+	for _, f := range set.File {
+		for _, service := range f.Service {
+			if f.GetPackage() == "doors.v1" {
+				drop := proto.CloneOf(service.Method[0])
+				drop.Name, drop.Options = proto.String("Drop"), nil
+				service.Method = append(service.Method, drop)
+			}
+		}
+	}
+	if text, err = proto.Marshal(set); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// A doorReport holds the results that a client shows to its users.
+type doorReport struct {
+	Item     string // GetOrder with a good token
+	Messages int    // ListOrders with a good token
+	Bidi     int    // WatchOrders with a good token, of clients that have such streams
+
+	Missing, Expired, Scope, Unlisted, Outage *doorRefusal // unary calls
+	MissingStream, ExpiredStream              *doorRefusal // streams of the server
+	ScopeStream                               *doorRefusal // a stream of the client
+	MissingBidi                               *doorRefusal
+	Ended                                     *doorRefusal // an open stream whose token is revoked
+}
+
+// A doorRefusal is one refusal.
+type doorRefusal struct {
+	Code      int
+	Reason    string
+	Challenge string // WWW-Authenticate
+	Retry     string // Retry-After, or grpc-retry-pushback-ms
+}
+
+// doorWants has the code, the reason and a part of the challenge of each refusal.
+var doorWants = map[string]struct {
+	code      codes.Code
+	reason    string
+	challenge string
+}{
+	"missing":  {codes.Unauthenticated, "MISSING_TOKEN", "Bearer"},
+	"expired":  {codes.Unauthenticated, "TOKEN_EXPIRED", `error="invalid_token"`},
+	"scope":    {codes.PermissionDenied, "INSUFFICIENT_SCOPE", `scope="write:orders"`},
+	"unlisted": {codes.PermissionDenied, "METHOD_NOT_LISTED", ""},
+	"outage":   {codes.Unavailable, "KEYS_UNAVAILABLE", ""},
+	"ended":    {codes.Unauthenticated, "TOKEN_REVOKED", ""}, // the headers were sent before
+}
+
+// checkRefusal compares one refusal with what each client of each door sees.
+func checkRefusal(t *testing.T, name, kind string, got *doorRefusal) {
+	t.Helper()
+	want := doorWants[kind]
+	switch {
+	case got == nil:
+		t.Errorf("%s, %s: no result", name, kind)
+	case got.Code != int(want.code) || got.Reason != want.reason:
+		t.Errorf("%s, %s: %+v, want %d %s", name, kind, *got, want.code, want.reason)
+	case kind != "ended" && (!strings.Contains(got.Challenge, want.challenge) || want.challenge == "" && got.Challenge != ""):
+		t.Errorf("%s, %s: challenge %q, want %q", name, kind, got.Challenge, want.challenge)
+	case (got.Retry != "") != (kind == "outage"):
+		t.Errorf("%s, %s: retry after %q", name, kind, got.Retry)
+	}
+}
+
+// knownUnlisted has the answers of Connect v2 itself to a method that is not registered.
+// It takes such a call over gRPC-Web for a stream in both directions, which HTTP/1.1 lacks.
+var knownUnlisted = map[string]string{"gRPC-Web over HTTP/1.1 at Connect v2": "505", "grpc-web at Connect v2": "505"}
+
+// check compares a report; bidi says that the client has streams in both directions.
+func (r *doorReport) check(t *testing.T, name string, bidi bool) {
+	t.Helper()
+	if r.Item != "tea" || r.Messages == 0 || bidi && r.Bidi != 2 {
+		t.Errorf("%s, with a good token: %q, %d messages, %d in a stream of both directions", name, r.Item, r.Messages, r.Bidi)
+	}
+	for kind, got := range map[string]*doorRefusal{"missing": r.Missing, "expired": r.Expired, "scope": r.Scope, "unlisted": r.Unlisted, "outage": r.Outage} {
+		if kind == "unlisted" && knownUnlisted[name] != "" {
+			if got == nil || !strings.Contains(got.Reason, knownUnlisted[name]) {
+				t.Errorf("%s, unlisted: %+v, want %s", name, got, knownUnlisted[name])
+			}
+			continue
+		}
+		checkRefusal(t, name, kind, got)
+	}
+	checkRefusal(t, name+", stream", "missing", r.MissingStream)
+	checkRefusal(t, name+", stream", "expired", r.ExpiredStream)
+	if bidi {
+		checkRefusal(t, name+", both directions", "missing", r.MissingBidi)
+		checkRefusal(t, name+", both directions", "ended", r.Ended)
+	}
+}
+
+// visit runs a script under node/ that prints "ready" when its streams are open, and its
+// reports by client and door when they have ended.
+func (d *doors) visit(t *testing.T, script string) map[string]*doorReport {
+	t.Helper()
+	command := exec.Command(needNode(t), "node/"+script, d.address, d.descriptors)
+	command.Env = append(os.Environ(), d.tokens...)
+	client := start(t, command)
+	d.revoke(t)
+	var reports map[string]*doorReport
+	if err := json.Unmarshal([]byte(client.expect(t, "report ")), &reports); err != nil {
+		t.Fatal(err)
+	}
+	return reports
+}
+
+func TestDoorsConnectNode(t *testing.T) {
+	reports := startDoors(t).visit(t, "doors_connect.mjs")
+	for name, report := range reports {
+		report.check(t, name, strings.Contains(name, "HTTP/2"))
+	}
+	if len(reports) != 10 {
+		t.Errorf("%d reports, want 10", len(reports))
+	}
+	summarize(t, "connect-node, 3 protocols × Connect v2, Connect v1 (auth0grpchttp): code, reason, challenge, retry")
+}
+
+func TestDoorsGRPCJS(t *testing.T) {
+	d := startDoors(t)
+	reports := d.visit(t, "doors_grpcjs.mjs")
+	reports["grpc-js"].check(t, "grpc-js", true)
+	checkRefusal(t, "grpc-js, stream of the client", "scope", reports["grpc-js"].ScopeStream)
+	summarize(t, "grpc-js at the gRPC door, all four shapes: code, reason, challenge, retry; ends when revoked")
+}
+
+func TestDoorsGRPCWeb(t *testing.T) {
+	reports := startDoors(t).visit(t, "doors_grpcweb.mjs")
+	for name, report := range reports {
+		report.check(t, name, false)
+	}
+	if len(reports) != 2 {
+		t.Errorf("%d reports, want 2", len(reports))
+	}
+	summarize(t, "grpc-web (official) at Connect v2, Connect v1 (auth0grpchttp): code, reason, challenge, retry")
+}
+
+// TestDoorsGRPCurl calls the gRPC door.
+func TestDoorsGRPCurl(t *testing.T) {
+	program := need(t, "grpcurl")
+	d := startDoors(t)
+	command := func(token, body, method string) *exec.Cmd {
+		command := exec.Command(program, "-plaintext", "-v", "-protoset", d.descriptors, "-d", body)
+		if token != "" {
+			command.Args = append(command.Args, "-H", "authorization: Bearer "+d.token(token))
+		}
+		command.Args = append(command.Args, d.address, "doors.v1.Orders/"+method)
+		return command
+	}
+	for _, row := range []struct {
+		name, token, method, body string
+		exit                      int // 64 and the status
+		want                      []string
+	}{
+		{"unary", "READER", "GetOrder", `{"id":"1"}`, 0, []string{`"product": "tea"`}},
+		{"stream", "READER", "ListOrders", `{}`, 0, []string{`"product": "tea"`}},
+		{"both directions", "READER", "WatchOrders", `{"id":"1"} {"id":"1"}`, 0, []string{"Sent 2 requests and received 2 responses"}},
+		{"stream of the client", "WRITER", "ImportOrders", `{"product":"tea"} {"product":"tea"}`, 0, []string{`"imported": 2`}},
+		{"no token", "", "GetOrder", `{"id":"1"}`, 64 + 16, []string{"Code: Unauthenticated", `"reason": "MISSING_TOKEN"`, "www-authenticate: Bearer resource_metadata="}},
+		{"no token, both directions", "", "WatchOrders", `{"id":"1"}`, 64 + 16, []string{"Code: Unauthenticated", `"reason": "MISSING_TOKEN"`}},
+		{"expired", "EXPIRED", "GetOrder", `{"id":"1"}`, 64 + 16, []string{`"reason": "TOKEN_EXPIRED"`, `Bearer error="invalid_token"`}},
+		{"another API", "OTHER_API", "GetOrder", `{"id":"1"}`, 64 + 16, []string{`"reason": "WRONG_AUDIENCE"`}},
+		{"scope", "READER", "CreateOrder", `{"product":"tea"}`, 64 + 7, []string{"Code: PermissionDenied", `"reason": "INSUFFICIENT_SCOPE"`, `scope="write:orders"`}},
+		{"scope, stream of the client", "READER", "ImportOrders", `{"product":"tea"}`, 64 + 7, []string{`"reason": "INSUFFICIENT_SCOPE"`}},
+		{"unlisted", "READER", "Drop", `{}`, 64 + 7, []string{"Code: PermissionDenied", `"reason": "METHOD_NOT_LISTED"`}},
+		{"outage", "OUTAGE", "GetOrder", `{"id":"1"}`, 64 + 14, []string{"Code: Unavailable", `"reason": "KEYS_UNAVAILABLE"`, "grpc-retry-pushback-ms"}},
+	} {
+		command := command(row.token, row.body, row.method)
+		output, _ := command.CombinedOutput() // the exit code is looked at
+		for _, want := range row.want {
+			if !strings.Contains(string(output), want) {
+				t.Errorf("%s: no %q in\n%s", row.name, want, output)
+			}
+		}
+		if exit := command.ProcessState.ExitCode(); exit != row.exit {
+			t.Errorf("%s: exit code %d, want %d", row.name, exit, row.exit)
+		}
+	}
+
+	watching := run(t, command("READER", "@", "WatchOrders"))
+	if _, err := fmt.Fprintln(watching.input, `{"id":"1"}`); err != nil {
+		t.Fatal(err)
+	}
+	watching.expect(t, `  "product": "tea"`)
+	d.revoke(t)
+	_ = watching.input.Close() // grpcurl reads it before it looks at the status
+	<-watching.done
+	_ = watching.command.Wait() // the exit code is looked at
+	if said := watching.stderr.String(); watching.command.ProcessState.ExitCode() != 64+16 || !strings.Contains(said, "TOKEN_REVOKED") {
+		t.Errorf("revoked: exit code %d\n%s", watching.command.ProcessState.ExitCode(), said)
+	}
+	summarize(t, "grpcurl at the gRPC door, all four shapes: exit code, reason, challenge, retry; ends when revoked")
+}
+
+// A curlDoor is a request to a door for one order, or for one more.
+type curlDoor struct {
+	name, get, create, drop string // arguments of curl, by spaces
+}
+
+var bodyArgument = regexp.MustCompile(` -d \S+ `)
+
+// TestDoorsCurl calls the doors of unary HTTP, over HTTP/1.1 and HTTP/2.
+func TestDoorsCurl(t *testing.T) {
+	program := need(t, "curl")
+	d := startDoors(t)
+	const post, method = "-HContent-Type:application/json -d", "/doors.v1.Orders/"
+	for _, door := range []curlDoor{
+		{"Connect v2", post + `{"id":"1"} ` + method + "GetOrder", post + `{"product":"tea"} ` + method + "CreateOrder", post + "{} " + method + "Drop"},
+		{"Connect v1", post + `{"id":"1"} /connect-v1` + method + "GetOrder", post + `{"product":"tea"} /connect-v1` + method + "CreateOrder", post + "{} /connect-v1" + method + "Drop"},
+		{"Connect v2, GET", method + `GetOrder?connect=v1&encoding=json&message=%7B%22id%22%3A%221%22%7D`, "", ""},
+		{"Connect v1, GET", "/connect-v1" + method + `GetOrder?connect=v1&encoding=json&message=%7B%22id%22%3A%221%22%7D`, "", "/connect-v1" + method + "Drop?connect=v1"},
+		{"grpc-gateway", "/v1/orders/1", post + `{"product":"tea"} /v1/orders`, ""},
+		{"grpc-gateway, POST", post + `{"id":"1"} /v1/orders:get`, "", ""},
+		{"plain HTTP", "/plain/orders/1", "", "/plain/drop"},
+	} {
+		for _, version := range []string{"--http1.1", "--http2-prior-knowledge"} {
+			t.Run(door.name+" "+version[2:], func(t *testing.T) {
+				call := func(token, request string) (status, header, body string) {
+					args := strings.Fields(request)
+					args[len(args)-1] = "http://" + d.address + args[len(args)-1]
+					command := exec.Command(program, append([]string{"-sS", "-i", "--noproxy", "*", version}, args...)...)
+					if token != "" {
+						command.Args = append(command.Args, "-HAuthorization: Bearer "+d.token(token))
+					}
+					output, err := command.CombinedOutput()
+					if err != nil {
+						t.Fatalf("%v: %s", err, output)
+					}
+					header, body, _ = strings.Cut(string(output), "\r\n\r\n")
+					line, header, _ := strings.Cut(header, "\r\n")
+					return strings.Fields(line)[1], header, body
+				}
+				if status, _, body := call("READER", door.get); status != "200" || !strings.Contains(body, "tea") {
+					t.Errorf("good: %s %s", status, body)
+				}
+				// Without a body: Go resets an HTTP/2 stream after an answer that came before the end of
+				// the body, and curl 7.88 then loses the answer.
+				refused := func(request string) string {
+					if version == "--http1.1" {
+						return request
+					}
+					return bodyArgument.ReplaceAllString(request, " -XPOST ")
+				}
+				for kind, test := range map[string]struct{ token, request, status string }{
+					"missing": {"", door.get, "401"}, "expired": {"EXPIRED", door.get, "401"}, "outage": {"OUTAGE", door.get, "503"},
+					"scope": {"READER", door.create, "403"}, "unlisted": {"READER", door.drop, "403"},
+				} {
+					if test.request == "" {
+						continue
+					}
+					want := doorWants[kind]
+					status, header, body := call(test.token, refused(test.request))
+					if status != test.status || !strings.Contains(body, `"reason":"`+want.reason+`"`) {
+						t.Errorf("%s: %s %s, want %s %s", kind, status, body, test.status, want.reason)
+					}
+					header = strings.ToLower(header)
+					if !strings.Contains(header, strings.ToLower(want.challenge)) || strings.Contains(header, "www-authenticate") != (want.challenge != "") {
+						t.Errorf("%s: header %s, want %s", kind, header, want.challenge)
+					}
+					if strings.Contains(header, "retry-after: ") != (kind == "outage") {
+						t.Errorf("%s: header %s", kind, header)
+					}
+				}
+			})
+		}
+	}
+	summarize(t, "curl, HTTP/1.1 and h2c, at Connect v2 and v1, grpc-gateway, plain HTTP: status, reason, challenge, Retry-After")
+}
