@@ -87,7 +87,7 @@ func isStream(f form) bool {
 	return f.contentType != "" && !strings.HasPrefix(f.contentType, "application/proto") && !strings.HasPrefix(f.contentType, "application/json")
 }
 
-// Media types fold case, and only those of gRPC are answered as gRPC.
+// Media types fold case, and only gRPC's media types are answered as gRPC.
 func TestMediaTypes(t *testing.T) {
 	_, guard := newGuard(t, nil)
 	for mediaType, want := range map[string]bool{

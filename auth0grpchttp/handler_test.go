@@ -210,8 +210,8 @@ func TestVerdictsInEveryForm(t *testing.T) {
 				if values := response.Header.Values("Cache-Control"); !slices.Equal(values, []string{"no-store"}) {
 					t.Errorf("Cache-Control %q", values)
 				}
-				if values := response.Header.Values("Retry-After"); len(values) > 0 || response.Close {
-					t.Errorf("Retry-After %q, close: %t", values, response.Close)
+				if response.Header["Retry-After"] != nil || response.Header["Grpc-Retry-Pushback-Ms"] != nil || response.Close {
+					t.Errorf("%v, close: %t", response.Header, response.Close)
 				}
 				var refusal *auth0grpc.Refusal
 				_, err = guard.Check(t.Context(), auth0grpc.Request{FullMethod: method, Authorization: test.authorization})
@@ -255,6 +255,10 @@ func TestRetryAfter(t *testing.T) {
 		seconds, err := strconv.Atoi(w.Header().Get("Retry-After"))
 		if err != nil || seconds < 1 {
 			t.Errorf("%s: %d %v", f.name, w.Code, w.Header())
+		}
+		pushback, _ := strconv.Atoi(w.Header().Get("Grpc-Retry-Pushback-Ms"))
+		if isGRPC := strings.HasPrefix(f.contentType, "application/grpc"); (pushback > 0) != isGRPC || isGRPC && (pushback+999)/1000 != seconds {
+			t.Errorf("%s: %v", f.name, w.Header())
 		}
 		if f.contentType == "" && w.Code != http.StatusServiceUnavailable {
 			t.Errorf("%s: status %d", f.name, w.Code)
