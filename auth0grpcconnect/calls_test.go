@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 
 	"connectrpc.com/connect/v2"
@@ -175,5 +177,28 @@ func TestOtherTransports(t *testing.T) {
 	}
 	if err := serve(t.Context(), connect.Spec{Procedure: unlisted}, nil); err != nil || ran != 1 {
 		t.Errorf("public: %v; the handler ran %d times", err, ran)
+	}
+}
+
+// Behind http.StripPrefix connecthttp does not know the URL of the client, so the proof is
+// refused.
+func TestDPoPBehindAPrefix(t *testing.T) {
+	f := newFixture(t, func(config *auth0grpc.Config) {
+		config.DPoP = auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{"https://api.example.com"}}
+	})
+	server := connect.NewServer(auth0grpcconnect.Interceptor(f.guard))
+	server.Register(connect.Method{Spec: connect.Spec{Procedure: unary}, Handler: func(context.Context, connect.Spec, connect.ServerStream) error {
+		t.Error("the handler ran")
+		return nil
+	}})
+	mux := http.NewServeMux()
+	connecthttp.Mount(mux, server)
+	key := auth0grpctest.NewDPoPKey()
+	token := f.tenant.BoundToken(claims{"scope": "read:orders"}, key)
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/api"+unary, http.NoBody)
+	r.Header = http.Header{"Content-Type": {"application/proto"}, "Authorization": {"DPoP " + token}, "Dpop": {key.Proof("https://api.example.com/api"+unary, token, nil)}}
+	http.StripPrefix("/api", mux).ServeHTTP(w, r)
+	if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), string(auth0grpc.ReasonInvalidDPoPProof)) {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

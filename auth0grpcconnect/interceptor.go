@@ -40,6 +40,8 @@ import (
 //
 // Rules about the message are evaluated on each decoded message. Client certificates and
 // the URL of a DPoP proof come from connecthttp; other transports have no certificate.
+// Behind [net/http.StripPrefix] connecthttp does not know the URL of the client, so
+// proofs are refused there.
 //
 // Connect answers some requests itself, before any interceptor: a wrong HTTP method,
 // content type or compression, and by default procedures that are not registered. See

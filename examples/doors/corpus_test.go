@@ -117,7 +117,7 @@ func TestMessageRulesAtEveryDoor(t *testing.T) {
 			continue
 		}
 		want := map[string]auth0grpc.Reason{"1": "", "2": auth0grpc.ReasonNotOwner}
-		if strings.HasPrefix(c.door, "Connect v1") || strings.HasPrefix(c.door, "grpc-gateway") && !c.bearerOnly || c.door == "plain HTTP" {
+		if strings.HasPrefix(c.door, "Connect v1") || strings.HasPrefix(c.door, "grpc-gateway") && !c.bearerOnly || c.door == "plain HTTP" || c.door == "AuthFunc" {
 			want = map[string]auth0grpc.Reason{"1": auth0grpc.ReasonRuleMisconfigured, "2": auth0grpc.ReasonRuleMisconfigured}
 		}
 		for subject, want := range want {
@@ -141,5 +141,11 @@ func TestMessageRulesAtEveryDoor(t *testing.T) {
 			t.Errorf("newHandler accepts the table: %q", text)
 		}
 	}()
-	_, _ = newHandler(f.guard, &f.service)
+	config.Methods = table
+	guard, err := auth0grpc.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = newHandler(guard, &f.service)
+	t.Error(err)
 }

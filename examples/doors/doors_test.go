@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -83,12 +84,13 @@ type fixture struct {
 	http        map[bool]*http.Client     // by: with the certificate
 	served      map[bool]*grpc.ClientConn // to ServeHTTP
 	native      map[bool]*grpc.ClientConn // to a listener of grpc-go
+	authFunc    map[bool]*grpc.ClientConn // to a server with go-grpc-middleware
 }
 
 func newFixture(t testing.TB, config auth0grpc.Config) *fixture {
 	t.Helper()
 	config.Methods, config.Logger = methods(), slog.New(slog.DiscardHandler)
-	f := &fixture{http: map[bool]*http.Client{}, served: map[bool]*grpc.ClientConn{}, native: map[bool]*grpc.ClientConn{}}
+	f := &fixture{http: map[bool]*http.Client{}, served: map[bool]*grpc.ClientConn{}, native: map[bool]*grpc.ClientConn{}, authFunc: map[bool]*grpc.ClientConn{}}
 	config.OnDecision = func(_ context.Context, d auth0grpc.Decision) {
 		if d.Outcome != auth0grpc.OutcomeEnded {
 			f.decided.Store(&d.FullMethod)
@@ -116,12 +118,11 @@ func newFixture(t testing.TB, config auth0grpc.Config) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go native.Serve(listener) // ends with Stop
-	t.Cleanup(native.Stop)
+	nativeAddr := serveGRPC(t, native)
+	middleware := grpc.NewServer(grpc.Creds(credentials.NewTLS(server.TLS)), grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return nil }),
+		grpc.UnaryInterceptor(auth.UnaryServerInterceptor(guard.AuthFunc())), grpc.StreamInterceptor(auth.StreamServerInterceptor(guard.AuthFunc())))
+	doorsv1.RegisterOrdersServer(middleware, &f.service)
+	middlewareAddr := serveGRPC(t, middleware)
 
 	client := auth0grpctest.NewCertificateAuthority().Client("orders-client")
 	f.certificate = client.Leaf
@@ -134,7 +135,8 @@ func newFixture(t testing.TB, config auth0grpc.Config) *fixture {
 		f.http[with] = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 		creds := credentials.NewTLS(transport.TLSClientConfig)
 		f.served[with] = dial(t, server.Listener.Addr(), creds)
-		f.native[with] = dial(t, listener.Addr(), creds)
+		f.native[with] = dial(t, nativeAddr, creds)
+		f.authFunc[with] = dial(t, middlewareAddr, creds)
 	}
 	// A gateway that calls a gRPC server, in another process or over memory. It forwards
 	// no proof and no certificate.
@@ -144,6 +146,18 @@ func newFixture(t testing.TB, config auth0grpc.Config) *fixture {
 	}
 	front.Handle("/gateway/", http.StripPrefix("/gateway", gateway))
 	return f
+}
+
+// serveGRPC serves on a listener of grpc-go, and returns its address.
+func serveGRPC(t testing.TB, server *grpc.Server) net.Addr {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go server.Serve(listener) // ends with Stop
+	t.Cleanup(server.Stop)
+	return listener.Addr()
 }
 
 func dial(t testing.TB, addr net.Addr, creds credentials.TransportCredentials) *grpc.ClientConn {
@@ -192,6 +206,7 @@ func cells() (all []*cell) {
 	add(cell{door: "CheckStream", call: callCheckStream}, list, watch)
 	add(cell{door: "gRPC", call: callGRPC(func(f *fixture) map[bool]*grpc.ClientConn { return f.native })}, get, list, watch)
 	add(cell{door: "gRPC, ServeHTTP", call: callGRPC(func(f *fixture) map[bool]*grpc.ClientConn { return f.served })}, get, list, watch)
+	add(cell{door: "AuthFunc", call: callGRPC(func(f *fixture) map[bool]*grpc.ClientConn { return f.authFunc })}, get, list, watch)
 	add(cell{door: "Connect v1, gRPC", path: "/connect-v1", contentType: "application/grpc+proto", body: frame(message), call: callHTTP}, get, list, watch)
 	for door, prefix := range map[string]string{"Connect v2": "", "Connect v1": "/connect-v1"} {
 		add(cell{door: door, path: prefix, contentType: "application/proto", body: message, call: callHTTP}, get)
