@@ -145,19 +145,42 @@ var foreignFiles = []string{"policy.json", "main.go", "set.binpb", "go.mod", "go
 
 // Each file and folder that CONTRIBUTING and docs name exists.
 func TestFileNamesExist(t *testing.T) {
-	for _, page := range append(textFilesIn(t, "docs"), "CONTRIBUTING.md", "SECURITY.md") {
-		for _, match := range fileName.FindAllStringSubmatch(read(t, page), -1) {
-			name := match[1]
-			if slices.Contains(foreignFiles, name) || !isOwnPath(name) {
-				continue
-			}
-			_, atRoot := os.Stat(name)
-			_, atPage := os.Stat(path.Join(path.Dir(page), name))
-			if atRoot != nil && atPage != nil {
-				t.Errorf("%s names %s, which does not exist", page, name)
-			}
+	pages := append(textFilesIn(t, "docs"), "CONTRIBUTING.md", "SECURITY.md")
+	checked := 0
+	for _, page := range pages {
+		missing, found := missingFiles(page, read(t, page))
+		if checked += found; page == "CONTRIBUTING.md" && found < 50 {
+			t.Errorf("%s: %d names found, want at least 50", page, found)
+		}
+		for _, name := range missing {
+			t.Errorf("%s names %s, which does not exist", page, name)
 		}
 	}
+	if len(pages) < 15 || checked < 100 {
+		t.Errorf("%d names on %d pages found, want at least 100 on 15", checked, len(pages))
+	}
+	text := "in `no_such_file.go`, `docs/no_such_page.md`; not `policy.json`, `prose_test.go`"
+	missing, _ := missingFiles("docs/a.md", text)
+	if want := []string{"no_such_file.go", "docs/no_such_page.md"}; !slices.Equal(missing, want) {
+		t.Errorf("missing in %q: %q, want %q", text, missing, want)
+	}
+}
+
+// missingFiles returns the file names on a page that do not exist, and the number of all.
+func missingFiles(page, text string) (missing []string, found int) {
+	for _, match := range fileName.FindAllStringSubmatch(text, -1) {
+		name := match[1]
+		if slices.Contains(foreignFiles, name) || !isOwnPath(name) {
+			continue
+		}
+		found++
+		_, atRoot := os.Stat(name)
+		_, atPage := os.Stat(path.Join(path.Dir(page), name))
+		if atRoot != nil && atPage != nil {
+			missing = append(missing, name)
+		}
+	}
+	return missing, found
 }
 
 // isOwnPath reports whether a name is of this repository: a file of the root, or below
