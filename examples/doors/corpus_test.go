@@ -82,13 +82,13 @@ var stride = 1
 // reason at every door, in calls of every shape.
 func TestTokensAtEveryDoor(t *testing.T) {
 	mint := corpus.NewMint(t)
+	cases := mint.Cases(t)
 	f := newFixture(t, auth0grpc.Config{
-		Issuers: []string{mint.Issuer()}, Audiences: []string{auth0grpctest.Audience}, HTTPClient: mint.HTTPClient(),
+		Issuers: []string{mint.Issuer()}, Audiences: []string{auth0grpctest.Audience}, HTTPClient: mint.HTTPClient(), Now: mint.Now,
 	})
 	rule := auth0grpc.Authenticated()
 	f.setRule(t, &rule)
 	all := cells()
-	cases := mint.Cases(t)
 	start := time.Now()
 	for i, c := range cases {
 		for j := i % stride; j < len(all); j += stride {

@@ -166,7 +166,7 @@ func newWallet(t *testing.T) *wallet {
 	w.down.SetDown(true)
 	w.f = newFixture(t, auth0grpc.Config{
 		Issuers: []string{w.Issuer(), w.down.Issuer()}, Audiences: []string{auth0grpctest.Audience}, HTTPClient: w.HTTPClient(),
-		DPoP:     auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{authority}, NonceKeys: [][]byte{make([]byte, 32)}},
+		DPoP:     auth0grpc.DPoPConfig{Mode: auth0grpc.BindingAllowed, Authorities: []string{authority}, NonceKeys: [][]byte{make([]byte, 32)}, NonceLifetime: time.Hour},
 		MTLS:     auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed},
 		Resource: authority,
 	})

@@ -29,6 +29,7 @@ type Mint struct {
 	previous string                // a good token of the key before
 	revoked  string                // a good token of a key that was revoked
 	cases    []Case
+	now      time.Time
 }
 
 // NewMint returns a mint, whose tenants stop when the test ends.
@@ -64,7 +65,7 @@ func (m *Mint) header(good bool, member string, values ...any) {
 
 // base are the claims of a good token, with some replaced.
 func (m *Mint) base(replaced map[string]any) map[string]any {
-	now := time.Now()
+	now := m.now
 	claims := map[string]any{
 		"iss": m.Issuer(), "sub": auth0grpctest.Subject, "aud": auth0grpctest.Audience, "azp": auth0grpctest.ClientID,
 		"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
@@ -110,9 +111,15 @@ func show(value any) string {
 	return string(text)
 }
 
+// Now returns the time at which Cases was called. Some verdicts are true for a minute, so
+// a slow test should give its verifier this clock.
+func (m *Mint) Now() time.Time { return m.now }
+
 // Cases returns all cases. Call it once.
 func (m *Mint) Cases(t testing.TB) []Case {
 	t.Helper()
+	m.now = time.Now()
+	m.SetNow(m.Now)
 	for _, group := range []func(){
 		m.times, // first, because one of them is a matter of seconds
 		m.good, m.signatures, m.algorithms, m.keyIDs, m.issuers, m.audiences, m.subjects, m.types,
@@ -162,7 +169,7 @@ func (m *Mint) good() {
 	m.claims(true, "act", map[string]any{"sub": "agent"})
 	m.claims(true, "azp", nil)
 	m.claims(true, "client_id", auth0grpctest.ClientID)
-	m.claims(true, "auth_time", time.Now().Unix())
+	m.claims(true, "auth_time", m.now.Unix())
 	m.claims(true, "sid", "s1")
 }
 
@@ -211,7 +218,7 @@ func (m *Mint) audiences() {
 }
 
 func (m *Mint) times() {
-	now := time.Now()
+	now := m.now
 	m.add(false, "expired a second ago", m.Token(map[string]any{"exp": now.Add(-time.Second)}))
 	m.add(false, "expired an hour ago", m.Token(map[string]any{"exp": now.Add(-time.Hour)}))
 	m.add(false, "issued in an hour", m.Token(map[string]any{"iat": now.Add(time.Hour)}))
