@@ -73,6 +73,17 @@ func TestConfigFaults(t *testing.T) {
 		{name: "token endpoint with a query", edit: func(c *auth0grpcclient.Config) { c.TokenURL = "https://mtls.example/oauth/token?x" }, want: []string{"TokenURL"}},
 		{name: "token endpoint with a password", edit: func(c *auth0grpcclient.Config) { c.TokenURL = "https://u:p@mtls.example/" }, want: []string{"TokenURL"}},
 		{name: "token endpoint without a host", edit: func(c *auth0grpcclient.Config) { c.TokenURL = "https:///oauth/token" }, want: []string{"TokenURL"}},
+		{name: "token endpoint with an empty query", edit: func(c *auth0grpcclient.Config) { c.TokenURL = "https://mtls.example/oauth/token?" }, want: []string{"TokenURL"}},
+		{name: "token endpoint with a fragment", edit: func(c *auth0grpcclient.Config) { c.TokenURL = "https://mtls.example/oauth/token#" }, want: []string{"TokenURL"}},
+		{name: "token endpoint without slashes", edit: func(c *auth0grpcclient.Config) { c.TokenURL = "https:mtls.example" }, want: []string{"TokenURL"}},
+		{name: "token endpoint over http", edit: func(c *auth0grpcclient.Config) { c.TokenURL = "http://127.0.0.1:1/oauth/token" }, want: []string{"TokenURL"}},
+		{name: "issuer with a query", edit: func(c *auth0grpcclient.Config) { c.Issuer = "https://tenant.example/?a=/" }, want: []string{"Issuer"}},
+		{name: "blank audience", edit: func(c *auth0grpcclient.Config) { c.Audience = " " }, want: []string{"Audience"}},
+		{name: "key id with a line break", edit: func(c *auth0grpcclient.Config) { c.ClientSecret, c.PrivateKey, c.KeyID = "", key, "k\n" }, want: []string{"KeyID"}},
+		{name: "all authentications", edit: func(c *auth0grpcclient.Config) {
+			c.PrivateKey, c.MutualTLS, c.HTTPClient = key, true, http.DefaultClient
+		}, want: []string{"ClientSecret"}},
+		{name: "scope with a tab", edit: func(c *auth0grpcclient.Config) { c.Scopes = []string{"a\tb"} }, want: []string{"Scopes[0]"}},
 		{name: "no URL", edit: func(c *auth0grpcclient.Config) { c.TokenURL = "https://%zz/" }, want: []string{"TokenURL"}},
 		{name: "two authentications", edit: func(c *auth0grpcclient.Config) { c.PrivateKey = key }, want: []string{"ClientSecret"}},
 		{name: "key alone", edit: func(c *auth0grpcclient.Config) { c.ClientSecret, c.PrivateKey, c.KeyID = "", key, "k" }},
@@ -105,6 +116,9 @@ func TestConfigFaults(t *testing.T) {
 		{name: "http, another address", edit: func(c *auth0grpcclient.Config) {
 			c.Issuer, c.InsecureAllowPlaintext = "http://192.0.2.1/", true
 		}, want: []string{"Issuer"}},
+		{name: "authority without a host", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.Authority = true, "https://:443" }, want: []string{"Authority"}},
+		{name: "authority with a user", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.Authority = true, "https://u@api.example.com" }, want: []string{"Authority"}},
+		{name: "authority that is no URL", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.Authority = true, "https://%zz" }, want: []string{"Authority"}},
 		{name: "authority with a path", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.Authority = true, "https://api.example.com/x" }, want: []string{"Authority"}},
 		{name: "authority without a scheme", edit: func(c *auth0grpcclient.Config) { c.DPoP, c.Authority = true, "api.example.com:443" }, want: []string{"Authority"}},
 	}
