@@ -113,6 +113,9 @@ func TestConfigFaults(t *testing.T) {
 		{name: "http, loopback by IPv6 address", edit: func(c *auth0grpcclient.Config) {
 			c.Issuer, c.InsecureAllowPlaintext = "http://[::1]:1/", true
 		}},
+		{name: "loopback by another scheme", edit: func(c *auth0grpcclient.Config) {
+			c.Issuer, c.InsecureAllowPlaintext = "ftp://127.0.0.1:1/", true
+		}, want: []string{"Issuer"}},
 		{name: "http, another address", edit: func(c *auth0grpcclient.Config) {
 			c.Issuer, c.InsecureAllowPlaintext = "http://192.0.2.1/", true
 		}, want: []string{"Issuer"}},
