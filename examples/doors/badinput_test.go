@@ -91,7 +91,6 @@ func TestBadInput(t *testing.T) {
 		{name: "two fields, one empty", header: authorization + "Authorization:\r\n", want: [4]int{401, 401, 401, 401}, without: [4]int{401, 401, 401, 401}},
 		{name: "a folded field", header: "Authorization: Bearer\r\n " + token + "\r\n", want: [4]int{200, 200, 200, 200}, without: [4]int{200, 200, 200, 200}},
 		{name: "100 headers", header: authorization + strings.Repeat("X-Filler: x\r\n", 100), want: [4]int{200, 200, 200, 200}, without: [4]int{401, 401, 401, 401}},
-		{name: "1 MiB of headers", header: authorization + "X-Filler: " + strings.Repeat("x", 1<<20+8<<10) + "\r\n", want: [4]int{431, 431, 431, 431}, without: [4]int{431, 431, 431, 431}},
 		{name: "HTTP/1.0", version: "HTTP/1.0", header: authorization, want: [4]int{200, 200, 200, 200}, without: [4]int{401, 401, 401, 401}},
 		{name: "HEAD", method: "HEAD", header: authorization, want: [4]int{405, 405, 403, 200}, without: [4]int{405, 401, 401, 401}},
 		{name: "OPTIONS", method: "OPTIONS", header: authorization, want: [4]int{405, 405, 403, 403}, without: [4]int{405, 401, 401, 401}},
