@@ -52,3 +52,31 @@ func Example() {
 	// 401 Bearer
 	// 401 Bearer
 }
+
+// Connect answers a GET of a procedure without the interceptor. With the handler, the
+// status does not tell that the procedure is not registered.
+func ExampleHandler() {
+	tenant, err := auth0grpctest.StartTenant()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer tenant.Close()
+	guard, err := auth0grpc.New(auth0grpc.Config{
+		Issuers: []string{tenant.Issuer()}, Audiences: []string{auth0grpctest.Audience}, HTTPClient: tenant.HTTPClient(),
+		Methods: map[string]auth0grpc.Rule{"/orders.v1.Orders/*": auth0grpc.Scopes("read:orders")},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := connect.NewServer(auth0grpcconnect.Interceptor(guard)) // and server.Register
+	mux := http.NewServeMux()
+	connecthttp.Mount(mux, server)
+	for _, handler := range []http.Handler{mux, auth0grpcconnect.Handler(guard, mux)} {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest("GET", "/orders.v1.Orders/NoSuchMethod", nil))
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// 404
+	// 401
+}

@@ -2,8 +2,8 @@
 // servers of connectrpc.com/connect/v2.
 //
 //	server := connect.NewServer(auth0grpcconnect.Interceptor(guard))
-//	auth0grpcconnect.HideUnknown(server)
 //	connecthttp.Mount(mux, server)
+//	handler := auth0grpcconnect.Handler(guard, mux)
 //
 // The decision comes before any message is read, for all kinds of methods and for all
 // protocols of Connect: Connect, gRPC and gRPC-Web. Servers of Connect v1 use package
@@ -45,7 +45,7 @@ import (
 //
 // Connect answers some requests itself, before any interceptor: a wrong HTTP method,
 // content type or compression, and by default procedures that are not registered. See
-// [HideUnknown].
+// [Handler], and [HideUnknown] for the latter alone.
 func Interceptor(guard *auth0grpc.Interceptor) connect.ServerInterceptor {
 	return func(next connect.ServerFunc) connect.ServerFunc {
 		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
@@ -71,6 +71,7 @@ func serve(guard *auth0grpc.Interceptor, ctx context.Context, spec connect.Spec,
 		info = new(connect.CallInfo)
 	}
 	open, err := guard.CheckStream(ctx, requestOf(ctx, spec, info))
+	record(ctx, err)
 	if err != nil {
 		return refusalError(info, err)
 	}

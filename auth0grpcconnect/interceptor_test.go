@@ -44,6 +44,7 @@ type fixture struct {
 	http    *http.Client                                      // of all clients
 	url     string
 	ran     chan string
+	mux     http.Handler // of Connect
 }
 
 func newFixture(t *testing.T, changes ...func(*auth0grpc.Config)) *fixture {
@@ -89,6 +90,7 @@ func newFixture(t *testing.T, changes ...func(*auth0grpc.Config)) *fixture {
 	)
 	mux := http.NewServeMux()
 	connecthttp.Mount(mux, server)
+	f.mux = mux
 	h := httptest.NewUnstartedServer(mux)
 	h.EnableHTTP2 = true
 	h.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}

@@ -231,7 +231,7 @@ func cells() (all []*cell) {
 // unregistered returns the cell with a method that the service does not have.
 func (c *cell) unregistered() *cell {
 	other := *c
-	other.method, other.hidden = "/doors.v1.Orders/NoSuchMethod", c.door == "Connect v2, GET" || c.bearerOnly
+	other.method, other.hidden = "/doors.v1.Orders/NoSuchMethod", c.bearerOnly
 	if strings.HasSuffix(c.path, c.method) {
 		other.path = strings.TrimSuffix(c.path, c.method) + other.method
 	} else {

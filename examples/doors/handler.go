@@ -99,11 +99,10 @@ func newGRPC(guard *auth0grpc.Interceptor, service doorsv1.OrdersServer, options
 // newConnect returns the handler of Connect v2.
 func newConnect(guard *auth0grpc.Interceptor, service doorsv1.OrdersServer) http.Handler {
 	server := connect.NewServer(auth0grpcconnect.Interceptor(guard))
-	auth0grpcconnect.HideUnknown(server)
 	server.Register(connectMethods(service)...)
 	mux := http.NewServeMux()
 	connecthttp.Mount(mux, server)
-	return mux
+	return auth0grpcconnect.Handler(guard, mux)
 }
 
 // newGateway returns the handler of grpc-gateway, which calls service itself: no
