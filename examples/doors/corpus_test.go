@@ -27,11 +27,11 @@ func (f *fixture) setRule(t *testing.T, rule *auth0grpc.Rule) {
 }
 
 // check makes one call, and compares its answer with the expected reason and with the
-// refusal that Check returns. The messages must be the same, and the handler runs
-// exactly if there is no reason.
+// refusal that Check returns. The messages must be the same, the handler runs
+// exactly if there is no reason, and one decision is made, on the right method.
 func (f *fixture) check(t *testing.T, name string, c *cell, p presented, reason auth0grpc.Reason) {
 	t.Helper()
-	before := f.service.ran.Load()
+	before, decisions := f.service.ran.Load(), f.decisions.Load()
 	got := c.call(t, f, c, p)
 	ran := f.service.ran.Load() - before
 	if c.hidden { // no interceptor sees the request
@@ -44,6 +44,9 @@ func (f *fixture) check(t *testing.T, name string, c *cell, p presented, reason 
 	if gotReason != reason {
 		t.Errorf("%s at %v: %v with reason %q, want %q", name, c, got.status, gotReason, reason)
 		return
+	}
+	if n := f.decisions.Load() - decisions; n != 1 {
+		t.Errorf("%s at %v: %d decisions", name, c, n)
 	}
 	if decided := *f.decided.Load(); decided != c.method && strings.HasPrefix(decided, "/doors.v1.Orders/") {
 		t.Errorf("%s at %v: the decision was on %s", name, c, decided)

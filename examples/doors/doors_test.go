@@ -78,6 +78,7 @@ type fixture struct {
 	guard       *auth0grpc.Interceptor
 	service     counted
 	decided     atomic.Pointer[string] // the method of the last decision
+	decisions   atomic.Int64
 	url         string
 	nonce       string // of the server, for proofs
 	certificate *x509.Certificate
@@ -94,6 +95,7 @@ func newFixture(t testing.TB, config auth0grpc.Config) *fixture {
 	config.OnDecision = func(_ context.Context, d auth0grpc.Decision) {
 		if d.Outcome != auth0grpc.OutcomeEnded {
 			f.decided.Store(&d.FullMethod)
+			f.decisions.Add(1)
 		}
 	}
 	guard, err := auth0grpc.New(config)

@@ -114,8 +114,9 @@ func newGateway(guard *auth0grpc.Interceptor, service doorsv1.OrdersServer) (htt
 		return nil, err
 	}
 	door := auth0grpchttp.Middleware(guard, auth0grpchttp.Routes(gatewayPattern, routes))
+	refuse := closed(guard)
 	unmapped := func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, _ int) {
-		closed(guard).ServeHTTP(w, r)
+		refuse.ServeHTTP(w, r)
 	}
 	// Without the last option the gateway reads forms before the decision.
 	mux := runtime.NewServeMux(runtime.WithRoutingErrorHandler(unmapped), runtime.WithMiddlewares(func(next runtime.HandlerFunc) runtime.HandlerFunc {
