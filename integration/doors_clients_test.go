@@ -11,31 +11,29 @@ import (
 func TestDoorsConnectNode(t *testing.T) {
 	reports := startDoors(t).visit(t, "doors_connect.mjs")
 	for name, report := range reports {
-		report.check(t, name, strings.Contains(name, "HTTP/2"))
+		t.Run(name, func(t *testing.T) { report.check(t, strings.Contains(name, "HTTP/2")) })
 	}
 	if len(reports) != 10 {
 		t.Errorf("%d reports, want 10", len(reports))
 	}
-	summarize(t, "connect-node, 3 protocols × Connect v2, Connect v1 (auth0grpchttp): code, reason, challenge, retry")
 }
 
 func TestDoorsGRPCJS(t *testing.T) {
 	d := startDoors(t)
 	reports := d.visit(t, "doors_grpcjs.mjs")
-	reports["grpc-js"].check(t, "grpc-js", true)
-	checkRefusal(t, "grpc-js, stream of the client", "scope", reports["grpc-js"].ScopeStream)
-	summarize(t, "grpc-js at the gRPC door, all four shapes: code, reason, challenge, retry; ends when revoked")
+	report := reports["grpc-js"]
+	checkRefusal(t, "stream of the client", "scope", report.ScopeStream)
+	report.check(t, true)
 }
 
 func TestDoorsGRPCWeb(t *testing.T) {
 	reports := startDoors(t).visit(t, "doors_grpcweb.mjs")
 	for name, report := range reports {
-		report.check(t, name, false)
+		t.Run(name, func(t *testing.T) { report.check(t, false) })
 	}
 	if len(reports) != 2 {
 		t.Errorf("%d reports, want 2", len(reports))
 	}
-	summarize(t, "grpc-web (official) at Connect v2, Connect v1 (auth0grpchttp): code, reason, challenge, retry")
 }
 
 // TestDoorsGRPCurl calls the gRPC door.
@@ -92,7 +90,7 @@ func TestDoorsGRPCurl(t *testing.T) {
 	if said := watching.stderr.String(); watching.command.ProcessState.ExitCode() != 64+16 || !strings.Contains(said, "TOKEN_REVOKED") {
 		t.Errorf("revoked: exit code %d\n%s", watching.command.ProcessState.ExitCode(), said)
 	}
-	summarize(t, "grpcurl at the gRPC door, all four shapes: exit code, reason, challenge, retry; ends when revoked")
+	summarize(t, "all four shapes; exit code, reason, challenge, retry; an open stream ends by a revocation")
 }
 
 // A curlDoor is a request to a door for one order, or for one more.
@@ -133,6 +131,7 @@ func TestDoorsCurl(t *testing.T) {
 					line, header, _ := strings.Cut(header, "\r\n")
 					return strings.Fields(line)[1], header, body
 				}
+				summarize(t, "status, reason, challenge, Retry-After")
 				if status, _, body := call("READER", door.get); status != "200" || !strings.Contains(body, "tea") {
 					t.Errorf("good: %s %s", status, body)
 				}
@@ -167,5 +166,4 @@ func TestDoorsCurl(t *testing.T) {
 			})
 		}
 	}
-	summarize(t, "curl, HTTP/1.1 and h2c, at Connect v2 and v1, grpc-gateway, plain HTTP: status, reason, challenge, Retry-After")
 }

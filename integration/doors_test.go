@@ -162,35 +162,40 @@ var doorWants = map[string]struct {
 }
 
 // checkRefusal compares one refusal with what each client of each door sees.
-func checkRefusal(t *testing.T, name, kind string, got *doorRefusal) {
+func checkRefusal(t *testing.T, shape, kind string, got *doorRefusal) {
 	t.Helper()
 	want := doorWants[kind]
 	switch {
 	case got == nil:
-		t.Errorf("%s, %s: no result", name, kind)
+		t.Errorf("%s, %s: no result", shape, kind)
 	case got.Code != int(want.code) || got.Reason != want.reason:
-		t.Errorf("%s, %s: %+v, want %d %s", name, kind, *got, want.code, want.reason)
+		t.Errorf("%s, %s: %+v, want %d %s", shape, kind, *got, want.code, want.reason)
 	case kind != "ended" && (!strings.Contains(got.Challenge, want.challenge) || want.challenge == "" && got.Challenge != ""):
-		t.Errorf("%s, %s: challenge %q, want %q", name, kind, got.Challenge, want.challenge)
+		t.Errorf("%s, %s: challenge %q, want %q", shape, kind, got.Challenge, want.challenge)
 	case (got.Retry != "") != (kind == "outage"):
-		t.Errorf("%s, %s: retry after %q", name, kind, got.Retry)
+		t.Errorf("%s, %s: retry after %q", shape, kind, got.Retry)
 	}
 }
 
 // check compares a report; bidi says that the client has streams in both directions.
-func (r *doorReport) check(t *testing.T, name string, bidi bool) {
+func (r *doorReport) check(t *testing.T, bidi bool) {
 	t.Helper()
+	if bidi {
+		summarize(t, "all shapes; code, reason, challenge, retry; an open stream ends by a revocation")
+	} else {
+		summarize(t, "unary calls and streams of the server; code, reason, challenge, retry")
+	}
 	if r.Item != "tea" || r.Messages == 0 || bidi && r.Bidi != 2 {
-		t.Errorf("%s, with a good token: %q, %d messages, %d in a stream of both directions", name, r.Item, r.Messages, r.Bidi)
+		t.Errorf("with a good token: %q, %d messages, %d in a stream of both directions", r.Item, r.Messages, r.Bidi)
 	}
 	for kind, got := range map[string]*doorRefusal{"missing": r.Missing, "expired": r.Expired, "scope": r.Scope, "unlisted": r.Unlisted, "outage": r.Outage} {
-		checkRefusal(t, name, kind, got)
+		checkRefusal(t, "unary", kind, got)
 	}
-	checkRefusal(t, name+", stream", "missing", r.MissingStream)
-	checkRefusal(t, name+", stream", "expired", r.ExpiredStream)
+	checkRefusal(t, "stream", "missing", r.MissingStream)
+	checkRefusal(t, "stream", "expired", r.ExpiredStream)
 	if bidi {
-		checkRefusal(t, name+", both directions", "missing", r.MissingBidi)
-		checkRefusal(t, name+", both directions", "ended", r.Ended)
+		checkRefusal(t, "both directions", "missing", r.MissingBidi)
+		checkRefusal(t, "both directions", "ended", r.Ended)
 	}
 }
 

@@ -77,7 +77,8 @@ const reports = {};
 const streams = {};
 for (const [door, path] of [['Connect v2', ''], ['Connect v1', '/connect-v1']]) {
   for (const [protocol, httpVersion] of [['Connect', '1.1'], ['Connect', '2'], ['gRPC-Web', '1.1'], ['gRPC-Web', '2'], ['gRPC', '2']]) {
-    const name = `${protocol} over HTTP/${httpVersion} at ${door}`;
+    // The server passes gRPC calls for the first path to grpc-go.
+    const name = `${protocol} over HTTP/${httpVersion} at ${protocol === 'gRPC' && path === '' ? 'gRPC' : door}`;
     // Connect may send the unary call as GET, because the method has no side effects.
     const transport = createTransport[protocol]({ baseUrl: `http://${address}${path}`, httpVersion, useHttpGet: httpVersion === '2' });
     reports[name] = await visit(transport, httpVersion === '2');
