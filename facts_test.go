@@ -132,6 +132,8 @@ func TestFactsEqualTheCandidate(t *testing.T) {
 		token := tenant.Token(more)
 		calls[name] = func() metadata.MD { return metadata.Pairs("authorization", "Bearer "+token) }
 	}
+	bound := tenant.Token(claims{"cnf": claims{"x5t#S256": auth0grpctest.CertificateThumbprint(certificate)}})
+	calls["DPoP scheme, certificate"] = func() metadata.MD { return metadata.Pairs("authorization", "DPoP "+bound) }
 	differences := 0
 	for _, mode := range []auth0grpc.ReportOnlyMode{auth0grpc.ReportOnlyOff, auth0grpc.ReportOnlyTable, auth0grpc.ReportOnlyEverything} {
 		if mode != auth0grpc.ReportOnlyOff && testing.Short() {
