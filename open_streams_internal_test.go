@@ -279,3 +279,20 @@ func TestWorkersInOrder(t *testing.T) {
 		t.Errorf("%d places taken, %d tasks left", w.running, len(w.tasks))
 	}
 }
+
+// The timer is set to the earliest deadline, in any order.
+func TestTimerKeepsTheEarliestDeadline(t *testing.T) {
+	now := time.Unix(1_900_000_000, 0)
+	for _, order := range [][]int64{{1, 2}, {2, 1}, {1, 1}, {3, 1, 2}} {
+		r := newIndexRig(func() time.Time { return now })
+		started := 0
+		r.afterFunc = func(time.Duration, func()) timer { started++; return time.NewTimer(time.Hour) }
+		for _, second := range order {
+			r.setTimer(now.Add(time.Duration(second)*time.Second).UnixMicro(), now)
+		}
+		if got, want := r.nextExpiry.Load(), now.Add(time.Second).UnixMicro(); got != want || started > 2 {
+			t.Errorf("order %v: the timer fires %d µs late, set %d times", order, got-want, started)
+		}
+		r.dropTimer()
+	}
+}

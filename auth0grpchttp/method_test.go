@@ -37,7 +37,7 @@ func annotated(t *testing.T, rules ...[]byte) protoreflect.ServiceDescriptor {
 		}
 		if rule != nil {
 			method.Options = new(descriptorpb.MethodOptions)
-			others := protowire.AppendVarint(protowire.AppendTag(message(1000, binding(2, "/other")), 1001, protowire.VarintType), 7)
+			others := protowire.AppendVarint(protowire.AppendTag(message(1000, binding(2, "/other")), 1001, protowire.VarintType), 1<<40)
 			method.Options.ProtoReflect().SetUnknown(append(others, message(72295728, rule)...))
 		}
 		service.Method = append(service.Method, method)
