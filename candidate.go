@@ -86,12 +86,12 @@ func (c *Candidate) Decide(fullMethod string, f *Facts) (CandidateDecision, erro
 	case f.Incomplete:
 		return CandidateDecision{}, errIncompleteFacts
 	}
-	by := callerOf(c.table, fullMethod, f)
-	refused, known := by.checkFacts(f)
+	candidateCaller := callerOf(c.table, fullMethod, f)
+	refused, known := candidateCaller.checkFacts(f)
 	if !known {
 		return CandidateDecision{}, errUnknownMessage
 	}
-	v := judgeBy(f.ReportOnly, by, refused)
+	v := judgeBy(f.ReportOnly, candidateCaller, refused)
 	return v.toCandidate(), nil
 }
 

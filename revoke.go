@@ -76,10 +76,10 @@ func (v *verifier) revokedUntil(now time.Time) time.Time {
 
 // issuerNames returns the accepted issuers for an error text.
 func (v *verifier) issuerNames() string {
-	const most = 8
+	const maxListed = 8
 	names := slices.Sorted(maps.Keys(v.issuers))
-	if rest := len(names) - most; rest > 0 {
-		return fmt.Sprintf("%q and %d more", names[:most], rest)
+	if rest := len(names) - maxListed; rest > 0 {
+		return fmt.Sprintf("%q and %d more", names[:maxListed], rest)
 	}
 	return fmt.Sprintf("%q", names)
 }

@@ -166,11 +166,11 @@ func methodsField(key string) string { return fmt.Sprintf("Methods[%q]", key) }
 // shorten returns the start of a long text. A rule may have thousands of names, and a
 // fault in each.
 func shorten(text string) string {
-	const most = 256
-	if len(text) <= most {
+	const maxShown = 256
+	if len(text) <= maxShown {
 		return text
 	}
-	return strings.ToValidUTF8(text[:most], "") + " …"
+	return strings.ToValidUTF8(text[:maxShown], "") + " …"
 }
 
 // explainKey returns the fault of a key that is no pattern, with the probable intent.

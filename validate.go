@@ -224,8 +224,8 @@ func (c *Config) timeFaults() []*ConfigError {
 }
 
 // tooShort returns the fault of a duration that is mostly a number without a unit.
-func tooShort(field string, d, least time.Duration) []*ConfigError {
-	if reason := units.TooShort(d, least); reason != "" {
+func tooShort(field string, d, minimum time.Duration) []*ConfigError {
+	if reason := units.TooShort(d, minimum); reason != "" {
 		return []*ConfigError{{field, d.String(), reason}}
 	}
 	return nil

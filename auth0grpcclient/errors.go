@@ -79,8 +79,8 @@ func (e *TokenError) GRPCStatus() *status.Status {
 	}
 	s := status.New(codes.Unavailable, e.message())
 	delay := durationpb.New(max(e.retryAfter, time.Second))
-	if with, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: delay}); err == nil {
-		return with
+	if withDelay, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: delay}); err == nil {
+		return withDelay
 	}
 	return s
 }

@@ -138,7 +138,7 @@ func ExampleNewOnBehalfOf() {
 		return testgrpc.NewTestServiceClient(conn).UnaryCall(ctx, &testgrpc.SimpleRequest{})
 	}
 
-	// gRPC makes this context for a call of alice's, whose token is for us.
+	// gRPC makes this context for a call by alice, with a token for this service.
 	alice := tenant.Token(map[string]any{"sub": "auth0|alice", "aud": "https://billing.example.com"})
 	ctx := metadata.NewIncomingContext(context.Background(), metadata.Pairs("authorization", "Bearer "+alice))
 	response, err := handler(ctx)
@@ -146,7 +146,7 @@ func ExampleNewOnBehalfOf() {
 	// Output: auth0|alice by way of billing <nil>
 }
 
-// A program finds out at its start that it will get no token, and why.
+// Ready shows at the start of a program that it will get no token, and the reason.
 func ExampleCredentials_Ready() {
 	tenant, _, _, stop := exampleServer()
 	defer stop()
@@ -171,8 +171,8 @@ func ExampleCredentials_Ready() {
 	// auth0grpcclient: the token endpoint refused (HTTP status 401, access_denied): Unauthorized
 }
 
-// expiredCredentials have a token that the server takes for expired: the tenant's
-// clock was two days slow when it was issued, and is right since.
+// expiredCredentials hold a token that has expired for the server. The tenant's clock was
+// two days slow when it issued the token.
 func expiredCredentials(tenant *auth0grpctest.Tenant) *auth0grpcclient.Credentials {
 	creds, err := auth0grpcclient.New(auth0grpcclient.Config{
 		Issuer:       tenant.Issuer(),

@@ -31,11 +31,11 @@ type prover struct {
 func newProver(c *Config) (*prover, error) {
 	key := c.DPoPKey
 	if key == nil {
-		made, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		generated, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			return nil, fmt.Errorf("auth0grpcclient: making a DPoP key: %w", err)
 		}
-		key = made
+		key = generated
 	}
 	s, _ := newSigner(key) // the key was checked
 	public, err := (&jose.JSONWebKey{Key: key.Public()}).MarshalJSON()

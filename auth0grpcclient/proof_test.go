@@ -157,7 +157,8 @@ func TestDPoPCalls(t *testing.T) {
 	}
 }
 
-// TestNonceOnStreams has each shape meet the nonce first, in header and trailer.
+// TestNonceOnStreams lets the first call of each shape learn the nonce, from the header
+// and from the trailer.
 func TestNonceOnStreams(t *testing.T) {
 	t.Parallel()
 	tenant, _ := newTenant(t)
@@ -249,8 +250,8 @@ func TestNonceOnce(t *testing.T) {
 	}
 }
 
-// TestUnboundAnswerIsRefused is Auth0's silent fallback: an API that is not set
-// up for DPoP gets a bearer token although there was a proof.
+// TestUnboundAnswerIsRefused shows Auth0's silent fallback: for an API that is not set up
+// for DPoP it issues a bearer token, although the request had a proof.
 func TestUnboundAnswerIsRefused(t *testing.T) {
 	t.Parallel()
 	tenant, _ := newTenant(t)
@@ -288,7 +289,7 @@ func TestProofNeedsACall(t *testing.T) {
 	wantCode(t, err, codes.Internal)
 }
 
-// BenchmarkDPoPCall is an ES256 signature and little else.
+// BenchmarkDPoPCall measures a call with a proof: an ES256 signature and little else.
 func BenchmarkDPoPCall(b *testing.B) {
 	config := offline(func(*http.Request) (*http.Response, error) {
 		return answer(200, `{"access_token":"t","token_type":"DPoP","expires_in":86400}`), nil

@@ -28,8 +28,8 @@ func (g *guardedStream) Receive(msg any) error {
 	if end := g.endError(); end != nil {
 		return end
 	}
-	var none *auth0grpc.Refusal
-	if err = g.open.Received(msg, err); errors.As(err, &none) {
+	var refusal *auth0grpc.Refusal
+	if err = g.open.Received(msg, err); errors.As(err, &refusal) {
 		g.refused = err
 	}
 	return err

@@ -59,7 +59,7 @@ func parseMembers(text []byte) (members, error) {
 		if err := decoder.Decode(&value); err != nil {
 			return nil, malformed("is not a JSON object")
 		}
-		if _, twice := object[name.(string)]; twice {
+		if _, repeated := object[name.(string)]; repeated {
 			return nil, malformed("has a member twice")
 		}
 		object[name.(string)] = value
@@ -200,11 +200,11 @@ func (m members) time() (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil || at.Unix() <= 0 {
+	instant, err := time.Parse(time.RFC3339, text)
+	if err != nil || instant.Unix() <= 0 {
 		return time.Time{}, malformed("time is not a time of RFC 3339")
 	}
-	return at, nil
+	return instant, nil
 }
 
 // mappings has, for each type of event that ends tokens, the function that returns the

@@ -199,18 +199,18 @@ func (s *session) run(ctx context.Context) error {
 
 // pause returns how long to wait after a connection.
 func (s *session) pause(end *APIError) time.Duration {
-	least := closePause
+	pause := closePause
 	if s.retry > 0 {
-		least = s.retry
+		pause = s.retry
 	}
 	longest := maxPause
 	if end.Status == http.StatusUnauthorized {
 		longest = maxTokenPause
 	}
 	if s.failures > 0 {
-		least = min(max(least, minPause)<<min(s.failures-1, 16), longest)
+		pause = min(max(pause, minPause)<<min(s.failures-1, 16), longest)
 	}
-	return max(end.wait, jitter(least))
+	return max(end.wait, jitter(pause))
 }
 
 // load sets the position after the stored offset.

@@ -33,13 +33,13 @@ func newHTTPCaller(base string, client *http.Client, token func(context.Context)
 	case u.Scheme != "https" && (u.Scheme != "http" || !loopback.IsHost(u.Hostname())):
 		return nil, errors.New("is not https")
 	}
-	own := http.Client{}
+	copied := http.Client{}
 	if client != nil {
-		own = *client
+		copied = *client
 	}
 	// A redirect could send the credentials elsewhere, and it is no answer.
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &httpCaller{base: strings.TrimRight(base, "/"), client: &own, token: token}, nil
+	copied.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &httpCaller{base: strings.TrimRight(base, "/"), client: &copied, token: token}, nil
 }
 
 // maxAnswer bounds the body of an answer.

@@ -13,7 +13,7 @@ import (
 	"github.com/auth0grpc/auth0grpc/auth0grpchttp"
 )
 
-// The fields of google.api.HttpRule, as they are in http.proto.
+// binding returns a google.api.HttpRule with one path. number is its field in http.proto.
 func binding(number protowire.Number, path string, more ...[]byte) []byte {
 	rule := protowire.AppendString(protowire.AppendTag(nil, number, protowire.BytesType), path)
 	for _, m := range more {
@@ -26,8 +26,9 @@ func message(number protowire.Number, content []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), content)
 }
 
-// annotated returns a service whose methods A, B, C and so on have HTTP rules, as a
-// program that does not link google.api has them. A nil rule stands for none.
+// annotated returns a service whose methods A, B, C and so on have HTTP rules. The rules
+// are unknown fields, as in a program that does not link google.api. A nil rule stands
+// for none.
 func annotated(t *testing.T, rules ...[]byte) protoreflect.ServiceDescriptor {
 	t.Helper()
 	service := &descriptorpb.ServiceDescriptorProto{Name: proto.String("Routes")}

@@ -41,7 +41,7 @@ func protocolOf(r *http.Request) (protocol, string) {
 	return plain, mediaType
 }
 
-// isStreaming reports whether a request may stay open by its protocol. gRPC does not
+// isStreaming reports whether the protocol of a request lets it stay open. gRPC does not
 // tell unary calls from streams.
 func isStreaming(r *http.Request) bool {
 	p, _ := protocolOf(r)
@@ -125,7 +125,7 @@ func errorOf(status *spb.Status) connectError {
 	for _, detail := range status.GetDetails() {
 		d := connectDetail{Type: string(detail.MessageName()), Value: base64.RawStdEncoding.EncodeToString(detail.GetValue())}
 		if message, err := detail.UnmarshalNew(); err == nil {
-			d.Debug, _ = protojson.Marshal(message) // without it the value says the same
+			d.Debug, _ = protojson.Marshal(message) // optional: Value has the same content
 		}
 		e.Details = append(e.Details, d)
 	}
@@ -156,7 +156,7 @@ func connectCode(code codes.Code) string {
 	return "unknown"
 }
 
-// marshal encodes values that always can be.
+// marshal encodes a value that JSON can represent. It panics for any other.
 func marshal(value any) []byte {
 	text, err := json.Marshal(value)
 	if err != nil {

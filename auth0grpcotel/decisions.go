@@ -60,8 +60,8 @@ type row struct {
 	method attribute.KeyValue
 	hits   counter // calls allowed by a cache hit: the most frequent ones
 
-	mu     sync.Mutex
-	others map[series]*counter
+	mu           sync.Mutex
+	rareCounters map[series]*counter
 }
 
 // A series distinguishes the decisions by one row.
@@ -113,7 +113,7 @@ func newRow(name string) *row {
 	if name != "" {
 		method = strings.TrimPrefix(name, "/")
 	}
-	r := &row{method: semconv.RPCMethod(method), others: map[series]*counter{}}
+	r := &row{method: semconv.RPCMethod(method), rareCounters: map[series]*counter{}}
 	r.hits.options = r.optionsOf(series{outcome: auth0grpc.OutcomeAllowed, cacheResult: hit})
 	return r
 }
@@ -121,10 +121,10 @@ func newRow(name string) *row {
 func (r *row) counterFor(s series) *counter {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := r.others[s]
+	c := r.rareCounters[s]
 	if c == nil {
 		c = &counter{options: r.optionsOf(s)}
-		r.others[s] = c
+		r.rareCounters[s] = c
 	}
 	return c
 }
@@ -154,9 +154,9 @@ func (c *decisions) observe(o metric.Observer, instrument metric.Int64Observable
 			o.ObserveInt64(instrument, n, r.hits.options...)
 		}
 		r.mu.Lock()
-		others := maps.Clone(r.others)
+		counters := maps.Clone(r.rareCounters)
 		r.mu.Unlock()
-		for _, c := range others {
+		for _, c := range counters {
 			o.ObserveInt64(instrument, c.n.Load(), c.options...)
 		}
 	}

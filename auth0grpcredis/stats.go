@@ -105,9 +105,9 @@ func (f *RevocationFeed) takeUnconfirmed() map[entryID]auth0grpc.Revocation {
 	if len(f.unconfirmed) == 0 {
 		return nil
 	}
-	taken := f.unconfirmed
+	previous := f.unconfirmed
 	f.unconfirmed = map[entryID]auth0grpc.Revocation{}
-	return taken
+	return previous
 }
 
 // putUnconfirmed puts back the result of takeUnconfirmed.

@@ -31,8 +31,8 @@ func NewCertificateAuthority() *CertificateAuthority {
 	template.IsCA = true
 	template.BasicConstraintsValid = true
 	template.KeyUsage = x509.KeyUsageCertSign
-	made := issue(template, nil)
-	return &CertificateAuthority{certificate: made.Leaf, private: made.PrivateKey.(*ecdsa.PrivateKey)}
+	issued := issue(template, nil)
+	return &CertificateAuthority{certificate: issued.Leaf, private: issued.PrivateKey.(*ecdsa.PrivateKey)}
 }
 
 // Pool returns a pool of the authority alone: the RootCAs of a client, or the
@@ -107,14 +107,14 @@ var tenantCertificate = sync.OnceValue(func() tls.Certificate {
 
 // issue makes a key and its certificate, signed by the authority or, for nil,
 // by itself.
-func issue(template *x509.Certificate, by *CertificateAuthority) tls.Certificate {
+func issue(template *x509.Certificate, issuer *CertificateAuthority) tls.Certificate {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(fmt.Errorf("auth0grpctest: certificate: %w", err))
 	}
 	parent, signer := template, private
-	if by != nil {
-		parent, signer = by.certificate, by.private
+	if issuer != nil {
+		parent, signer = issuer.certificate, issuer.private
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, private.Public(), signer)
 	if err != nil {

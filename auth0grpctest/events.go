@@ -246,30 +246,30 @@ type eventStream struct {
 func (s *eventStream) start(r *http.Request) (status int, message string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if most := s.failures.MaxConnections; most > 0 && s.connections >= most {
+	if limit := s.failures.MaxConnections; limit > 0 && s.connections >= limit {
 		return http.StatusForbidden, "Maximum concurrent event stream connections reached for this tenant."
 	}
-	from, at := r.URL.Query().Get("from"), r.URL.Query().Get("from_timestamp")
+	offset, timestamp := r.URL.Query().Get("from"), r.URL.Query().Get("from_timestamp")
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
-		from = last
+		offset = last
 	}
 	s.next = len(s.entries)
 	switch {
-	case from != "":
-		n, ok := parseOffset(from)
-		if !ok || len(from) > 1024 || at != "" {
+	case offset != "":
+		n, ok := parseOffset(offset)
+		if !ok || len(offset) > 1024 || timestamp != "" {
 			return http.StatusBadRequest, "Invalid offset"
 		}
 		if n < s.expired || n > len(s.entries) {
 			return http.StatusGone, "The offset has expired"
 		}
 		s.next = n
-	case at != "":
-		since, err := time.Parse("2006-01-02T15:04:05Z", at)
-		if err != nil || len(at) > 20 { // a fraction
+	case timestamp != "":
+		start, err := time.Parse("2006-01-02T15:04:05Z", timestamp)
+		if err != nil || len(timestamp) > 20 { // a fraction
 			return http.StatusBadRequest, "Invalid from_timestamp"
 		}
-		if i := slices.IndexFunc(s.entries, func(entry logEntry) bool { return !entry.at.Before(since) }); i >= 0 {
+		if i := slices.IndexFunc(s.entries, func(entry logEntry) bool { return !entry.at.Before(start) }); i >= 0 {
 			s.next = i
 		}
 	}
@@ -365,14 +365,14 @@ func (s *eventStream) sendEvents(now logSnapshot) {
 
 // sendEvent sends an event, or a progress mark in place of one that the client has not
 // asked for.
-func (s *eventStream) sendEvent(entry logEntry, offset string, twice bool) {
+func (s *eventStream) sendEvent(entry logEntry, offset string, duplicate bool) {
 	if entry.kind != "" && len(s.kinds) > 0 && !slices.Contains(s.kinds, entry.kind) {
 		s.write(fmt.Sprintf("event: offset-only\nid: %s\ndata: {\"offset\":%q}\n\n", offset, offset))
 		return
 	}
 	text := fmt.Sprintf("event: %s\nid: %s\ndata: {\"offset\":%q,\"event\":%s}\n\n", entry.kind, offset, offset, entry.body)
 	s.write(text)
-	if twice {
+	if duplicate {
 		s.write(text)
 	}
 }

@@ -198,11 +198,11 @@ func without(requested, granted []string) []string {
 
 // intersect returns the requested scopes that are granted, once each.
 func intersect(requested, granted []string) []string {
-	var both []string
+	var shared []string
 	for _, scope := range requested {
-		if slices.Contains(granted, scope) && !slices.Contains(both, scope) {
-			both = append(both, scope)
+		if slices.Contains(granted, scope) && !slices.Contains(shared, scope) {
+			shared = append(shared, scope)
 		}
 	}
-	return both
+	return shared
 }

@@ -108,12 +108,12 @@ func summary(probes []probe, results []string) []string {
 
 // calls lists tokens, and only counts those after the fifth.
 func calls(tokens []string) string {
-	const most = 5
+	const maxTokens = 5
 	switch {
 	case len(tokens) == 0:
 		return "none"
-	case len(tokens) > most:
-		return fmt.Sprintf("%s | and %d more", strings.Join(tokens[:most], " | "), len(tokens)-most)
+	case len(tokens) > maxTokens:
+		return fmt.Sprintf("%s | and %d more", strings.Join(tokens[:maxTokens], " | "), len(tokens)-maxTokens)
 	}
 	return strings.Join(tokens, " | ")
 }

@@ -162,10 +162,10 @@ func (s *sweep) probe(p *probe) string {
 // suffices to be let through, and else the call itself.
 func (s *sweep) narrow(p *probe) *probe {
 	for _, other := range slices.Concat([]grants{nil}, p.others.each()) {
-		one := *p
-		one.grants, one.others = slices.Concat(p.grants, other), nil
-		if _, refused := auth0grpc.ReasonFromError(s.call(&one)); !refused {
-			return &one
+		copied := *p
+		copied.grants, copied.others = slices.Concat(p.grants, other), nil
+		if _, refused := auth0grpc.ReasonFromError(s.call(&copied)); !refused {
+			return &copied
 		}
 	}
 	return p

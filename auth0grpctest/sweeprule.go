@@ -45,8 +45,8 @@ func (g grants) String() string {
 		return "a token without any grant"
 	}
 	texts := make([]string, len(g))
-	for i, one := range g {
-		texts[i] = one.claim + " " + one.name
+	for i, item := range g {
+		texts[i] = item.claim + " " + item.name
 	}
 	return "a token of " + strings.Join(texts, ", ")
 }
@@ -54,9 +54,9 @@ func (g grants) String() string {
 // names returns the names in a claim of the token.
 func (g grants) names(claim string) []string {
 	var all []string
-	for _, one := range g {
-		if one.claim == claim {
-			all = append(all, one.name)
+	for _, item := range g {
+		if item.claim == claim {
+			all = append(all, item.name)
 		}
 	}
 	return all
@@ -87,14 +87,14 @@ func (g grants) withoutEach() []grants {
 // has at most one organization, client and actor.
 func (g grants) merge(more grants) (grants, bool) {
 	all := slices.Clone(g)
-	for _, one := range more {
-		if slices.Contains(all, one) {
+	for _, item := range more {
+		if slices.Contains(all, item) {
 			continue
 		}
-		if slices.Contains(singleClaims, one.claim) && len(all.names(one.claim)) > 0 {
+		if slices.Contains(singleClaims, item.claim) && len(all.names(item.claim)) > 0 {
 			return nil, false
 		}
-		all = append(all, one)
+		all = append(all, item)
 	}
 	return all, true
 }
@@ -263,18 +263,18 @@ func eachName(claim string, names []string) []grants {
 // product returns every way together with every other, where a token can have
 // both.
 func product(satisfyingGrants, others []grants) []grants {
-	var both []grants
+	var combined []grants
 	for _, way := range satisfyingGrants {
 		for _, other := range others {
-			if together, ok := way.merge(other); ok {
-				both = append(both, together)
+			if merged, ok := way.merge(other); ok {
+				combined = append(combined, merged)
 			}
-			if len(both) == maxWays {
-				return both
+			if len(combined) == maxWays {
+				return combined
 			}
 		}
 	}
-	return both
+	return combined
 }
 
 // met reports whether a token with the grants meets the rule.
@@ -287,12 +287,12 @@ func (r *sweepRule) met(g grants) bool {
 	}
 	met := func(part sweepRule) bool { return part.met(g) }
 	l, ok := r.list()
-	has := func(name string) bool { return slices.Contains(g, grant{l.claim, name}) }
+	contains := func(name string) bool { return slices.Contains(g, grant{l.claim, name}) }
 	switch {
 	case ok && l.all:
-		return all(l.names, has)
+		return all(l.names, contains)
 	case ok:
-		return slices.ContainsFunc(l.names, has)
+		return slices.ContainsFunc(l.names, contains)
 	case r.AnyOf != nil:
 		return slices.ContainsFunc(r.AnyOf, met)
 	case r.AllOf != nil:

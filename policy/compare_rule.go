@@ -101,7 +101,7 @@ func newAccess(text string, rule auth0grpc.Rule) (*access, error) {
 
 // nesting returns the greatest number of brackets that are open in a JSON text.
 func nesting(text string) int {
-	open, most, quoted := 0, 0, false
+	open, deepest, quoted := 0, 0, false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case quoted && c == '\\':
@@ -111,12 +111,12 @@ func nesting(text string) int {
 		case quoted:
 		case c == '{' || c == '[':
 			open++
-			most = max(most, open)
+			deepest = max(deepest, open)
 		case c == '}' || c == ']':
 			open--
 		}
 	}
-	return most
+	return deepest
 }
 
 // read sets the access of a row from its JSON form, which Parse accepts.

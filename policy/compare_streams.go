@@ -32,7 +32,7 @@ func newStreamLimits(n node) streamLimits {
 }
 
 // bounds returns the limits. The policy of the Config may be any.
-func (l streamLimits) bounds() (least, longest time.Duration) {
+func (l streamLimits) bounds() (shortest, longest time.Duration) {
 	if !l.stated {
 		return 0, forever
 	}

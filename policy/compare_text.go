@@ -120,11 +120,11 @@ func (c *Caller) String() string {
 
 // namesOf returns each name after its kind, and the number of the others.
 func namesOf(kind string, names []string) []string {
-	const most = 10
+	const maxParts = 10
 	var parts []string
 	for i, name := range names {
-		if i == most {
-			return append(parts, fmt.Sprintf("%d more %ss", len(names)-most, kind))
+		if i == maxParts {
+			return append(parts, fmt.Sprintf("%d more %ss", len(names)-maxParts, kind))
 		}
 		parts = append(parts, kind+" "+name)
 	}

@@ -54,8 +54,8 @@ func checkRoundTrip(document []byte, methods map[string]auth0grpc.Rule) error {
 	}
 	var errs faults
 	for key, rule := range methods {
-		if got := read[key]; got.String() != rule.String() {
-			errs.add(0, key, "cannot be written: %q would be read as %q", rule, got)
+		if decoded := read[key]; decoded.String() != rule.String() {
+			errs.add(0, key, "cannot be written: %q would be read as %q", rule, decoded)
 		}
 	}
 	return errs.err()

@@ -85,8 +85,8 @@ func (f *faults) service(service protoreflect.ServiceDescriptor, methods map[str
 // the option is set. It decodes the bytes of the options: their Go type may be a
 // dynamic one (dynamicpb), and our options may be in unknown fields.
 func (f *faults) option(desc protoreflect.Descriptor, options proto.Message, extension protoreflect.ExtensionType) (auth0grpc.Rule, bool) {
-	ours := extension.TypeDescriptor()
-	path := fmt.Sprintf("%s(%s)", desc.FullName(), ours.FullName())
+	extensionType := extension.TypeDescriptor()
+	path := fmt.Sprintf("%s(%s)", desc.FullName(), extensionType.FullName())
 	fail := func(format string, args ...any) (auth0grpc.Rule, bool) {
 		f.add(0, path, format, args...)
 		return auth0grpc.Rule{}, false
@@ -95,17 +95,17 @@ func (f *faults) option(desc protoreflect.Descriptor, options proto.Message, ext
 	if err != nil {
 		return fail("cannot be read: %v", err)
 	}
-	if !hasField(data, ours.Number()) {
+	if !hasField(data, extensionType.Number()) {
 		return auth0grpc.Rule{}, false
 	}
-	if other := declaredName(desc, ours); other != ours.FullName() {
-		return fail("is option %d, which the .proto file declares as %s; give one of the two another number", ours.Number(), other)
+	if other := declaredName(desc, extensionType); other != extensionType.FullName() {
+		return fail("is option %d, which the .proto file declares as %s; give one of the two another number", extensionType.Number(), other)
 	}
 	if err := (proto.UnmarshalOptions{AllowPartial: true, Resolver: optionTypes}).Unmarshal(data, options); err != nil {
 		return fail("cannot be read: %v", err)
 	}
 	if !proto.HasExtension(options, extension) { // the wire type differs
-		return fail("cannot be read: option %d is not a message of type %s", ours.Number(), ours.Message().FullName())
+		return fail("cannot be read: option %d is not a message of type %s", extensionType.Number(), extensionType.Message().FullName())
 	}
 	rule := proto.GetExtension(options, extension).(*auth0grpcv1.Rule)
 	return f.row(path, node{val: encodeObject(rule.ProtoReflect())}), true
@@ -127,11 +127,11 @@ func hasField(message []byte, number protowire.Number) bool {
 // declared for a descriptor. Bytes of options have the number alone, so the name comes
 // from the files that the descriptor's file can use. Without a declaration, as in
 // descriptor sets that lack imports, declaredName returns our own name.
-func declaredName(desc protoreflect.Descriptor, ours protoreflect.ExtensionTypeDescriptor) protoreflect.FullName {
-	name := ours.FullName()
+func declaredName(desc protoreflect.Descriptor, extensionType protoreflect.ExtensionTypeDescriptor) protoreflect.FullName {
+	name := extensionType.FullName()
 	compare := func(field protoreflect.FieldDescriptor) {
-		if field.Number() == ours.Number() && field.ContainingMessage().FullName() == ours.ContainingMessage().FullName() &&
-			field.FullName() != ours.FullName() {
+		if field.Number() == extensionType.Number() && field.ContainingMessage().FullName() == extensionType.ContainingMessage().FullName() &&
+			field.FullName() != extensionType.FullName() {
 			name = field.FullName()
 		}
 	}

@@ -37,13 +37,13 @@ func (m module) tag(version string) string { return path.Join(m.dir, version) }
 
 // requires returns the versions of our own modules that the module requires.
 func (m module) requires() map[string]string {
-	own := map[string]string{}
+	versions := map[string]string{}
 	for _, r := range m.file.Require {
 		if r.Mod.Path == rootPath || strings.HasPrefix(r.Mod.Path, rootPath+"/") {
-			own[r.Mod.Path] = r.Mod.Version
+			versions[r.Mod.Path] = r.Mod.Version
 		}
 	}
-	return own
+	return versions
 }
 
 // loadModules returns the released modules, each after those that it requires.
@@ -66,8 +66,8 @@ func loadModules(root string) ([]module, error) {
 		if m.file, err = modfile.Parse(name, text, nil); err != nil {
 			return nil, err
 		}
-		if got := m.file.Module.Mod.Path; got != m.path() {
-			return nil, fmt.Errorf("release: %s declares module %s, want %s", name, got, m.path())
+		if declared := m.file.Module.Mod.Path; declared != m.path() {
+			return nil, fmt.Errorf("release: %s declares module %s, want %s", name, declared, m.path())
 		}
 		pending = append(pending, m)
 	}

@@ -102,11 +102,11 @@ func rowText(row policy.Row, method string) string {
 
 // shorten cuts a long text. JSON has the whole of a rule.
 func shorten(text string) string {
-	const most = 300
-	if len(text) <= most {
+	const maxLength = 300
+	if len(text) <= maxLength {
 		return text
 	}
-	return strings.ToValidUTF8(text[:most], "") + " …"
+	return strings.ToValidUTF8(text[:maxLength], "") + " …"
 }
 
 // writeMarkdown writes a table for a comment on a pull request.

@@ -51,9 +51,9 @@ issuer to load the keys of. It never prints the token, its subject or its scopes
 `)
 		flags.PrintDefaults()
 	}
-	list := func(into *[]string) func(string) error {
+	list := func(values *[]string) func(string) error {
 		return func(value string) error {
-			*into = append(*into, value)
+			*values = append(*values, value)
 			return nil
 		}
 	}

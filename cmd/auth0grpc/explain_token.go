@@ -78,9 +78,9 @@ func (t *parsedToken) binding(member string) string {
 
 // quote returns a value of a token for a terminal: on one line, and not long.
 func quote(text string) string {
-	const most = 200
-	if len(text) > most {
-		return fmt.Sprintf("%q …", text[:most])
+	const maxLength = 200
+	if len(text) > maxLength {
+		return fmt.Sprintf("%q …", text[:maxLength])
 	}
 	return fmt.Sprintf("%q", text)
 }
@@ -248,8 +248,8 @@ func (x *explanation) checkTimes(t *parsedToken, now time.Time, skew time.Durati
 		return
 	}
 	for _, claim := range []string{"nbf", "iat"} {
-		if from, ok := t.time(claim); ok && from.After(now.Add(skew)) {
-			x.add(checkFail, name, fmt.Sprintf("valid from %s (%s), %s from now by the local clock", from.Format(time.RFC3339), claim, from.Sub(now).Truncate(time.Second)),
+		if start, ok := t.time(claim); ok && start.After(now.Add(skew)) {
+			x.add(checkFail, name, fmt.Sprintf("valid from %s (%s), %s from now by the local clock", start.Format(time.RFC3339), claim, start.Sub(now).Truncate(time.Second)),
 				"set the clock of the server, or Config.ClockSkew. Compare the clocks: auth0grpc doctor -issuer …")
 			return
 		}

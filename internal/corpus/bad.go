@@ -107,8 +107,8 @@ func (m *Mint) payloads() {
 	m.add(true, "a payload with spaces", raw(" "+m.payload(` , "n" : 1 `)+"\n"))
 	m.add(true, "an escaped character", raw(m.payload(`,"n":"\u0041"`)))
 	m.add(false, "arrays 5,000 deep", raw(m.payload(`,"n":`+strings.Repeat("[", 5000)+strings.Repeat("]", 5000))))
-	for _, twice := range []string{`"aud":"https://api.example.com"`, `"sub":"admin"`, `"iss":"https://attacker.example.com/"`, `"exp":9999999999`, `"azp":"x"`} {
-		m.add(false, "a second claim "+twice, raw(m.payload(","+twice)))
+	for _, member := range []string{`"aud":"https://api.example.com"`, `"sub":"admin"`, `"iss":"https://attacker.example.com/"`, `"exp":9999999999`, `"azp":"x"`} {
+		m.add(false, "a second claim "+member, raw(m.payload(","+member)))
 	}
 	m.add(false, "scope twice", raw(m.payload(`,"scope":"read:msg","scope":"admin"`)))
 	m.add(false, "a foreign claim twice", raw(m.payload(`,"x":1,"x":2`)))

@@ -192,7 +192,7 @@ func (m *Mint) issuers() {
 	m.add(false, "a token of another tenant", m.other.Token(nil))
 	m.claims(false, "iss", nil, null, "", 5)
 	m.add(false, "iss is a list of the issuer", m.Token(map[string]any{"iss": []string{m.Issuer()}}))
-	for what, iss := range map[string]string{
+	for name, iss := range map[string]string{
 		"without the slash": strings.TrimSuffix(m.Issuer(), "/"),
 		"with two slashes":  m.Issuer() + "/",
 		"over http":         strings.Replace(m.Issuer(), "https:", "http:", 1),
@@ -204,7 +204,7 @@ func (m *Mint) issuers() {
 		"of another tenant": m.other.Issuer(),
 		"of localhost":      strings.Replace(m.Issuer(), "127.0.0.1", "localhost", 1),
 	} {
-		m.add(false, "iss "+what, m.Token(map[string]any{"iss": iss}))
+		m.add(false, "iss "+name, m.Token(map[string]any{"iss": iss}))
 	}
 }
 

@@ -64,10 +64,9 @@ type Config struct {
 	// Algorithms are the JWS algorithms accepted; default ES256 alone. A name
 	// that is not an asymmetric algorithm of internal/jws verifies nothing.
 	Algorithms []string
-	// MaxAge is how long ago a proof may have been made, default 300 s.
+	// MaxAge is the maximum age of a proof, default 300 s.
 	MaxAge time.Duration
-	// MaxAhead is how far in the future a client's clock may have made it,
-	// default 30 s.
+	// MaxAhead bounds the time by which iat may be in the future, default 30 s.
 	MaxAhead time.Duration
 }
 
@@ -181,9 +180,9 @@ func (v *Verifier) parse(proof string) (*jws.Token, error) {
 		return nil, errExtension
 	case err != nil:
 		return nil, errNotJWS
-	// Exactly so, though media types fold case (RFC 7515, section 4.1.9): RFC
-	// 9449, section 4.2, prints one value, Auth0's SDKs compare it byte for byte,
-	// and a token type has no use for a second spelling.
+	// The comparison is exact, although media types ignore case (RFC 7515, section
+	// 4.1.9). RFC 9449, section 4.2, defines one value, and Auth0's SDKs compare it
+	// byte for byte.
 	case token.Header.Type != "dpop+jwt":
 		return nil, errType
 	case !slices.Contains(v.config.Algorithms, token.Header.Algorithm):
@@ -215,7 +214,7 @@ func (v *Verifier) check(c claims, now time.Time, method string, uris []string, 
 	return nil
 }
 
-// claims are the members of RFC 9449, section 4.2; one that is absent is zero.
+// claims are the members of RFC 9449, section 4.2; an absent one is zero.
 type claims struct {
 	jti, htm, htu, ath, nonce string
 	iat                       time.Time
@@ -251,7 +250,7 @@ func parseClaims(payload string) (claims, error) {
 }
 
 // matchHash reports whether ath is the base64url SHA-256 of accessToken. It need not
-// take constant time: a party that sees ath differ has the token to hash.
+// take constant time: a caller with a wrong ath has the token, and can hash it.
 func matchHash(ath, accessToken string) bool {
 	sum := sha256.Sum256([]byte(accessToken))
 	var text [43]byte

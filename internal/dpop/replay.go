@@ -24,18 +24,18 @@ var (
 // forgetting all that a shard holds at once takes well under a millisecond.
 const shards = 256
 
-// Neither maps nor slices shrink by themselves. These are the sizes from which on
-// they are dropped once their records have ended.
+// Neither maps nor slices shrink by themselves. Larger ones than these are replaced
+// when their records have expired.
 const (
 	manyRecords = 1 << 10
 	manyOwners  = 1 << 7
 )
 
 // ReplayMemory remembers in this process which proofs were used (RFC 9449, section
-// 11.1). It is exact: no filter that forgets or mistakes, and no eviction. It holds at
-// most its capacity, fails if that is full of live proofs, forgets each proof after its
-// time, and starts no goroutine. It is safe for concurrent use. Other processes do not
-// see it.
+// 11.1). It is exact: it uses no probabilistic filter, and evicts no live proof. Its
+// capacity bounds it; if it is full of live proofs, a use fails. It forgets a proof that
+// has expired, and starts no goroutine. It is safe for concurrent use. Other processes do
+// not see it.
 //
 // A key may have at most half as many live proofs as there are free places. One key
 // thus takes a third of the capacity at most, a second one a third of the rest, and so
@@ -67,11 +67,11 @@ func NewReplayMemory(capacity int, now func() time.Time) *ReplayMemory {
 	return m
 }
 
-// Use records id until the instant until, that one included, and reports
-// whether this is its first use. Of any number of uses of one id with one until,
-// at most one is the first, also when they race, when until has just passed, and
-// when the clock is set back or forth. The text of id before its first space names
-// the key whose share the proof counts for; an id without a space counts for none.
+// Use records id up to and including the instant until, and reports whether this is its
+// first use. Of all uses of one id with one until, at most one is the first. This holds
+// if the uses race, if until has just passed and if the clock is set back or forth. The
+// text of id before its first space names the key whose share the proof uses up; an id
+// without a space uses up none.
 //
 // The error is nil, ErrFull or ErrKeyFull; first is false with an error. Use never
 // waits, so it does not look at the context.
@@ -137,10 +137,9 @@ func (m *ReplayMemory) use(s *shard, r record, now int64) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.forget(s, now)
-	// A use whose time has passed is late for its own record, and one that ends
-	// no later than a record already forgotten may have been that record: before
-	// the clock was set back, or in a race at the window's end. Both are refused,
-	// which costs a sound clock nothing.
+	// An expired proof has no record any more. A proof that expires no later than a
+	// forgotten record may be that record: the clock was set back, or two uses race
+	// at the end of the time. Both are refused, and a correct clock causes neither.
 	if _, used := s.used[r.key]; used || r.until < now || r.until <= s.latestForgotten {
 		return false, nil
 	}
@@ -155,15 +154,15 @@ func (m *ReplayMemory) use(s *shard, r record, now int64) (bool, error) {
 // reserve counts one more live record if there is room for it. The count covers the
 // whole ReplayMemory, so the capacity is exact for any distribution of the ids.
 func (m *ReplayMemory) reserve(o owner) error {
-	held := &m.shares[o%shards]
-	held.mu.Lock()
-	defer held.mu.Unlock()
+	s := &m.shares[o%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for {
 		n := m.count.Load()
 		switch free := m.capacity - n; {
 		case free <= 0:
 			return ErrFull
-		case 2*held.counts[o] >= free:
+		case 2*s.counts[o] >= free:
 			return ErrKeyFull
 		}
 		if m.count.CompareAndSwap(n, n+1) {
@@ -171,8 +170,8 @@ func (m *ReplayMemory) reserve(o owner) error {
 		}
 	}
 	if o != 0 {
-		held.counts[o]++
-		held.most = max(held.most, len(held.counts))
+		s.counts[o]++
+		s.most = max(s.most, len(s.counts))
 	}
 	return nil
 }
@@ -183,16 +182,16 @@ func (m *ReplayMemory) release(o owner) {
 	if o == 0 {
 		return
 	}
-	held := &m.shares[o%shards]
-	held.mu.Lock()
-	defer held.mu.Unlock()
-	if held.counts[o]--; held.counts[o] == 0 {
-		delete(held.counts, o)
+	s := &m.shares[o%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.counts[o]--; s.counts[o] == 0 {
+		delete(s.counts, o)
 	}
-	if held.most > manyOwners && len(held.counts) < held.most/4 { // as in forget
-		copied := make(map[owner]int64, len(held.counts))
-		maps.Copy(copied, held.counts)
-		held.counts, held.most = copied, len(copied)
+	if s.most > manyOwners && len(s.counts) < s.most/4 { // as in forget
+		copied := make(map[owner]int64, len(s.counts))
+		maps.Copy(copied, s.counts)
+		s.counts, s.most = copied, len(copied)
 	}
 }
 

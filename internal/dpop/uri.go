@@ -144,9 +144,9 @@ func removeDotSegments(path string) string {
 	return "/" + strings.Join(output, "/")
 }
 
-func allBytes(s string, is func(byte) bool) bool {
+func allBytes(s string, valid func(byte) bool) bool {
 	for i := range len(s) {
-		if !is(s[i]) {
+		if !valid(s[i]) {
 			return false
 		}
 	}

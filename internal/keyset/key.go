@@ -126,15 +126,15 @@ func parseSet(body []byte) (list keyList, err error) {
 			list.addUnused(raw, err)
 			continue
 		}
-		others := byID[k.ID]
-		if slices.ContainsFunc(others, k.same) {
+		sameID := byID[k.ID]
+		if slices.ContainsFunc(sameID, k.same) {
 			continue // published twice
 		}
-		if len(others) == maxSameID {
+		if len(sameID) == maxSameID {
 			list.addUnused(raw, errManyKeys)
 			continue
 		}
-		byID[k.ID] = append(others, k)
+		byID[k.ID] = append(sameID, k)
 		list.keys = append(list.keys, k)
 	}
 	if len(list.keys) == 0 {

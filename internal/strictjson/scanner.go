@@ -44,12 +44,12 @@ func (s *scanner) object(visit func(name, value string) error) error {
 		if !s.knownDistinct && !s.names.add(start, name, s.names.count*len(s.doc)/s.pos) {
 			return ErrDuplicate
 		}
-		from := s.pos
+		valueStart := s.pos
 		if err = s.value(); err != nil {
 			return err
 		}
 		if visit != nil {
-			if err = visit(name, s.doc[from:s.pos]); err != nil {
+			if err = visit(name, s.doc[valueStart:s.pos]); err != nil {
 				return err
 			}
 		}

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// BenchmarkUnknownToken measures the look-up of a token that is not in the cache: with
-// the header of no verified token, and with a known one, where the token is hashed.
+// BenchmarkUnknownToken measures the look-up of a token that is not in the cache. A token
+// with the header of a verified token is hashed; a token with another header is not.
 func BenchmarkUnknownToken(b *testing.B) {
 	for name, size := range map[string]int{"900B": 900, "16KB": 16 << 10} {
 		c := New(10, weightOf)

@@ -66,13 +66,13 @@ const Weight = 2 << 10
 // most size times [Weight]. weigh returns the bytes of memory that a value takes.
 // A value that weighs more than all together counts as all.
 func New[V any](size int, weigh func(V) int) *Cache[V] {
-	most := uint64(min(size, math.MaxInt/Weight)) * Weight
+	maxWeight := uint64(min(size, math.MaxInt/Weight)) * Weight
 	c := &Cache[V]{
 		verifications: make(map[digest]*verification[V]),
 		entries: otter.Must(&otter.Options[digest, V]{
-			MaximumWeight: most,
+			MaximumWeight: maxWeight,
 			Weigher: func(_ digest, value V) uint32 {
-				return uint32(min(max(uint64(weigh(value)), Weight), most, math.MaxUint32))
+				return uint32(min(max(uint64(weigh(value)), Weight), maxWeight, math.MaxUint32))
 			},
 			// On the goroutine that caused it: there is none to leak, and the bound
 			// holds when a call returns.

@@ -9,11 +9,11 @@ import (
 // TooShort explains the fault of a duration that is above zero and below least, and
 // returns "" for any other. Such a value is mostly a plain number: a constant without a
 // unit, such as 60, counts nanoseconds.
-func TooShort(d, least time.Duration) string {
-	if d <= 0 || d >= least {
+func TooShort(d, minimum time.Duration) string {
+	if d <= 0 || d >= minimum {
 		return ""
 	}
-	reason := fmt.Sprintf("want at least %v", least)
+	reason := fmt.Sprintf("want at least %v", minimum)
 	if d >= time.Millisecond {
 		return reason
 	}
