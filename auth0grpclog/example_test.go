@@ -40,13 +40,16 @@ func Example() {
 
 // A record of the second log has the facts of one call.
 func ExampleParseLine() {
-	var lines bytes.Buffer
-	decisions := auth0grpclog.New(auth0grpclog.Config{Facts: slog.New(slog.NewJSONHandler(&lines, nil))})
-	decisions.OnDecision(context.Background(), auth0grpc.Decision{ // as an Interceptor with RecordFacts calls it
+	file, logger := new(bytes.Buffer), slog.New(slog.DiscardHandler)
+	var config auth0grpc.Config // and all the rest
+	decisions := auth0grpclog.New(auth0grpclog.Config{Logger: logger, Facts: slog.New(slog.NewJSONHandler(file, nil))})
+	config.OnDecision, config.RecordFacts = decisions.OnDecision, true
+
+	config.OnDecision(context.Background(), auth0grpc.Decision{ // as an Interceptor of that Config calls it
 		FullMethod: "/orders.v1.Orders/Get", Row: "/orders.v1.Orders/*", Outcome: auth0grpc.OutcomeAllowed, Policy: "0d4eb9a8c4f7a4a9",
 		Facts: &auth0grpc.Facts{Verified: true, ClientID: "desk", Scopes: []string{"read:orders"}},
 	})
-	d, err := auth0grpclog.ParseLine(lines.Bytes())
+	d, err := auth0grpclog.ParseLine(file.Bytes())
 	fmt.Println(d.FullMethod, d.Outcome, d.Facts.ClientID, d.Facts.Scopes, err)
 
 	_, err = auth0grpclog.ParseLine([]byte(`{"level":"INFO","msg":"another program"}`))
