@@ -12,20 +12,21 @@ import (
 )
 
 // Handler returns next, the handlers of [connecthttp.Mount], with decisions on the
-// requests that Connect answers without calling an interceptor. They are requests for
-// procedures or services that are not registered, and such with a wrong HTTP method,
-// content type, compression or HTTP version. Without it, their statuses tell a stranger
-// which procedures exist.
+// requests that Connect answers without calling an interceptor. They name a procedure or
+// service that is not registered, or have a wrong HTTP method, content type, compression
+// or HTTP version. Without Handler, their statuses tell a stranger which procedures exist.
 //
 //	mux := http.NewServeMux()
 //	connecthttp.Mount(mux, server)
 //	http.Serve(listener, auth0grpcconnect.Handler(guard, mux))
 //
-// server needs [Interceptor] with the same guard. Each request is decided on once: by the
-// interceptor if Connect calls it, and else by the path before Connect's answer is sent.
-// All refusals have the form of [auth0grpchttp.WriteRefusal], so they do not tell which
-// of the two decided. Answer CORS preflight requests in front of this handler: they have
-// no token.
+// server needs [Interceptor] with the same guard. next must serve nothing but Connect:
+// any other handler would run before the decision, which holds back only its answer.
+//
+// Each request is decided on once: by the interceptor if Connect calls it, and otherwise
+// by the path before Connect's answer is sent. All refusals have the form of
+// [auth0grpchttp.WriteRefusal], so they do not tell which of the two decided. Answer CORS
+// preflight requests in front of this handler: they have no token.
 func Handler(guard *auth0grpc.Interceptor, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g := &guardedWriter{ResponseWriter: w, guard: guard, request: r, before: maps.Clone(w.Header())}
@@ -42,10 +43,11 @@ type verdict struct {
 	refusal *auth0grpc.Refusal
 }
 
-// record stores the decision of the interceptor for [Handler], if there is one.
+// record stores the decision of the interceptor for [Handler], if there is one. Later
+// decisions belong to calls that a service makes in process with the same context.
 func record(ctx context.Context, err error) {
 	v, ok := ctx.Value(verdictKey{}).(*verdict)
-	if !ok {
+	if !ok || v.allowed || v.refusal != nil {
 		return
 	}
 	v.allowed = err == nil

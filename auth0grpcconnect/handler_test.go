@@ -2,12 +2,15 @@ package auth0grpcconnect_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"connectrpc.com/connect/v2"
 
 	"github.com/auth0grpc/auth0grpc"
 	"github.com/auth0grpc/auth0grpc/auth0grpcconnect"
@@ -137,5 +140,25 @@ func TestHandlerDecidesOnce(t *testing.T) {
 				t.Errorf("%s: %d %s, want %d", test.method, w.Code, w.Body, want)
 			}
 		}
+	}
+}
+
+// A handler may call another server in process with its own context. The decision there
+// is not the decision on the request.
+func TestHandlerKeepsItsDecision(t *testing.T) {
+	f := newFixture(t)
+	f.unary = func(ctx context.Context) error {
+		inner := auth0grpcconnect.Interceptor(f.guard)(func(context.Context, connect.Spec, connect.ServerStream) error { return nil })
+		if err := inner(ctx, connect.Spec{Procedure: unlisted}, nil); err == nil {
+			t.Error("the inner call was not refused")
+		}
+		return nil
+	}
+	r := httptest.NewRequest("POST", unary, strings.NewReader("{}"))
+	r.Header = http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + f.tenant.Token(claims{"scope": "read:orders"})}}
+	w := httptest.NewRecorder()
+	auth0grpcconnect.Handler(f.guard, f.mux).ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

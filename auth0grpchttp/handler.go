@@ -26,7 +26,9 @@ import (
 )
 
 // Handler returns a handler that decides on each request, and calls next only if the
-// table admits it. The context of next carries the [*auth0grpc.Token].
+// table admits it. The context of next carries the [*auth0grpc.Token]. If a stream ends
+// because its token expired or was revoked, the cause of this context is the
+// [*auth0grpc.Refusal], which next should send.
 //
 // By default the path of the request is the full method, as in Connect and gRPC. Other
 // paths need [FullMethod], [Routes] or [MethodFunc]. A request that no method is known
