@@ -126,34 +126,41 @@ func (s *Suite) Revoke(streams int) (RevokeResult, error) {
 	}
 	result.Revoke = time.Since(began) / revocations
 	for round := range 10 {
-		done := make(chan error, 1)
-		go func() {
-			var failure error
-			for i := range revocations {
-				if err := c.revoke(fmt.Sprintf("stranger%d-%d", round, i), before); err != nil {
-					failure = err
-				}
-			}
-			done <- failure
-		}()
-		for running := true; running; {
-			took, err := open()
-			if err != nil {
-				return result, err
-			}
-			burst = append(burst, took)
-			select {
-			case err := <-done:
-				if err != nil {
-					return result, err
-				}
-				running = false
-			default:
-			}
+		took, err := c.openDuringBurst(open, round, before)
+		if err != nil {
+			return result, err
 		}
+		burst = append(burst, took...)
 	}
 	result.Quiet, result.Burst = medianTime(quiet), medianTime(burst)
 	return result, nil
+}
+
+// openDuringBurst opens streams until a burst of revocations has ended, and returns how
+// long each took.
+func (c *crowd) openDuringBurst(open func() (time.Duration, error), round int, before time.Time) (times []time.Duration, err error) {
+	done := make(chan error, 1)
+	go func() {
+		var failure error
+		for i := range revocations {
+			if err := c.revoke(fmt.Sprintf("stranger%d-%d", round, i), before); err != nil {
+				failure = err
+			}
+		}
+		done <- failure
+	}()
+	for {
+		took, err := open()
+		if err != nil {
+			return nil, err
+		}
+		times = append(times, took)
+		select {
+		case err := <-done:
+			return times, err
+		default:
+		}
+	}
 }
 
 func (c *crowd) revoke(subject string, before time.Time) error {
