@@ -20,13 +20,15 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
+// doorsDir is the folder of doorsProgram. TestMain removes it.
+var doorsDir string
+
 // doorsProgram is the path of examples/doors, built once for all tests.
-var doorsProgram = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "doors")
-	if err != nil {
+var doorsProgram = sync.OnceValues(func() (program string, err error) {
+	if doorsDir, err = os.MkdirTemp("", "doors"); err != nil {
 		return "", err
 	}
-	program := filepath.Join(dir, "doors")
+	program = filepath.Join(doorsDir, "doors")
 	build := exec.Command("go", "build", "-o", program, ".")
 	build.Dir = "../examples/doors"
 	if output, err := build.CombinedOutput(); err != nil {

@@ -17,6 +17,7 @@ var update = flag.Bool("update", false, "write the generated documents")
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	_ = os.RemoveAll(doorsDir) // "" if no test built it
 	printSummary()
 	os.Exit(code)
 }
