@@ -32,10 +32,10 @@ var templateField = regexp.MustCompile(`\{([^{}]+)\}`)
 // messageFields returns the fields that the rule names.
 func (r *sweepRule) messageFields() []string {
 	var fields []string
-	for _, s := range each[struct{ Field string }](r.Same) {
+	for _, s := range decodeList[struct{ Field string }](r.Same) {
 		fields = append(fields, s.Field)
 	}
-	for _, relation := range each[struct{ Object string }](r.Relation) {
+	for _, relation := range decodeList[struct{ Object string }](r.Relation) {
 		for _, match := range templateField.FindAllStringSubmatch(relation.Object, -1) {
 			fields = append(fields, match[1])
 		}
@@ -43,8 +43,8 @@ func (r *sweepRule) messageFields() []string {
 	return fields
 }
 
-// each decodes an object, or an array of objects.
-func each[T any](text json.RawMessage) []T {
+// decodeList decodes an object, or an array of objects.
+func decodeList[T any](text json.RawMessage) []T {
 	if bytes.HasPrefix(text, []byte("{")) {
 		text = append(append([]byte("["), text...), ']')
 	}

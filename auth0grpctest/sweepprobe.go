@@ -50,8 +50,8 @@ func (p *probe) token() string {
 func rowProbes(row auth0grpc.Rule, listed bool, all grants, findings *[]string, fullMethod string) []probe {
 	if !listed {
 		probes := []probe{{rule: "no row"}, {rule: "no row", bearer: true}}
-		for _, others := range all.tokens() {
-			probes = append(probes, probe{rule: "no row", bearer: true, others: others})
+		for _, token := range all.tokens() {
+			probes = append(probes, probe{rule: "no row", bearer: true, others: token})
 		}
 		return probes
 	}
@@ -109,7 +109,7 @@ func rowProbes(row auth0grpc.Rule, listed bool, all grants, findings *[]string, 
 // otherProbes returns calls that do not meet the rule, with tokens of all grants that
 // other rows name. They find a row that was loosened by the scope of another.
 func (r *sweepRule) otherProbes(satisfyingGrants []grants, all grants) []probe {
-	others := slices.DeleteFunc(slices.Clone(all), func(g grant) bool { return slices.Contains(r.grants(), g) })
+	foreignGrants := slices.DeleteFunc(slices.Clone(all), func(g grant) bool { return slices.Contains(r.grants(), g) })
 	var probes []probe
 	seen := map[string]bool{}
 	for _, way := range satisfyingGrants[:min(len(satisfyingGrants), maxKinds)] {
@@ -122,10 +122,10 @@ func (r *sweepRule) otherProbes(satisfyingGrants []grants, all grants) []probe {
 				continue
 			}
 			seen[base.String()] = true
-			if len(others) == 0 {
+			if len(foreignGrants) == 0 {
 				probes = append(probes, probe{bearer: true, grants: base})
 			}
-			for _, part := range others.tokens() {
+			for _, part := range foreignGrants.tokens() {
 				probes = append(probes, probe{bearer: true, grants: base, others: part})
 			}
 		}

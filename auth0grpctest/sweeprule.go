@@ -262,10 +262,10 @@ func eachName(claim string, names []string) []grants {
 
 // product returns every way together with every other, where a token can have
 // both.
-func product(satisfyingGrants, others []grants) []grants {
+func product(satisfyingGrants, additions []grants) []grants {
 	var combined []grants
 	for _, way := range satisfyingGrants {
-		for _, other := range others {
+		for _, other := range additions {
 			if merged, ok := way.merge(other); ok {
 				combined = append(combined, merged)
 			}
@@ -283,7 +283,7 @@ func (r *sweepRule) met(g grants) bool {
 		if !r.AllowAnonymous {
 			return false
 		}
-		g = slices.DeleteFunc(slices.Clone(g), func(one grant) bool { return one == anonymousSubject })
+		g = slices.DeleteFunc(slices.Clone(g), func(item grant) bool { return item == anonymousSubject })
 	}
 	met := func(part sweepRule) bool { return part.met(g) }
 	l, ok := r.list()
@@ -309,6 +309,6 @@ func (r *sweepRule) namesNotDelegated() bool {
 	return r.NotDelegated || slices.ContainsFunc(r.AllOf, inside) || slices.ContainsFunc(r.AnyOf, inside)
 }
 
-func all[T any](list []T, is func(T) bool) bool {
-	return !slices.ContainsFunc(list, func(one T) bool { return !is(one) })
+func all[T any](list []T, valid func(T) bool) bool {
+	return !slices.ContainsFunc(list, func(item T) bool { return !valid(item) })
 }

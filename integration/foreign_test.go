@@ -101,7 +101,7 @@ func newStage(t *testing.T) *stage {
 	t.Helper()
 	a := newAuthority(t)
 	p := startProvider(t, a)
-	f := newFaults(t, a)
+	f := newRefusingTenants(t, a)
 	s := &stage{
 		server: serve(t, a, append(f.issuers(), p.issuer), f.configure),
 		token:  p.machineToken(t, "read:orders"), env: f.env(),
@@ -113,8 +113,8 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-// faults are two tenants whose tokens cause refusals: one is up, one is down.
-type faults struct {
+// refusingTenants are two tenants whose tokens cause refusals: one is up, one is down.
+type refusingTenants struct {
 	up, down *auth0grpctest.Tenant
 	client   *http.Client
 	revoke   func(subject string) error
@@ -122,17 +122,17 @@ type faults struct {
 
 const revokedSubject = "auth0|revoked"
 
-func newFaults(t *testing.T, a *authority) *faults {
+func newRefusingTenants(t *testing.T, a *authority) *refusingTenants {
 	t.Helper()
-	f := &faults{up: auth0grpctest.NewTenant(t), down: auth0grpctest.NewTenant(t), client: a.httpClient()}
+	f := &refusingTenants{up: auth0grpctest.NewTenant(t), down: auth0grpctest.NewTenant(t), client: a.httpClient()}
 	f.down.SetDown(true)
 	return f
 }
 
-func (f *faults) issuers() []string { return []string{f.up.Issuer(), f.down.Issuer()} }
+func (f *refusingTenants) issuers() []string { return []string{f.up.Issuer(), f.down.Issuer()} }
 
 // env returns the tokens for the environment of a client.
-func (f *faults) env() []string {
+func (f *refusingTenants) env() []string {
 	claims := func(more map[string]any) map[string]any {
 		all := map[string]any{"aud": tenant.Audience, "scope": "read:orders"}
 		maps.Copy(all, more)
@@ -147,7 +147,7 @@ func (f *faults) env() []string {
 
 // configure sends the requests for the two tenants to them, and revokes the tokens of a
 // subject as soon as its stream is open.
-func (f *faults) configure(config *auth0grpc.Config) {
+func (f *refusingTenants) configure(config *auth0grpc.Config) {
 	bearerOnly(config)
 	config.HTTPClient = &http.Client{Transport: f}
 	config.OnDecision = func(_ context.Context, d auth0grpc.Decision) {
@@ -158,7 +158,7 @@ func (f *faults) configure(config *auth0grpc.Config) {
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (f *faults) RoundTrip(r *http.Request) (*http.Response, error) {
+func (f *refusingTenants) RoundTrip(r *http.Request) (*http.Response, error) {
 	for _, t := range []*auth0grpctest.Tenant{f.up, f.down} {
 		if strings.HasPrefix(r.URL.String(), t.Issuer()) {
 			return t.HTTPClient().Transport.RoundTrip(r)

@@ -218,20 +218,20 @@ func changeOf(looser, tighter bool) Change {
 
 // onlyIn returns the smallest caller that one row admits and the other refuses, or nil.
 // It also reports whether that is certain.
-func (c *comparer) onlyIn(one, other *access) (caller *Caller, known bool) {
-	if one.noToken && !other.noToken {
+func (c *comparer) onlyIn(admitting, other *access) (caller *Caller, known bool) {
+	if admitting.noToken && !other.noToken {
 		return &Caller{Credential: NoToken}, true
 	}
-	values, answer := c.solve(one.valid, other.valid)
+	values, answer := c.solve(admitting.valid, other.valid)
 	if values != nil {
-		caller = newCaller(complete(values, one.valid, other.valid))
+		caller = newCaller(complete(values, admitting.valid, other.valid))
 	}
 	switch {
 	case caller != nil && !caller.Anonymous: // an expired token is plainer than an anonymous one
 		return caller, true
-	case one.expired && !other.expired:
+	case admitting.expired && !other.expired:
 		return &Caller{Credential: ExpiredToken}, true
-	case one.invalid && !other.invalid:
+	case admitting.invalid && !other.invalid:
 		return &Caller{Credential: InvalidToken}, true
 	case caller != nil:
 		return caller, true
@@ -260,8 +260,8 @@ func complete(values []formula.Value, holds, fails formula.Formula) []formula.Va
 
 // overlap reports whether both rows admit some call with the same token. It is true if
 // that is not decided.
-func (c *comparer) overlap(one, other *access) bool {
-	_, answer := c.solve(formula.All(one.valid, other.valid), formula.False)
+func (c *comparer) overlap(first, other *access) bool {
+	_, answer := c.solve(formula.All(first.valid, other.valid), formula.False)
 	return answer != formula.None
 }
 

@@ -125,10 +125,10 @@ func missingFor(t *parsedToken, members map[string]json.RawMessage) (missing str
 // It reports false if no further properties suffice.
 func withoutHeld(t *parsedToken, members map[string]json.RawMessage) (rest any, possible bool) {
 	for member, value := range members {
-		if own, all, known := t.held(member); known {
+		if present, all, known := t.held(member); known {
 			var names []string
 			_ = json.Unmarshal(value, &names)
-			lacking := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(own, name) })
+			lacking := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(present, name) })
 			if len(lacking) == 0 || !all && len(lacking) < len(names) {
 				return satisfiedRule, true
 			}

@@ -34,18 +34,18 @@ type call struct {
 func demonstrate(ctx context.Context, c *clients, tap *wiretap, out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "CALL\tBY\tSTATUS\tREASON")
-	made, wrong := 0, 0
+	total, wrong := 0, 0
 	for _, part := range []func(*clients, *wiretap) []call{honest, thefts(ctx), proxied(ctx)} {
 		calls := part(c, tap)
-		made += len(calls)
+		total += len(calls)
 		wrong += makeCalls(ctx, table, calls)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n%d of %d calls ended as announced.\n", made-wrong, made)
+	fmt.Fprintf(out, "\n%d of %d calls ended as announced.\n", total-wrong, total)
 	if wrong > 0 {
-		return fmt.Errorf("%d of %d calls ended otherwise than announced", wrong, made)
+		return fmt.Errorf("%d of %d calls ended otherwise than announced", wrong, total)
 	}
 	return nil
 }
@@ -70,14 +70,14 @@ func thefts(ctx context.Context) func(*clients, *wiretap) []call {
 	return func(c *clients, tap *wiretap) []call {
 		token, proof := overhear(ctx, tap, c.dpop, "2")
 		ofCertificate, _ := overhear(ctx, tap, c.mtls, "1")
-		own := auth0grpctest.NewDPoPKey()
+		otherKey := auth0grpctest.NewDPoPKey()
 		get := getOrder("2")
 		return []call{
 			{"GetOrder", "thief, DPoP token as Bearer", c.anonymous, get, []string{"authorization", "Bearer " + token}, codes.Unauthenticated, auth0grpc.ReasonBoundToken},
 			{"GetOrder", "thief, DPoP token alone", c.anonymous, get, []string{"authorization", "DPoP " + token}, codes.Unauthenticated, auth0grpc.ReasonMissingDPoPProof},
 			{"GetOrder", "thief, proof again", c.anonymous, get, []string{"authorization", "DPoP " + token, "dpop", proof}, codes.Unauthenticated, auth0grpc.ReasonDPoPProofReplayed},
 			{"ListOrders", "thief, proof of GetOrder", c.anonymous, listOrders, []string{"authorization", "DPoP " + token, "dpop", proof}, codes.Unauthenticated, auth0grpc.ReasonInvalidDPoPProof},
-			{"GetOrder", "thief, proof of the thief's", c.anonymous, get, []string{"authorization", "DPoP " + token, "dpop", c.proof(own, token)}, codes.Unauthenticated, auth0grpc.ReasonInvalidDPoPProof},
+			{"GetOrder", "thief, proof of the thief's", c.anonymous, get, []string{"authorization", "DPoP " + token, "dpop", c.proof(otherKey, token)}, codes.Unauthenticated, auth0grpc.ReasonInvalidDPoPProof},
 			{"GetOrder", "DPoP client, proof without nonce", c.anonymous, get, []string{"authorization", "DPoP " + token, "dpop", c.proof(c.key, token)}, codes.Unauthenticated, auth0grpc.ReasonUseDPoPNonce},
 			{"GetOrder", "thief, mTLS token", c.anonymous, get, []string{"authorization", "Bearer " + ofCertificate}, codes.Unauthenticated, auth0grpc.ReasonWrongCertificate},
 			{"GetOrder", "thief, mTLS token, another certificate", c.other, get, []string{"authorization", "Bearer " + ofCertificate}, codes.Unauthenticated, auth0grpc.ReasonWrongCertificate},

@@ -52,7 +52,7 @@ func connect(tenant *auth0grpctest.Tenant, authority *auth0grpctest.CertificateA
 	mtls.ClientID, mtls.MutualTLS, mtls.HTTPClient = "mtls", true, tenant.HTTPClientWithCertificate(certificate)
 
 	c := &clients{address: address, key: auth0grpctest.NewDPoPKeyFrom(private), certificate: certificate.Leaf}
-	for _, one := range []struct {
+	for _, client := range []struct {
 		conn        **grpc.ClientConn
 		config      *auth0grpcclient.Config
 		certificate *tls.Certificate
@@ -64,7 +64,7 @@ func connect(tenant *auth0grpctest.Tenant, authority *auth0grpctest.CertificateA
 		{&c.other, nil, new(authority.Client("other"))},
 		{&c.proxy, nil, new(authority.Client("envoy"))},
 	} {
-		if *one.conn, err = c.dial(authority, one.config, one.certificate); err != nil {
+		if *client.conn, err = c.dial(authority, client.config, client.certificate); err != nil {
 			c.close()
 			return nil, err
 		}

@@ -135,11 +135,11 @@ func dial(addr, caFile string, options []grpc.DialOption) (*grpc.ClientConn, err
 
 // order places an order and lists the orders.
 func order(ctx context.Context, client ordersv1.OrdersClient, stdout io.Writer) error {
-	made, err := client.CreateOrder(ctx, &ordersv1.CreateOrderRequest{Product: "tea"})
+	created, err := client.CreateOrder(ctx, &ordersv1.CreateOrderRequest{Product: "tea"})
 	if err != nil {
 		return explain("CreateOrder", err)
 	}
-	fmt.Fprintf(stdout, "made    %s: %s for %s\n", made.GetId(), made.GetProduct(), made.GetOwner())
+	fmt.Fprintf(stdout, "made    %s: %s for %s\n", created.GetId(), created.GetProduct(), created.GetOwner())
 
 	stream, err := client.ListOrders(ctx, &ordersv1.ListOrdersRequest{})
 	if err != nil {

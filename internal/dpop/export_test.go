@@ -88,5 +88,5 @@ func (m *ReplayMemory) MostOwners(id string) int {
 	s := &m.shares[m.ShareOf(id)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.most
+	return s.peak
 }

@@ -130,7 +130,7 @@ func (m *ReplayMemory) ownerOf(id string) owner {
 type share struct {
 	mu     sync.Mutex
 	counts map[owner]int64
-	most   int // owners at once since the map was made
+	peak   int // owners at once since the map was made
 }
 
 func (m *ReplayMemory) use(s *shard, r record, now int64) (bool, error) {
@@ -171,7 +171,7 @@ func (m *ReplayMemory) reserve(o owner) error {
 	}
 	if o != 0 {
 		s.counts[o]++
-		s.most = max(s.most, len(s.counts))
+		s.peak = max(s.peak, len(s.counts))
 	}
 	return nil
 }
@@ -188,10 +188,10 @@ func (m *ReplayMemory) release(o owner) {
 	if s.counts[o]--; s.counts[o] == 0 {
 		delete(s.counts, o)
 	}
-	if s.most > manyOwners && len(s.counts) < s.most/4 { // as in forget
+	if s.peak > manyOwners && len(s.counts) < s.peak/4 { // as in forget
 		copied := make(map[owner]int64, len(s.counts))
 		maps.Copy(copied, s.counts)
-		s.counts, s.most = copied, len(copied)
+		s.counts, s.peak = copied, len(copied)
 	}
 }
 

@@ -74,7 +74,7 @@ func (f *file) source(node ast.Node) string {
 }
 
 // add records a mutant if its line is wanted.
-func (f *file) add(node ast.Node, number int, what string, edits ...edit) bool {
+func (f *file) add(node ast.Node, number int, description string, edits ...edit) bool {
 	line := f.set.Position(node.Pos()).Line
 	if line < f.from || line > f.to {
 		return false
@@ -83,17 +83,17 @@ func (f *file) add(node ast.Node, number int, what string, edits ...edit) bool {
 	if runes := []rune(short); len(runes) > 70 {
 		short = string(runes[:70]) + "…"
 	}
-	f.mutants = append(f.mutants, &mutant{number: number, line: line, what: what + ": " + short, edits: edits})
+	f.mutants = append(f.mutants, &mutant{number: number, line: line, what: description + ": " + short, edits: edits})
 	return true
 }
 
 // wrap adds a mutant that puts texts around a node. In them # stands for the
 // mutant's number.
-func (f *file) wrap(node ast.Node, what, before, after string) {
+func (f *file) wrap(node ast.Node, description, before, after string) {
 	number := *f.next + 1
 	f.depth++
 	id := strconv.Itoa(number)
-	if f.add(node, number, what,
+	if f.add(node, number, description,
 		edit{f.offset(node.Pos()), f.depth, strings.ReplaceAll(before, "#", id)},
 		edit{f.offset(node.End()), -f.depth, strings.ReplaceAll(after, "#", id)}) {
 		*f.next = number
