@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/auth0grpc/auth0grpc"
@@ -181,6 +183,32 @@ func TestCheckOfDPoP(t *testing.T) {
 				t.Errorf("%v, want %q", err, test.reason)
 			}
 		})
+	}
+}
+
+// A failure of the certificate's source refuses the token, unless the call has ended.
+func TestCheckWithoutACertificateSource(t *testing.T) {
+	f := newFixture(t, transports())
+	for _, ends := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		config := configFor(f.tenant, f.clock)
+		config.MTLS = auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed, Certificate: func(context.Context) (*x509.Certificate, error) {
+			if ends {
+				cancel()
+			}
+			return nil, errors.New("the source is down")
+		}}
+		certificate := auth0grpctest.NewCertificateAuthority().Client("a").Leaf
+		token := f.tenant.CertificateBoundToken(claims{"scope": "read:orders"}, certificate)
+		_, err := mustNew(t, config).Check(ctx, auth0grpc.Request{FullMethod: unaryCall, Authorization: bearer(token), Certificate: certificate})
+		cancel()
+		code, reason := codes.Unauthenticated, auth0grpc.ReasonWrongCertificate
+		if ends {
+			code, reason = codes.Canceled, ""
+		}
+		if refusal := refusalOf(t, err); refusal == nil || refusal.Reason() != reason || status.Code(err) != code {
+			t.Errorf("the call has ended: %t: %v, want %s %q", ends, err, code, reason)
+		}
 	}
 }
 
