@@ -217,6 +217,7 @@ func TestFactsOfMessageRules(t *testing.T) {
 		{"both are met", viewer(organization(none)), viewer(organization(none)), `org_id: "org_a" order_id: "1"`, "allowed "},
 		{"the second is not known", viewer(organization(none)), viewer(none), `org_id: "org_b" order_id: "1"`, unknown},
 		{"unmet beside an unknown one", organization(none), viewer(organization(none)), `org_id: "org_b" order_id: "1"`, "refused NOT_OWNER"},
+		{"a met one behind an unknown one", viewer(none), organization(viewer(none)), `org_id: "org_a" order_id: "1"`, unknown},
 		{"no answer", viewer(none), viewer(none), `order_id: "down"`, unknown},
 		{"refused before", organization(read), organization(none), `org_id: "org_a"`, unknown},
 	} {
