@@ -211,3 +211,19 @@ func TestAlmostClaim(t *testing.T) {
 		}
 	}
 }
+
+// The client among several audiences is no sign of an ID token.
+func TestAudienceIsClient(t *testing.T) {
+	for _, test := range []struct {
+		audience []string
+		client   string
+		want     bool
+	}{
+		{[]string{"c"}, "c", true}, {[]string{"api"}, "c", false}, {[]string{"c", "api"}, "c", false}, {[]string{"api", "c"}, "c", false},
+	} {
+		c := claims{Token: Token{audience: test.audience, clientID: test.client}}
+		if got := c.audienceIsClient(); got != test.want {
+			t.Errorf("audience %q of client %q: %t", test.audience, test.client, got)
+		}
+	}
+}
