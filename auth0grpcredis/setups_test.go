@@ -72,6 +72,11 @@ func startCluster(tb testing.TB) *redisCluster {
 	for i, s := range c.servers {
 		admins[i] = s.client(tb)
 	}
+	// As redis-cli does: servers that start with equal epochs raise them one by one. If a
+	// master dies before its replica has learned the last one, no election succeeds.
+	for i, admin := range admins {
+		must(admin.Do(ctx, "cluster", "set-config-epoch", i+1).Err())
+	}
 	for i := range 3 {
 		must(admins[i].ClusterAddSlotsRange(ctx, i*16384/3, (i+1)*16384/3-1).Err())
 	}
