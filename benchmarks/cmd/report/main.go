@@ -2,7 +2,7 @@
 // curves, and each figure that auth0grpc promises beside its bound. It writes the same
 // text to RESULTS.md, and charts to results.svg, summary.svg and growth.svg.
 //
-//	go run ./cmd/report               # 22 minutes, on an idle machine
+//	go run ./cmd/report               # 15 minutes, on an idle machine
 //	go run ./cmd/report -parts bound  # one part; the others stay as they are
 //	go run ./cmd/report -short        # under a minute, to see that it works; no figures to quote
 package main
@@ -30,9 +30,9 @@ type plan struct {
 
 var (
 	full = plan{
-		callPlan{10, 200 * time.Millisecond, 5, time.Second, 200, 100_000, 100_000},
-		streamPlan{21, 300 * time.Millisecond, 10_000, 20 * time.Second, 3, 10_000, 1_000_000},
-		boundPlan{15, 300 * time.Millisecond},
+		callPlan{5, 200 * time.Millisecond, 3, time.Second, 200, 100_000, 100_000},
+		streamPlan{11, 300 * time.Millisecond, 10_000, 20 * time.Second, 3, 10_000, 1_000_000},
+		boundPlan{11, 300 * time.Millisecond},
 		growthPlan{
 			10, 2048, []int{suite.Small, 4 << 10, 8 << 10, 14 << 10}, []int{1000, 10_000, 100_000},
 			[]int{10_000, 100_000, 1_000_000}, []int{10, 100, 1000, 10_000}, []int{1000, 10_000, 100_000},
