@@ -65,7 +65,7 @@ func (c *Candidate) Policy() string {
 
 var (
 	errNoFacts         = errors.New("auth0grpc: the facts of the call are not known")
-	errIncompleteFacts = errors.New("auth0grpc: the log left out facts of the call")
+	errIncompleteFacts = errors.New("auth0grpc: the log left out facts")
 	errUnknownMessage  = errors.New("auth0grpc: the row has a rule about the message that was not evaluated for the call")
 	errZeroCandidate   = errors.New("auth0grpc: a Candidate is made by NewCandidate")
 )
