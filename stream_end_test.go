@@ -74,7 +74,7 @@ func TestHandlerThatIgnoresTheEnd(t *testing.T) {
 					}
 				}
 				parts.Wait()
-				return errors.New("nobody hears this")
+				return errors.New("after the end")
 			}
 			s := newFixture(t, handleStreams(handler), serverOptions(grpc.StatsHandler(new(countStats)), grpc.ChainStreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 				c := &counting{ServerStream: stream}
