@@ -71,14 +71,14 @@ func TestRevokedClientIsBackAfterASecond(t *testing.T) {
 					if err := call(); err != nil {
 						t.Fatal(err)
 					}
-					time.Sleep(time.Hour + at)
-					for range 3 { // again and again, each a while after the one before
+					time.Sleep(time.Hour + at) // the bubble's clock: no real time passes
+					for range 3 {              // again and again, each a while after the one before
 						before := r.issued.Load()
 						r.revoked.Store(time.Now().Unix())
 						start, failed := time.Now(), 0
 						for call() != nil {
 							failed++
-							time.Sleep(10 * time.Millisecond)
+							time.Sleep(10 * time.Millisecond) // the bubble's clock: no real time passes
 						}
 						if took := time.Since(start); took > 1010*time.Millisecond || failed > 101 {
 							t.Errorf("%d calls failed for %v, want a second at most", failed, took)
@@ -86,7 +86,7 @@ func TestRevokedClientIsBackAfterASecond(t *testing.T) {
 						if n := r.issued.Load() - before; n > 2 {
 							t.Errorf("%d tokens for one revocation, want 2 at most", n)
 						}
-						time.Sleep(2 * time.Minute)
+						time.Sleep(2 * time.Minute) // the bubble's clock: no real time passes
 					}
 				})
 			})
@@ -109,7 +109,7 @@ func TestRenewalPauses(t *testing.T) {
 			for range r.issued.Load() - before {
 				fetched = append(fetched, time.Since(start).Round(time.Second))
 			}
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond) // the bubble's clock: no real time passes
 		}
 		const s = time.Second
 		if want := []time.Duration{0, 0, 1 * s, 3 * s, 7 * s, 15 * s, 25 * s, 35 * s, 45 * s, 55 * s}; !slices.Equal(fetched, want) {

@@ -105,9 +105,9 @@ func TestLifetimes(t *testing.T) {
 				// The client uses a token until 5 s before its end, or a tenth of a
 				// short lifetime.
 				f.set(failing(401))
-				time.Sleep(test.want - min(test.want/10, 5*time.Second) - time.Second)
+				time.Sleep(test.want - min(test.want/10, 5*time.Second) - time.Second) // the bubble's clock: no real time passes
 				want(t, c, token)
-				time.Sleep(2 * time.Second)
+				time.Sleep(2 * time.Second) // the bubble's clock: no real time passes
 				synctest.Wait()
 				if got, err := authorization(t.Context(), c); err == nil {
 					t.Errorf("%s is used after its end", got)
@@ -266,12 +266,12 @@ func TestStatedWaits(t *testing.T) {
 				if test.want == 0 {
 					return
 				}
-				time.Sleep(test.want - 2*time.Second) // dates have whole seconds
+				time.Sleep(test.want - 2*time.Second) // the bubble's clock; dates have whole seconds
 				_, _ = authorization(t.Context(), c)
 				if f.count() != before {
 					t.Errorf("%s: a request before it is time", test.name)
 				}
-				time.Sleep(4 * time.Second)
+				time.Sleep(4 * time.Second) // the bubble's clock: no real time passes
 				_, _ = authorization(t.Context(), c)
 				if f.count() == before {
 					t.Errorf("%s: no request when it is time", test.name)

@@ -130,19 +130,19 @@ func TestRefreshAhead(t *testing.T) {
 			start := time.Now() // before the request: a token is never younger
 			want(t, c, "t1")
 			life := time.Duration(test.life) * time.Second
-			time.Sleep(time.Until(start.Add(life - test.ahead - time.Second)))
+			time.Sleep(time.Until(start.Add(life - test.ahead - time.Second))) // the bubble's clock: no real time passes
 			want(t, c, "t1")
 			synctest.Wait()
 			if f.count() != 1 {
 				t.Errorf("life %v: %d requests before it is time, want 1", life, f.count())
 			}
-			time.Sleep(2 * time.Second)
+			time.Sleep(2 * time.Second) // the bubble's clock: no real time passes
 			before := time.Now()
 			want(t, c, "t1") // the old one, immediately
 			if waited := time.Since(before); waited != 0 {
 				t.Errorf("life %v: a call waited %v for a refresh ahead", life, waited)
 			}
-			time.Sleep(2 * time.Second)
+			time.Sleep(2 * time.Second) // the bubble's clock: no real time passes
 			want(t, c, "t2")
 			if f.count() != 2 {
 				t.Errorf("life %v: %d requests, want 2", life, f.count())
@@ -159,20 +159,20 @@ func TestOutageWithAValidToken(t *testing.T) {
 		start := time.Now()
 		want(t, c, "t1")
 		f.set(failing(503))
-		time.Sleep(22 * time.Hour)
+		time.Sleep(22 * time.Hour) // the bubble's clock: no real time passes
 		for time.Since(start) < 24*time.Hour-time.Minute {
 			want(t, c, "t1")
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) // the bubble's clock: no real time passes
 		}
 		// 2 hours of calls each second: 4 requests, then a pause of up to 30 s.
 		if n := f.count(); n < 400 || n > 4*7200/15+100 {
 			t.Errorf("%d requests in two hours of outage", n)
 		}
-		time.Sleep(2 * time.Minute)
+		time.Sleep(2 * time.Minute) // the bubble's clock: no real time passes
 		_, err := authorization(t.Context(), c)
 		wantCode(t, err, codes.Unavailable)
 		f.set(nil)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // the bubble's clock: no real time passes
 		want(t, c, "t2")
 	})
 }
@@ -301,8 +301,8 @@ func TestCallerLeaves(t *testing.T) {
 		if took := time.Since(start); took != time.Second {
 			t.Errorf("took %v, want its second", took)
 		}
-		time.Sleep(10 * time.Second)
-		want(t, c, "t1") // the token has arrived for others
+		time.Sleep(10 * time.Second) // the bubble's clock: no real time passes
+		want(t, c, "t1")             // the token has arrived for others
 		if f.count() != 1 {
 			t.Errorf("%d requests, want 1", f.count())
 		}
@@ -331,7 +331,7 @@ func TestPanickingTransport(t *testing.T) {
 		_, err := authorization(t.Context(), c)
 		wantCode(t, err, codes.Unavailable)
 		f.set(nil)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // the bubble's clock: no real time passes
 		want(t, c, "t1")
 	})
 }
@@ -367,7 +367,7 @@ func TestClock(t *testing.T) {
 		config.Now = func() time.Time { return time.Unix(now.Load(), 0) }
 		c := newCredentials(t, config)
 		want(t, c, "t1")
-		time.Sleep(48 * time.Hour)
+		time.Sleep(48 * time.Hour) // the bubble's clock: no real time passes
 		want(t, c, "t1")
 		now.Add(86400)
 		want(t, c, "t2")
