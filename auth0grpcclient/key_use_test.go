@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -51,6 +52,40 @@ func TestKeyThatDoesNotSign(t *testing.T) {
 		_, err := authorization(t.Context(), newCredentials(t, config))
 		if requests != 0 || !errors.Is(err, errKeyService) {
 			t.Errorf("%s: %d requests, %v, want none and the key's error", name, requests, err)
+		}
+	}
+}
+
+// A key that fails later signs the first proof, which is for the token endpoint.
+type fadingKey struct {
+	crypto.Signer
+	left int
+}
+
+func (k *fadingKey) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if k.left--; k.left < 0 {
+		return nil, errKeyService
+	}
+	return k.Signer.Sign(random, digest, opts)
+}
+
+// TestProofThatIsNotSigned shows that a bound token does not leave the client without a
+// proof. The error does not contain the text of the key.
+func TestProofThatIsNotSigned(t *testing.T) {
+	t.Parallel()
+	for shape, call := range shapes {
+		g := &gate{}
+		config := offline(func(*http.Request) (*http.Response, error) {
+			return answer(200, `{"access_token":"t","token_type":"DPoP","expires_in":86400}`), nil
+		})
+		config.DPoP, config.DPoPKey = true, &fadingKey{Signer: mustEC(t, elliptic.P256()), left: 1}
+		_, err := call(t.Context(), connect(t, g, newCredentials(t, config)))
+		wantCode(t, err, codes.Internal)
+		if err == nil || strings.Contains(err.Error(), errKeyService.Error()) {
+			t.Errorf("%s: %v, want an error without the key's text", shape, err)
+		}
+		if calls := g.values("authorization"); len(calls) != 0 {
+			t.Errorf("%s: calls went out with %q", shape, calls)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
@@ -39,6 +40,9 @@ func TestIncomingToken(t *testing.T) {
 		"two spaces": {[]string{"Bearer  a"}, ""},
 		"no token":   {[]string{"Bearer "}, ""},
 		"no space":   {[]string{"Bearer"}, ""},
+		"a tilde":    {[]string{"Bearer a~b"}, "a~b"},
+		"delete":     {[]string{"Bearer a\x7fb"}, ""},
+		"not ASCII":  {[]string{"Bearer \u00e4"}, ""},
 	} {
 		got, err := auth0grpcclient.IncomingToken(incoming(t.Context(), test.values...))
 		if got != test.want || (err == nil) != (test.want != "") {
@@ -135,6 +139,50 @@ func TestOnBehalfOfNobody(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOnBehalfOfDuringAnOutage shows that a failure which passes is Unavailable for the
+// user too. Only a refused exchange is Internal.
+func TestOnBehalfOfDuringAnOutage(t *testing.T) {
+	t.Parallel()
+	for name, response := range map[string]func() (*http.Response, error){
+		"a failure":            failing(503),
+		"a limit":              failing(429),
+		"no response":          unreachable,
+		"an unusable response": func() (*http.Response, error) { return answer(200, "{}"), nil },
+		"a panic":              func() (*http.Response, error) { panic("bug") },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fake{}
+			f.set(response)
+			c, err := auth0grpcclient.NewOnBehalfOf(offline(f.roundTrip), auth0grpcclient.IncomingToken)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = authorization(incoming(t.Context(), "Bearer user"), c)
+			if status.Code(err) != codes.Unavailable || retryDelay(err) < time.Second {
+				t.Errorf("%s: %v with RetryInfo %v, want Unavailable with a second at least", name, err, retryDelay(err))
+			}
+		})
+	}
+}
+
+// TestReadyWithoutAToken covers both kinds of error: there is no subject token, and the
+// token endpoint refuses.
+func TestReadyWithoutAToken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		config := offline(func(*http.Request) (*http.Response, error) {
+			return answer(400, `{"error":"invalid_request"}`), nil
+		})
+		exchange, err := auth0grpcclient.NewOnBehalfOf(config, auth0grpcclient.IncomingToken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, exchange.Ready(t.Context()), codes.Internal)
+		wantCode(t, exchange.Ready(incoming(t.Context())), codes.Unauthenticated)
+		wantCode(t, newCredentials(t, config).Ready(t.Context()), codes.Unauthenticated)
+	})
 }
 
 // TestOnBehalfOfRefused shows that a refused token is exchanged again, for its

@@ -126,3 +126,47 @@ func TestCallsInsideCalls(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTokenOfAnotherConnection shows that a refused call renews its own token, and not
+// the token of a call that an interceptor made with its context. That call is on a
+// connection without interceptors of this package.
+func TestTokenOfAnotherConnection(t *testing.T) {
+	t.Parallel()
+	for shape, call := range map[string]func(*auth0grpcclient.Credentials, func(context.Context) error) error{
+		"unary": func(c *auth0grpcclient.Credentials, attempt func(context.Context) error) error {
+			invoke := func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
+				return attempt(ctx)
+			}
+			return c.UnaryClientInterceptor()(t.Context(), "/a.B/C", nil, nil, nil, invoke)
+		},
+		"stream": func(c *auth0grpcclient.Credentials, attempt func(context.Context) error) error {
+			streamer := func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+				return &fakeStream{ctx: ctx, receive: attempt(ctx)}, nil
+			}
+			s, err := c.StreamClientInterceptor()(t.Context(), &grpc.StreamDesc{ServerStreams: true}, nil, "/a.B/C", streamer)
+			if err != nil {
+				return err
+			}
+			return s.RecvMsg(nil)
+		},
+	} {
+		own, other := &fake{}, &fake{}
+		c, foreign := newCredentials(t, offline(own.roundTrip)), newCredentials(t, offline(other.roundTrip))
+		attempts := 0
+		err := call(c, func(ctx context.Context) error {
+			for _, creds := range []*auth0grpcclient.Credentials{c, foreign} {
+				if _, err := authorization(ctx, creds); err != nil {
+					return err
+				}
+			}
+			if attempts++; attempts == 1 {
+				return refuse("TOKEN_REVOKED")
+			}
+			return nil
+		})
+		if err != nil || attempts != 2 || own.count() != 2 || other.count() != 1 {
+			t.Errorf("%s: %v, %d attempts with %d tokens, and %d of the other connection, want 2 with 2, and 1",
+				shape, err, attempts, own.count(), other.count())
+		}
+	}
+}

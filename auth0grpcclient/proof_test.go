@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -247,6 +248,43 @@ func TestNonceOnce(t *testing.T) {
 		if n := len(g.values("dpop")); n != want {
 			t.Errorf("nonce %q: %d attempts, want %d", nonce, n, want)
 		}
+	}
+}
+
+// TestNonceOfTheTokenEndpoint shows that the client repeats a token request at once only
+// if a nonce was missing and the refusal has a new one.
+func TestNonceOfTheTokenEndpoint(t *testing.T) {
+	t.Parallel()
+	const good = `{"access_token":"t","token_type":"DPoP","expires_in":86400}`
+	const missing, refused = `{"error":"use_dpop_nonce"}`, `{"error":"access_denied"}`
+	for name, test := range map[string]struct {
+		code  int
+		body  string
+		nonce string
+		want  int // requests
+		ok    bool
+	}{
+		"a nonce is missing":                {400, missing, "n1", 2, true},
+		"missing, and none is given":        {400, missing, "", 1, false},
+		"another refusal beside a nonce":    {401, refused, "n1", 1, false},
+		"another refusal without a nonce":   {401, refused, "", 1, false},
+		"a token beside the next nonce":     {200, good, "n1", 1, true},
+		"an unusable answer beside a nonce": {200, `{}`, "n1", 1, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			requests := 0
+			config := offline(func(*http.Request) (*http.Response, error) {
+				if requests++; requests > 1 {
+					return answer(200, good), nil
+				}
+				return answer(test.code, test.body, "DPoP-Nonce", test.nonce), nil
+			})
+			config.DPoP = true
+			err := newCredentials(t, config).Ready(t.Context())
+			if (err == nil) != test.ok || requests != test.want {
+				t.Errorf("%s: %v after %d requests, want %d", name, err, requests, test.want)
+			}
+		})
 	}
 }
 

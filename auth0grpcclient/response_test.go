@@ -47,12 +47,14 @@ func TestLifetimes(t *testing.T) {
 		{name: "a string with a fraction", expires: `"3600.5"`, want: time.Hour},
 		{name: "huge", expires: `99999999999999999999`, want: 30 * day},
 		{name: "larger than any float", expires: `1e999`, want: 30 * day},
+		{name: "one second", expires: `1`, want: time.Second},
 		{name: "infinite", expires: `"Infinity"`, want: 30 * day},
 
 		{name: "missing", exp: time.Hour, want: time.Hour},
 		{name: "null", expires: `null`, exp: time.Hour, want: time.Hour},
 		{name: "zero", expires: `0`, exp: time.Hour, want: time.Hour},
 		{name: "negative", expires: `-1`, exp: time.Hour, want: time.Hour},
+		{name: "nanoseconds that overflow", expires: `-10000000000`, exp: time.Hour, want: time.Hour},
 		{name: "less than one", expires: `0.5`, exp: time.Hour, want: time.Hour},
 		{name: "empty", expires: `""`, exp: time.Hour, want: time.Hour},
 		{name: "a word", expires: `"soon"`, exp: time.Hour, want: time.Hour},
@@ -66,6 +68,7 @@ func TestLifetimes(t *testing.T) {
 		{name: "null, opaque", expires: `null`},
 		{name: "zero, opaque", expires: `0`},
 		{name: "negative, opaque", expires: `-1`},
+		{name: "nanoseconds that overflow, opaque", expires: `-10000000000`},
 		{name: "below all", expires: `-1e999`},
 		{name: "missing, exp has passed", exp: -time.Hour},
 		{name: "missing, exp is now", exp: time.Millisecond},
@@ -126,7 +129,11 @@ func TestExpClaims(t *testing.T) {
 		"null":         jwtUntil(nil),
 		"no base64":    "e30.!.c2ln",
 		"no JSON":      "e30.eA.c2ln",
+		"a bad tail":   strings.TrimSuffix(jwtUntil(1<<40), ".c2ln") + "!.c2ln",
+		"two parts":    strings.TrimSuffix(jwtUntil(1<<40), ".c2ln"),
+		"four parts":   jwtUntil(1<<40) + ".c2ln",
 		"five parts":   "e30.e30.e30.e30.e30",
+		"opaque":       "opaque",
 		"out of range": jwtUntil(json.RawMessage("1e999")),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,8 +144,9 @@ func TestExpClaims(t *testing.T) {
 				})
 				_, err := authorization(t.Context(), newCredentials(t, offline(f.roundTrip)))
 				wantCode(t, err, codes.Unavailable)
-				if f.count() != 1 {
-					t.Errorf("%d requests, want 1", f.count())
+				var failure *auth0grpcclient.TokenError
+				if !errors.As(err, &failure) || failure.HTTPStatus != 200 || f.count() != 1 {
+					t.Errorf("%v after %d requests, want one whose answer is unusable", err, f.count())
 				}
 			})
 		})
@@ -294,6 +302,7 @@ func TestDescription(t *testing.T) {
 		"the secret":          {"wrong secret s3cret", ""},
 		"a JWT":               {"bad token eyJhbGciOiJSUzI1NiJ9.e30.c2ln", ""},
 		"long":                {long, strings.Repeat("ä", 148) + "..."},
+		"the longest":         {strings.Repeat("a", 300), strings.Repeat("a", 300)},
 		"very long":           {strings.Repeat("a", 100_000), strings.Repeat("a", 297) + "..."},
 	} {
 		t.Run(name, func(t *testing.T) {

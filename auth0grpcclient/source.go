@@ -188,7 +188,6 @@ func (s *source) fly(f *flight, subject string) {
 	singleflight.Run(func() { f.token, f.failure = s.fetch(context.Background(), subject) }, func(returned bool) {
 		if !returned {
 			f.token, f.failure = nil, unreachable(errBrokeOff)
-			f.failure.onBehalfOf = subject != ""
 		}
 		s.land(f)
 	})
