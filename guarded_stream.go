@@ -23,38 +23,36 @@ import (
 // the handler runs on its own goroutine: see serveInGoroutine.
 type guardedStream struct {
 	grpc.ServerStream
-	ctx       context.Context // with gRPC's own transport stream in it
-	cancel    context.CancelCauseFunc
-	transport grpc.ServerTransportStream // from ctx; may be nil
-	writer    statusWriter               // transport, or nil if it has no WriteStatus
+	callCtx    context.Context                   // of the call, with gRPC's own transport stream in it
+	handlerCtx atomic.Pointer[cancelableContext] // see ownContext
+	transport  grpc.ServerTransportStream        // from callCtx; may be nil
 
 	caller
 	fullMethod string
 	messages   *messageGuard // nil: no rules about messages
 
 	deadline  int64 // of openStreams, under the lock of the shard, like the next three
-	heapIndex int   // -1: no deadline
-	listed    bool
 	links     [indexCount]streamLink
 	shard     *streamShard
+	heapIndex int32 // -1: no deadline
+	listed    bool
+
+	handlerDone bool // the handler has returned; under mu, like the next one
+	statusOwed  bool // see settleCompressor
 
 	endRequested atomic.Bool // by a revocation
 	ended        atomic.Bool // the gate: operations of the handler no longer reach gRPC
 	compressor   atomic.Int64
 
-	mu          sync.Mutex
-	handlerDone bool     // the handler has returned; this and the next two are under mu
-	endReason   *refusal // nil: not ended by the server
-	statusOwed  bool     // see settleCompressor
-	endedCh     chan struct{}
+	mu        sync.Mutex
+	endReason *refusal      // nil: not ended by the server; written under mu, and before ended
+	endedCh   chan struct{} // nil: the transport can send a status
 }
 
 func newGuardedStream(ctx context.Context, fullMethod string, c *caller, stream grpc.ServerStream) *guardedStream {
-	g := &guardedStream{ServerStream: stream, caller: *c, fullMethod: fullMethod, deadline: noDeadline}
-	g.ctx, g.cancel = context.WithCancelCause(ctx)
+	g := &guardedStream{ServerStream: stream, callCtx: ctx, caller: *c, fullMethod: fullMethod, deadline: noDeadline}
 	g.transport = grpc.ServerTransportStreamFromContext(ctx)
-	g.writer, _ = g.transport.(statusWriter)
-	if g.writer == nil {
+	if g.writer() == nil {
 		g.endedCh = make(chan struct{})
 	}
 	return g
@@ -76,6 +74,12 @@ func (g *guardedStream) checkRow(methods *table) (caller, *refusal) {
 // A statusWriter is a transport stream that can send a status.
 type statusWriter interface{ WriteStatus(*status.Status) error }
 
+// writer returns the transport stream, or nil if it cannot send a status.
+func (g *guardedStream) writer() statusWriter {
+	w, _ := g.transport.(statusWriter)
+	return w
+}
+
 // finish records that the handler has returned. It waits for an end in progress,
 // and returns the reason if the stream was ended.
 func (g *guardedStream) finish() *refusal {
@@ -94,7 +98,7 @@ func (g *guardedStream) endHandler(reason *refusal, describe func()) bool {
 		return false
 	}
 	g.endReason = reason
-	g.cancel(reason) // before the gate: a handler that finds it closed finds the cause
+	g.ownContext().cancel(reason) // before the gate: a handler that finds it closed finds the cause
 	g.ended.Store(true)
 	describe()
 	if g.endedCh != nil {
@@ -108,14 +112,15 @@ func (g *guardedStream) endHandler(reason *refusal, describe func()) bool {
 func (g *guardedStream) writeStatus() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.handlerDone || g.writer == nil { // the interceptor returns the reason
+	writer := g.writer()
+	if g.handlerDone || writer == nil { // the interceptor returns the reason
 		return
 	}
 	if g.compressor.Load() != 0 {
 		g.statusOwed = true
 		return
 	}
-	_ = g.writer.WriteStatus(g.endReason.status) // an error means that the client has left
+	_ = writer.WriteStatus(g.endReason.status) // an error means that the client has left
 }
 
 // Context returns the context of the call with the token. It ends with the
@@ -126,7 +131,7 @@ func (g *guardedStream) Context() context.Context { return handlerContext{g} }
 func (g *guardedStream) RecvMsg(m any) error {
 	g.settleCompressor(false)
 	if g.ended.Load() {
-		return context.Cause(g.ctx)
+		return g.endReason
 	}
 	err := g.ServerStream.RecvMsg(m)
 	if g.messages != nil && !g.ended.Load() {
@@ -140,7 +145,7 @@ func (g *guardedStream) RecvMsg(m any) error {
 func (g *guardedStream) SendMsg(m any) error {
 	g.settleCompressor(true)
 	if g.ended.Load() {
-		return context.Cause(g.ctx)
+		return g.endReason
 	}
 	if g.messages != nil {
 		if refused := g.messages.sends(); refused != nil {
@@ -153,14 +158,14 @@ func (g *guardedStream) SendMsg(m any) error {
 func (g *guardedStream) SendHeader(md metadata.MD) error {
 	g.settleCompressor(true)
 	if g.ended.Load() {
-		return context.Cause(g.ctx)
+		return g.endReason
 	}
 	return g.endError(g.ServerStream.SendHeader(md), false)
 }
 
 func (g *guardedStream) SetHeader(md metadata.MD) error {
 	if g.ended.Load() {
-		return context.Cause(g.ctx)
+		return g.endReason
 	}
 	return g.ServerStream.SetHeader(md)
 }
@@ -175,9 +180,46 @@ func (g *guardedStream) SetTrailer(md metadata.MD) {
 // replaces a nil error too.
 func (g *guardedStream) endError(err error, always bool) error {
 	if (err != nil || always) && g.ended.Load() {
-		return context.Cause(g.ctx)
+		return g.endReason
 	}
 	return err
+}
+
+// A cancelableContext is a context that can end before its parent.
+type cancelableContext struct {
+	context.Context
+	cancel context.CancelCauseFunc
+}
+
+// unneededContext stands for the context of a handler that has returned before anything
+// needed one.
+var unneededContext = new(cancelableContext)
+
+// ownContext returns the context that ends with the stream. It makes that context when
+// something waits for its end or the server ends the stream: most handlers wait in
+// RecvMsg, and an idle stream would keep a third more memory.
+func (g *guardedStream) ownContext() *cancelableContext {
+	current := g.handlerCtx.Load()
+	if current != nil && current != unneededContext {
+		return current
+	}
+	own := new(cancelableContext)
+	own.Context, own.cancel = context.WithCancelCause(g.callCtx)
+	if current == unneededContext {
+		own.cancel(nil)
+	}
+	if !g.handlerCtx.CompareAndSwap(current, own) { // made or ended meanwhile
+		own.cancel(nil)
+		return g.ownContext()
+	}
+	return own
+}
+
+// releaseContext ends the handler's context when the handler has returned.
+func (g *guardedStream) releaseContext() {
+	if !g.handlerCtx.CompareAndSwap(nil, unneededContext) {
+		g.ownContext().cancel(nil)
+	}
 }
 
 // A handlerContext is the context of a stream's handler. Functions of package
@@ -185,15 +227,24 @@ func (g *guardedStream) endError(err error, always bool) error {
 // behind the gate.
 type handlerContext struct{ stream *guardedStream }
 
-func (c handlerContext) Deadline() (time.Time, bool) { return c.stream.ctx.Deadline() }
-func (c handlerContext) Done() <-chan struct{}       { return c.stream.ctx.Done() }
-func (c handlerContext) Err() error                  { return c.stream.ctx.Err() }
+// current returns the context that ends with the stream, or that of the call while
+// nothing needs another one.
+func (c handlerContext) current() context.Context {
+	if c.stream.handlerCtx.Load() == nil {
+		return c.stream.callCtx
+	}
+	return c.stream.ownContext()
+}
+
+func (c handlerContext) Deadline() (time.Time, bool) { return c.stream.callCtx.Deadline() }
+func (c handlerContext) Done() <-chan struct{}       { return c.stream.ownContext().Done() }
+func (c handlerContext) Err() error                  { return c.current().Err() }
 
 func (c handlerContext) Value(key any) any {
 	if key == transportKey && c.stream.transport != nil {
 		return c.stream.handlerTransport()
 	}
-	return c.stream.ctx.Value(key)
+	return c.current().Value(key)
 }
 
 // transportKey is the key under which gRPC keeps the transport stream.
@@ -221,7 +272,7 @@ func (t gatedTransport) Method() string { return t.stream.transport.Method() }
 
 func (t gatedTransport) SetHeader(md metadata.MD) error {
 	if t.stream.ended.Load() {
-		return context.Cause(t.stream.ctx)
+		return t.stream.endReason
 	}
 	return t.stream.transport.SetHeader(md)
 }
@@ -229,14 +280,14 @@ func (t gatedTransport) SetHeader(md metadata.MD) error {
 func (t gatedTransport) SendHeader(md metadata.MD) error {
 	t.stream.settleCompressor(true)
 	if t.stream.ended.Load() {
-		return context.Cause(t.stream.ctx)
+		return t.stream.endReason
 	}
 	return t.stream.endError(t.stream.transport.SendHeader(md), false)
 }
 
 func (t gatedTransport) SetTrailer(md metadata.MD) error {
 	if t.stream.ended.Load() {
-		return context.Cause(t.stream.ctx)
+		return t.stream.endReason
 	}
 	return t.stream.transport.SetTrailer(md)
 }
@@ -247,7 +298,7 @@ type gatedStatusTransport struct{ gatedTransport }
 
 func (t gatedStatusTransport) WriteStatus(s *status.Status) error {
 	if t.stream.ended.Load() {
-		return context.Cause(t.stream.ctx)
+		return t.stream.endReason
 	}
-	return t.stream.writer.WriteStatus(s)
+	return t.stream.writer().WriteStatus(s)
 }

@@ -2,6 +2,8 @@ package auth0grpc
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -59,7 +61,7 @@ func TestEndOfOneStream(t *testing.T) {
 			if !closeFor(g, endedExpired) || closeFor(g, endedRevoked) || described != 1 {
 				t.Errorf("ended other than once: described %d times", described)
 			}
-			if cause := context.Cause(g.ctx); cause != error(endedExpired) || !g.ended.Load() {
+			if cause := context.Cause(g.Context()); cause != error(endedExpired) || !g.ended.Load() {
 				t.Errorf("the context ended with %v, gate shut: %t", cause, g.ended.Load())
 			}
 			if !writes {
@@ -109,5 +111,84 @@ func TestStatusIsBehindTheGate(t *testing.T) {
 	g.endHandler(endedExpired, func() {})
 	if err := inner.WriteStatus(endedRevoked.status); err != error(endedExpired) || len(statuses) != 1 {
 		t.Errorf("after the end: %v, %d statuses", err, len(statuses))
+	}
+}
+
+// The handler's context ends with the stream, and with the handler, whether or not
+// anything waited for its end before.
+func TestOwnContext(t *testing.T) {
+	cause := errors.New("the call has ended")
+	for name, test := range map[string]struct {
+		waits bool
+		end   func(g *guardedStream, endCall context.CancelCauseFunc)
+		want  error // cause
+	}{
+		"open":         {false, func(*guardedStream, context.CancelCauseFunc) {}, nil},
+		"open, waited": {true, func(*guardedStream, context.CancelCauseFunc) {}, nil},
+		"ended": {false, func(g *guardedStream, _ context.CancelCauseFunc) {
+			g.endHandler(endedRevoked, func() {})
+		}, endedRevoked},
+		"ended, waited": {true, func(g *guardedStream, _ context.CancelCauseFunc) {
+			g.endHandler(endedRevoked, func() {})
+			g.releaseContext()
+		}, endedRevoked},
+		"returned":         {false, func(g *guardedStream, _ context.CancelCauseFunc) { g.releaseContext() }, context.Canceled},
+		"returned, waited": {true, func(g *guardedStream, _ context.CancelCauseFunc) { g.releaseContext() }, context.Canceled},
+		"call":             {false, func(_ *guardedStream, endCall context.CancelCauseFunc) { endCall(cause) }, cause},
+		"call, waited":     {true, func(_ *guardedStream, endCall context.CancelCauseFunc) { endCall(cause) }, cause},
+	} {
+		t.Run(name, func(t *testing.T) {
+			type key struct{}
+			callCtx, endCall := context.WithCancelCause(context.WithValue(context.Background(), key{}, "value"))
+			defer endCall(nil)
+			g := newGuardedStream(callCtx, "/a.B/C", &caller{claims: new(claims)}, nil)
+			ctx := g.Context()
+			if ctx.Err() != nil || context.Cause(ctx) != nil || ctx.Value(key{}) != "value" || g.handlerCtx.Load() != nil {
+				t.Fatalf("at the opening: error %v, cause %v, value %v, own context %v", ctx.Err(), context.Cause(ctx), ctx.Value(key{}), g.handlerCtx.Load())
+			}
+			child := context.Background()
+			if test.waits {
+				var cancel context.CancelFunc
+				child, cancel = context.WithCancel(ctx)
+				defer cancel()
+			}
+			test.end(g, endCall)
+			got, want := context.Cause(ctx), test.want
+			if got != want || (ctx.Err() != nil) != (want != nil) || ctx.Value(key{}) != "value" {
+				t.Errorf("cause %v, want %v; error %v, value %v", got, want, ctx.Err(), ctx.Value(key{}))
+			}
+			if test.waits && context.Cause(child) != want {
+				t.Errorf("a context made from it has the cause %v, want %v", context.Cause(child), want)
+			}
+			if done := ctx.Done(); (want != nil) != isClosed(done) || done != ctx.Done() {
+				t.Errorf("done is closed: %v, want %v", isClosed(done), want != nil)
+			}
+		})
+	}
+}
+
+func isClosed(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Waiting, the end and the return may come at once; then all contexts end.
+func TestOwnContextAtOnce(t *testing.T) {
+	for range 500 {
+		g := newGuardedStream(context.Background(), "/a.B/C", &caller{claims: new(claims)}, nil)
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() { <-g.Context().Done() })
+		}
+		group.Go(func() { g.endHandler(endedExpired, func() {}) })
+		group.Go(g.releaseContext)
+		group.Wait()
+		if g.Context().Err() != context.Canceled {
+			t.Fatal("the context goes on")
+		}
 	}
 }

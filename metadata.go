@@ -7,7 +7,7 @@ import "strings"
 const maxTokenBytes = 16 << 10
 
 // A scheme is the way in which a credential is presented.
-type scheme int
+type scheme uint8
 
 const (
 	schemeBearer scheme = iota // RFC 6750

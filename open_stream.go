@@ -38,8 +38,8 @@ func (i *Interceptor) CheckStream(ctx context.Context, request Request) (*OpenSt
 		return s, nil
 	}
 	g := newGuardedStream(context.WithValue(ctx, fullMethodKey{}, request.FullMethod), request.FullMethod, &v.caller, nil)
-	g.transport, g.writer = nil, nil // the context may come from a gRPC call, whose transport is not ours
-	s.guarded, s.ctx = g, g.ctx
+	g.transport = nil // the context may come from a gRPC call, whose transport is not ours
+	s.guarded, s.ctx = g, g.ownContext().Context
 	if !v.reported {
 		guardMessages(i, g, request.FullMethod)
 	}
@@ -50,7 +50,7 @@ func (i *Interceptor) CheckStream(ctx context.Context, request Request) (*OpenSt
 	i.streams.add(g, now)
 	if reason := refusedSince(i, g, &v.caller, now); reason != nil {
 		i.streams.remove(g)
-		g.cancel(nil)
+		g.releaseContext()
 		return nil, i.binder.withChallenges(&v.caller, reason, i.clock.now).withResourceMetadata(i.metadataURL)
 	}
 	return s, nil
@@ -81,7 +81,7 @@ func (s *OpenStream) Close() *Refusal {
 		reason := s.guard.streams.handlerReturned(s.guarded)
 		s.guard.streams.remove(s.guarded)
 		s.guard.observer.notifyStreamEnd(s.ctx, s.fullMethod, &s.guarded.caller, reason, time.Since(s.openedAt))
-		s.guarded.cancel(nil)
+		s.guarded.releaseContext()
 	})
 	return s.guarded.finish()
 }

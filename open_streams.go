@@ -180,7 +180,7 @@ func (s *openStreams) endOne(g *guardedStream, reason *refusal, describe func())
 		s.remove(g) // before the client can know that it has ended
 		describe()
 	})
-	if closed && g.writer != nil {
+	if closed && g.writer() != nil {
 		s.statuses.do(g.writeStatus)
 	}
 }

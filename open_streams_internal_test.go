@@ -39,9 +39,7 @@ func newClaims(c revocation.Criteria) *claims {
 }
 
 func newIndexedStream(c revocation.Criteria, deadline int64) *guardedStream {
-	g := &guardedStream{caller: caller{claims: newClaims(c)}, deadline: deadline}
-	g.ctx, g.cancel = context.WithCancelCause(context.Background())
-	return g
+	return &guardedStream{callCtx: context.Background(), caller: caller{claims: newClaims(c)}, deadline: deadline}
 }
 
 func always(*claims) bool { return true }

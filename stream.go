@@ -42,7 +42,7 @@ func (p *StreamPanic) Unwrap() error {
 func (i *Interceptor) serveStream(ctx context.Context, v *verdict, fullMethod string, srv any, stream grpc.ServerStream, handler grpc.StreamHandler) (*refusal, error) {
 	c := &v.caller
 	g := newGuardedStream(ctx, fullMethod, c, stream)
-	defer g.cancel(nil)
+	defer g.releaseContext()
 	if !v.reported {
 		guardMessages(i, g, fullMethod)
 	}
@@ -77,7 +77,7 @@ func refusedSince(i *Interceptor, g *guardedStream, c *caller, now time.Time) *r
 		*c, reason = g.checkRow(methods)
 	}
 	if reason != nil && i.observer.allowsReportOnly(c, reason) {
-		i.observer.reportStream(g.ctx, c, reason)
+		i.observer.reportStream(g.callCtx, c, reason)
 		return nil
 	}
 	return reason
@@ -90,9 +90,9 @@ func guardMessages(i *Interceptor, g *guardedStream, fullMethod string) {
 		return
 	}
 	g.messages = newMessageGuard(g.row.messages.unnamed(), func(message any, last *lastObjects) *refusal {
-		return g.row.messages.check(g.ctx, fullMethod, g.claims, message, last)
+		return g.row.messages.check(g.Context(), fullMethod, g.claims, message, last)
 	}, func(reason *refusal) bool {
-		i.observer.warnMisconfigured(g.ctx, g.row, reason)
+		i.observer.warnMisconfigured(g.callCtx, g.row, reason)
 		i.endStream(g, &g.caller, reason) // or only reports
 		return !i.observer.allowsReportOnly(&g.caller, reason)
 	})
@@ -104,11 +104,11 @@ func guardMessages(i *Interceptor, g *guardedStream, fullMethod string) {
 // messages. The client gets its status a little later.
 func (i *Interceptor) endStream(g *guardedStream, c *caller, reason *refusal) {
 	if i.observer.allowsReportOnly(c, reason) {
-		i.streams.statuses.do(func() { i.observer.reportStream(g.ctx, c, reason) }) // it calls the hook
+		i.streams.statuses.do(func() { i.observer.reportStream(g.callCtx, c, reason) }) // it calls the hook
 		return
 	}
 	i.streams.endOne(g, reason, func() {
-		i.binder.withChallenges(c, reason, i.clock.now).withResourceMetadata(i.metadataURL).sendChallenge(g.ctx)
+		i.binder.withChallenges(c, reason, i.clock.now).withResourceMetadata(i.metadataURL).sendChallenge(g.callCtx)
 	})
 }
 
@@ -128,11 +128,11 @@ func (g *guardedStream) serveInline(i *Interceptor, srv any, handler grpc.Stream
 		}
 		switch p := recover(); {
 		case p == nil:
-			_ = g.writer.WriteStatus(goexitStatus) // gRPC alone would leave the client waiting
+			_ = g.writer().WriteStatus(goexitStatus) // gRPC alone would leave the client waiting
 		case reason == nil:
 			panic(p) // with the handler still on the stack
 		default:
-			i.observer.logPanic(g.ctx, &StreamPanic{Value: p, Stack: debug.Stack()})
+			i.observer.logPanic(g.callCtx, &StreamPanic{Value: p, Stack: debug.Stack()})
 		}
 	}()
 	err = handler(srv, g)
@@ -157,7 +157,7 @@ func (g *guardedStream) serveInGoroutine(i *Interceptor, srv any, handler grpc.S
 			if i.streams.handlerReturned(g) == nil {
 				done <- r
 			} else if r.panicked != nil {
-				i.observer.logPanic(g.ctx, r.panicked)
+				i.observer.logPanic(g.callCtx, r.panicked)
 			}
 		}()
 		r.err = handler(srv, g)

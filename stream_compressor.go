@@ -36,7 +36,7 @@ const (
 
 // handlerTransport returns the transport stream for a look-up by the handler.
 func (g *guardedStream) handlerTransport() any {
-	if g.writer == nil {
+	if g.writer() == nil {
 		return gatedTransport{g}
 	}
 	switch transportUser() {
@@ -84,7 +84,7 @@ func (g *guardedStream) settleCompressor(sends bool) {
 	g.compressor.Store(compressorSettled)
 	if g.statusOwed {
 		g.statusOwed = false
-		_ = g.writer.WriteStatus(g.endReason.status)
+		_ = g.writer().WriteStatus(g.endReason.status)
 	}
 }
 

@@ -94,7 +94,7 @@ func (h *streamShard) remove(g *guardedStream) (timed bool) {
 	g.listed = false
 	h.size--
 	if timed = g.heapIndex >= 0; timed {
-		heap.Remove(&h.deadlines, g.heapIndex)
+		heap.Remove(&h.deadlines, int(g.heapIndex))
 	}
 	for index, value := range g.indexValues() {
 		if value != "" {
@@ -166,12 +166,12 @@ func (h deadlineHeap) Less(a, b int) bool { return h[a].deadline < h[b].deadline
 
 func (h deadlineHeap) Swap(a, b int) {
 	h[a], h[b] = h[b], h[a]
-	h[a].heapIndex, h[b].heapIndex = a, b
+	h[a].heapIndex, h[b].heapIndex = int32(a), int32(b)
 }
 
 func (h *deadlineHeap) Push(g any) {
 	added := g.(*guardedStream)
-	added.heapIndex = len(*h)
+	added.heapIndex = int32(len(*h))
 	*h = append(*h, added)
 }
 
