@@ -1,5 +1,5 @@
-// Package tokencache remembers results about tokens, by the SHA-256 of the token and
-// never the token itself. It does not depend on the type of the results, on
+// Package tokencache remembers results about tokens, by a hash of the token and never
+// the token itself. It does not depend on the type of the results, on
 // verification or on time: a value was true when it was added, and the caller decides
 // whether it is still true.
 //
@@ -9,27 +9,22 @@ package tokencache
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"math"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/maypok86/otter/v2"
 )
-
-// A digest names a token. SHA-256 has no known collisions, so no second token can
-// be found for a cached one.
-type digest [sha256.Size]byte
 
 // A Cache holds a bounded number of values of bounded total weight. Values that are
 // used least give way to new ones. It is made by [New] and is safe for concurrent
 // use; readers take no lock.
 type Cache[V any] struct {
-	entries *otter.Cache[digest, V]
+	entries  *otter.Cache[digest, V]
+	digester *digester
 
 	mu            sync.Mutex
 	verifications map[digest]*verification[V] // in progress
@@ -68,6 +63,7 @@ const Weight = 2 << 10
 func New[V any](size int, weigh func(V) int) *Cache[V] {
 	maxWeight := uint64(min(size, math.MaxInt/Weight)) * Weight
 	c := &Cache[V]{
+		digester:      newDigester(),
 		verifications: make(map[digest]*verification[V]),
 		entries: otter.Must(&otter.Options[digest, V]{
 			MaximumWeight: maxWeight,
@@ -83,8 +79,8 @@ func New[V any](size int, weigh func(V) int) *Cache[V] {
 	return c
 }
 
-// A Key names a token in a [Cache]. It hashes the token once, when that is needed.
-// It is made by [KeyOf] and is not safe for concurrent use.
+// A Key names a token in one [Cache]. The cache hashes the token once, when that is
+// needed. It is made by [KeyOf] and is not safe for concurrent use.
 type Key struct {
 	raw    string
 	hashed bool
@@ -94,9 +90,9 @@ type Key struct {
 // KeyOf returns the Key of a token.
 func KeyOf(raw string) *Key { return &Key{raw: raw} }
 
-func (k *Key) digest() digest {
+func (c *Cache[V]) digest(k *Key) digest {
 	if !k.hashed {
-		k.sum, k.hashed = digestOf(k.raw), true
+		k.sum, k.hashed = c.digester.digest(k.raw), true
 	}
 	return k.sum
 }
@@ -106,7 +102,7 @@ func (c *Cache[V]) Get(token *Key) (value V, ok bool) {
 	if !c.mayContain(token.raw) {
 		return value, false
 	}
-	return c.entries.GetIfPresent(token.digest())
+	return c.entries.GetIfPresent(c.digest(token))
 }
 
 // Peek is like [Cache.Get] for a caller that must not wait: it does not count as a
@@ -115,12 +111,12 @@ func (c *Cache[V]) Peek(raw string) (value V, ok bool) {
 	if !c.mayContain(raw) {
 		return value, false
 	}
-	entry, ok := c.entries.GetEntryQuietly(digestOf(raw))
+	entry, ok := c.entries.GetEntryQuietly(c.digester.digest(raw))
 	return entry.Value, ok
 }
 
 // Delete forgets a token.
-func (c *Cache[V]) Delete(token *Key) { c.entries.Invalidate(token.digest()) }
+func (c *Cache[V]) Delete(token *Key) { c.entries.Invalidate(c.digest(token)) }
 
 // Len returns how many tokens are known.
 func (c *Cache[V]) Len() int { return c.entries.EstimatedSize() }
@@ -133,7 +129,7 @@ func (c *Cache[V]) Len() int { return c.entries.EstimatedSize() }
 // ended by the context of its caller counts for that caller only; another caller
 // then starts again. A panic in verify passes on to its caller only, too.
 func (c *Cache[V]) Verify(ctx context.Context, token *Key, verify func() (V, error)) (V, error) {
-	key := token.digest()
+	key := c.digest(token)
 	for {
 		v, first := c.join(key)
 		if first {
@@ -223,10 +219,4 @@ func (c *Cache[V]) addHeader(header string) {
 			return
 		}
 	}
-}
-
-// digestOf hashes the token where it lies: SHA-256 only reads, and a copy would
-// cost more than the rest of a hit.
-func digestOf(raw string) digest {
-	return sha256.Sum256(unsafe.Slice(unsafe.StringData(raw), len(raw)))
 }

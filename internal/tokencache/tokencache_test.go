@@ -18,7 +18,7 @@ func token(i int) string { return fmt.Sprintf("header.payload%d.signature", i) }
 // weightOf is the weight of values that stand for tokens of ordinary size.
 func weightOf(int) int { return 1 }
 
-func add(c *Cache[int], raw string, value int) { c.add(digestOf(raw), raw, value) }
+func add(c *Cache[int], raw string, value int) { c.add(c.digester.digest(raw), raw, value) }
 
 // The total weight is bounded too, and a value that is heavier than all together
 // is still remembered.
