@@ -235,9 +235,9 @@ func (c *caller) checkMessage(ctx context.Context, request *Request) *refusal {
 }
 
 // evaluateCandidate returns the decision of the candidate table if its outcome differs
-// from the verdict, or else the zero value. It repeats no check of the token that the
+// from the verdict, or else nil. It repeats no check of the token that the
 // verdict contains already.
-func evaluateCandidate(ctx context.Context, i *Interceptor, candidate *table, request *Request, v *verdict, start time.Time) CandidateDecision {
+func evaluateCandidate(ctx context.Context, i *Interceptor, candidate *table, request *Request, v *verdict, start time.Time) *CandidateDecision {
 	c := v.caller
 	c.table, c.row = candidate, candidate.lookup(request.FullMethod)
 	var refused *refusal
@@ -255,9 +255,10 @@ func evaluateCandidate(ctx context.Context, i *Interceptor, candidate *table, re
 	}
 	other := i.observer.judge(c, refused)
 	if other.outcome() == v.outcome() {
-		return CandidateDecision{}
+		return nil
 	}
-	return other.toCandidate()
+	decision := other.toCandidate()
+	return &decision
 }
 
 // dependsOnRow reports whether a call that was refused before its token was accepted

@@ -47,8 +47,8 @@ type verdict struct {
 	refused  *refusal // nil: allowed
 	reported bool     // refused, but report-only mode lets it pass
 	// candidate is the decision of the candidate table if it differs, see SetCandidate.
-	candidate CandidateDecision
-	facts     *Facts // nil without Config.RecordFacts
+	candidate *CandidateDecision // nil: the same outcome, or no candidate
+	facts     *Facts             // nil without Config.RecordFacts
 }
 
 // err returns the error that the call ends with, or nil if it goes on.
@@ -73,7 +73,10 @@ func (v *verdict) outcome() Outcome {
 // toDecision returns the verdict as the hook receives it.
 func (v *verdict) toDecision(fullMethod string, elapsed time.Duration) Decision {
 	d := Decision{FullMethod: fullMethod, CacheHit: v.cacheHit, Duration: elapsed}
-	d.Candidate, d.Facts = v.candidate, v.facts
+	d.Facts = v.facts
+	if v.candidate != nil {
+		d.Candidate = *v.candidate
+	}
 	if v.table != nil {
 		d.Policy = v.table.fingerprint
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"slices"
+	"sync/atomic"
 
 	"github.com/go-jose/go-jose/v4/json" // exact-case names, no duplicates (hashicorp/cap#191)
 
@@ -42,7 +43,8 @@ type Key struct {
 	ID     string           // kid, never empty
 	Public crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 
-	alg string // the JWK's alg, or ""
+	alg  string                   // the JWK's alg, or ""
+	last atomic.Pointer[snapshot] // the last one that was made with this key
 }
 
 // UnusedKey names a key of a JWK Set that is not used, and why.

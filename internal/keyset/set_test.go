@@ -424,3 +424,26 @@ func BenchmarkCheck(b *testing.B) {
 		}
 	}
 }
+
+// A key is in every set that was made with it, also while the next set is made.
+func TestSnapshotContains(t *testing.T) {
+	stays, leaves := &Key{ID: "stays"}, &Key{ID: "leaves"}
+	before := newSnapshot(nil, []*Key{stays, leaves}, epoch)
+	after := newSnapshot(before, []*Key{stays}, epoch)
+	for _, test := range []struct {
+		name string
+		set  *snapshot
+		key  *Key
+		want bool
+	}{
+		{"stays, before", before, stays, true},
+		{"stays, after", after, stays, true},
+		{"leaves, before", before, leaves, true},
+		{"leaves, after", after, leaves, false},
+		{"another key with the same id", after, &Key{ID: "stays"}, false},
+	} {
+		if got := test.set.contains(test.key); got != test.want {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}

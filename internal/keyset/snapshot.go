@@ -36,6 +36,7 @@ func newSnapshot(prev *snapshot, keys []*Key, at time.Time) *snapshot {
 				k = prev.byID[k.ID][i]
 			}
 		}
+		k.last.Store(next)
 		next.byID[k.ID] = append(next.byID[k.ID], k)
 	}
 	return next
@@ -62,8 +63,11 @@ func (sn *snapshot) stage(now time.Time) stage {
 // has reports whether a key with the id kid is in the set.
 func (sn *snapshot) has(kid string) bool { return len(sn.byID[kid]) > 0 }
 
-// contains reports whether k itself is in the set.
-func (sn *snapshot) contains(k *Key) bool { return slices.Contains(sn.byID[k.ID], k) }
+// contains reports whether k itself is in the set. Usually the set is the last one that
+// was made with k. It is not while a newer one is about to replace it.
+func (sn *snapshot) contains(k *Key) bool {
+	return k.last.Load() == sn || slices.Contains(sn.byID[k.ID], k)
+}
 
 // find returns the keys with the id kid that fit alg. The caller must not change them.
 func (sn *snapshot) find(kid, alg string) []*Key {
