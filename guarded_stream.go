@@ -227,8 +227,8 @@ func (g *guardedStream) releaseContext() {
 // behind the gate.
 type handlerContext struct{ stream *guardedStream }
 
-// current returns the context that ends with the stream, or that of the call while
-// nothing needs another one.
+// current returns the context that ends with the stream, or the context of the call
+// while nothing needs another one.
 func (c handlerContext) current() context.Context {
 	if c.stream.handlerCtx.Load() == nil {
 		return c.stream.callCtx
