@@ -2,6 +2,7 @@ package auth0grpc_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -91,14 +92,16 @@ func TestHostileActors(t *testing.T) {
 func TestActors(t *testing.T) {
 	raw := func(text string) json.RawMessage { return json.RawMessage(text) }
 	tokens := map[string]claims{
-		"user":             {"sub": "auth0|u"},
-		"on-behalf-of":     {"sub": "auth0|u", "azp": "mcp_client", "act": raw(`{"sub":"mcp_client","act":{"sub":"spa_client"}}`)},
-		"token exchange":   {"sub": "auth0|end", "act": raw(`{"sub":"auth0|support","sub_profile":"human","role":"support"}`)},
-		"session":          {"sub": "auth0|end", "act": raw(`{"sub":"auth0|support"}`), "scope": "read:orders"},
-		"agent for a user": {"sub": "auth0|u", "sub_profile": "user", "azp": nil, "client_id": "c", "act": raw(`{"sub":"agt_1","sub_profile":"ai_agent","client_id":"c"}`)},
-		"agent exchanged":  {"sub": "auth0|u", "azp": nil, "client_id": "c", "act": raw(`{"sub":"agt_1","client_id":"c","iss":"ISSUER","act":{"sub":"spa","client_id":"spa"}}`)},
-		"other issuer":     {"sub": "auth0|u", "act": raw(`{"sub":"agt_1","iss":"https://other.example/"}`)},
-		"agent itself":     {"sub": "agt_1", "sub_profile": "ai_agent", "client_profile": "service ai_agent", "azp": nil, "client_id": "c"},
+		"user":                               {"sub": "auth0|u"},
+		"on-behalf-of":                       {"sub": "auth0|u", "azp": "mcp_client", "act": raw(`{"sub":"mcp_client","act":{"sub":"spa_client"}}`)},
+		"token exchange":                     {"sub": "auth0|end", "act": raw(`{"sub":"auth0|support","sub_profile":"human","role":"support"}`)},
+		"session":                            {"sub": "auth0|end", "act": raw(`{"sub":"auth0|support"}`), "scope": "read:orders"},
+		"agent for a user":                   {"sub": "auth0|u", "sub_profile": "user", "azp": nil, "client_id": "c", "act": raw(`{"sub":"agt_1","sub_profile":"ai_agent","client_id":"c"}`)},
+		"agent exchanged":                    {"sub": "auth0|u", "azp": nil, "client_id": "c", "act": raw(`{"sub":"agt_1","client_id":"c","iss":"ISSUER","act":{"sub":"spa","client_id":"spa"}}`)},
+		"other issuer":                       {"sub": "auth0|u", "act": raw(`{"sub":"agt_1","iss":"https://other.example/"}`)},
+		"other issuer, earlier ones of ours": {"sub": "auth0|u", "act": raw(`{"sub":"agt_1","iss":"https://other.example/","act":{"sub":"agt_1","act":{"sub":"agt_1","iss":"ISSUER"}}}`)},
+		"earlier other issuer":               {"sub": "auth0|u", "act": raw(`{"sub":"agt_1","act":{"sub":"spa","iss":"https://other.example/"}}`)},
+		"agent itself":                       {"sub": "agt_1", "sub_profile": "ai_agent", "client_profile": "service ai_agent", "azp": nil, "client_id": "c"},
 	}
 	refused := lacks(auth0grpc.ReasonActorNotAllowed, actorText, "")
 	scoped := lacks(auth0grpc.ReasonActorNotAllowed, actorText, "read:orders")
@@ -109,12 +112,12 @@ func TestActors(t *testing.T) {
 		passes []string
 	}{
 		{"not delegated", auth0grpc.NotDelegated(), refused, []string{"user", "agent itself"}},
-		{"by the agent", auth0grpc.ActedBy("agt_1"), refused, []string{"agent for a user", "agent exchanged"}},
+		{"by the agent", auth0grpc.ActedBy("agt_1"), refused, []string{"agent for a user", "agent exchanged", "earlier other issuer"}},
 		{"by an earlier actor", auth0grpc.ActedBy("spa_client", "spa"), refused, nil},
 		{"by the subject", auth0grpc.ActedBy("auth0|u"), refused, nil},
 		{"by one of two", auth0grpc.ActedBy("mcp_client", "auth0|support"), refused, []string{"on-behalf-of", "token exchange", "session"}},
 		{"with a scope", auth0grpc.AllOf(auth0grpc.Scopes("read:orders"), auth0grpc.NotDelegated()), scoped, []string{"user", "agent itself"}},
-		{"either", auth0grpc.AnyOf(auth0grpc.NotDelegated(), auth0grpc.ActedBy("agt_1")), refused, []string{"user", "agent itself", "agent for a user", "agent exchanged"}},
+		{"either", auth0grpc.AnyOf(auth0grpc.NotDelegated(), auth0grpc.ActedBy("agt_1")), refused, []string{"user", "agent itself", "agent for a user", "agent exchanged", "earlier other issuer"}},
 		{"none stated", auth0grpc.Authenticated(), passes, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -189,6 +192,7 @@ func TestTokenTellsTheParty(t *testing.T) {
 		{"gty", claims{"sub": "external-7", "gty": "client-credentials"}, party{Machine: true}},
 		{"gty of another kind", claims{"sub": "auth0|u", "gty": "password"}, party{}},
 		{"agent", claims{"sub": "agt_1", "sub_profile": "ai_agent"}, party{Machine: true}},
+		{"service", claims{"sub": "x", "sub_profile": "service"}, party{Machine: true}},
 		{"two profiles", claims{"sub": "x", "sub_profile": "service ai_agent"}, party{Machine: true}},
 		{"profile of a user", claims{"sub": "auth0|u", "sub_profile": "user"}, party{}},
 		{"word within another", claims{"sub": "auth0|u", "sub_profile": "no-service"}, party{}},
@@ -213,6 +217,32 @@ func TestTokenTellsTheParty(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// One claim of a machine suffices, in any order.
+func TestMachinesInAnyOrder(t *testing.T) {
+	f := newFixture(t, transports())
+	header, err := base64.RawURLEncoding.DecodeString(strings.Split(f.plain, ".")[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, err := json.Marshal(f.claims(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, members := range []string{
+		`"gty":"client-credentials","sub_profile":"user"`, `"sub_profile":"user","gty":"client-credentials"`,
+		`"gty":"password","sub_profile":"ai_agent"`, `"sub_profile":"service","gty":"password"`,
+	} {
+		token := f.tenant.SignRaw(string(header), strings.TrimSuffix(string(payload), "}")+","+members+"}")
+		ctx, err := f.guard.Check(t.Context(), auth0grpc.Request{FullMethod: unaryCall, Authorization: bearer(token)})
+		if err != nil {
+			t.Fatalf("%s: %v", members, err)
+		}
+		if verified, _ := auth0grpc.TokenFromContext(ctx); !verified.IsMachine() {
+			t.Errorf("%s: no machine", members)
+		}
 	}
 }
 

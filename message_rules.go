@@ -105,7 +105,7 @@ func (m *messageRules) form(fullMethod string, message protoreflect.MessageDescr
 		return form
 	}
 	form := m.compile(message)
-	if input := inputOf(protoregistry.GlobalFiles, fullMethod); form.err == nil && input != nil && input.FullName() != message.FullName() {
+	if input := inputOf(protoregistry.GlobalFiles, fullMethod); input != nil && input.FullName() != message.FullName() {
 		form.err = fmt.Errorf("auth0grpc: the request is of type %s, and the method takes %s", message.FullName(), input.FullName())
 	}
 	m.mu.Lock()
@@ -124,9 +124,7 @@ func (m *messageRules) compile(message protoreflect.MessageDescriptor) *messageF
 	var faults []error
 	find := func(field string) fieldPath {
 		path, err := compilePath(message, field)
-		if err != nil {
-			faults = append(faults, err)
-		}
+		faults = append(faults, err)
 		return path
 	}
 	for _, same := range m.same {
@@ -145,7 +143,7 @@ func (m *messageRules) compile(message protoreflect.MessageDescriptor) *messageF
 		}
 		form.relations = append(form.relations, paths)
 	}
-	form.err = errors.Join(faults...)
+	form.err = errors.Join(faults...) // without those that are nil
 	return form
 }
 

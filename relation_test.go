@@ -292,6 +292,7 @@ type engineFailure struct {
 	reason auth0grpc.Reason
 	code   codes.Code
 	kind   error
+	cause  string // the end of the text for outer interceptors
 }
 
 var errSecret = errors.New("the tuple of auth0|secret is gone")
@@ -299,31 +300,33 @@ var errSecret = errors.New("the tuple of auth0|secret is gone")
 // TestEngineFailures makes calls while the engine is in each state. No state lets a foreign
 // call pass, and none holds a call for longer than Relations.Timeout.
 func TestEngineFailures(t *testing.T) {
-	unavailable := func(name string, check func(context.Context, auth0grpc.RelationQuery) (bool, error)) engineFailure {
-		return engineFailure{name, check, auth0grpc.ReasonRelationsUnavailable, codes.Unavailable, auth0grpc.ErrRelationsUnavailable}
+	unavailable := func(name, cause string, check func(context.Context, auth0grpc.RelationQuery) (bool, error)) engineFailure {
+		return engineFailure{name, check, auth0grpc.ReasonRelationsUnavailable, codes.Unavailable, auth0grpc.ErrRelationsUnavailable, cause}
 	}
+	const own, slow = "the RelationChecker returned an error of type *errors.errorString", "the check took too long"
 	for _, failure := range []engineFailure{
-		unavailable("down", func(context.Context, auth0grpc.RelationQuery) (bool, error) { return false, errSecret }),
-		unavailable("yes with an error", func(context.Context, auth0grpc.RelationQuery) (bool, error) { return true, errSecret }),
-		unavailable("slow", func(ctx context.Context, _ auth0grpc.RelationQuery) (bool, error) {
+		unavailable("down", own, func(context.Context, auth0grpc.RelationQuery) (bool, error) { return false, errSecret }),
+		unavailable("yes with an error", own, func(context.Context, auth0grpc.RelationQuery) (bool, error) { return true, errSecret }),
+		unavailable("slow", slow, func(ctx context.Context, _ auth0grpc.RelationQuery) (bool, error) {
 			<-ctx.Done()
 			return true, ctx.Err()
 		}),
-		unavailable("slow, and answers after all", func(ctx context.Context, _ auth0grpc.RelationQuery) (bool, error) {
+		unavailable("slow, and answers after all", slow, func(ctx context.Context, _ auth0grpc.RelationQuery) (bool, error) {
 			<-ctx.Done()
 			return true, nil
 		}),
-		unavailable("status of its own", func(context.Context, auth0grpc.RelationQuery) (bool, error) {
+		unavailable("status of its own", "the RelationChecker returned an error of type *status.Error", func(context.Context, auth0grpc.RelationQuery) (bool, error) {
 			return false, status.Error(codes.OK+2000, "validation of auth0|secret")
 		}),
-		unavailable("panics", func(context.Context, auth0grpc.RelationQuery) (bool, error) { panic("auth0|secret") }),
+		unavailable("panics", "Config.RelationChecker panicked", func(context.Context, auth0grpc.RelationQuery) (bool, error) { panic("auth0|secret") }),
 		{
 			"rejects the query", func(context.Context, auth0grpc.RelationQuery) (bool, error) {
 				return false, errors.Join(errSecret, auth0grpc.ErrRuleMisconfigured)
 			},
 			auth0grpc.ReasonRuleMisconfigured, codes.Internal, auth0grpc.ErrRuleMisconfigured,
+			"the RelationChecker returned an error of type *errors.joinError",
 		},
-		{"says no", func(context.Context, auth0grpc.RelationQuery) (bool, error) { return false, nil }, auth0grpc.ReasonNoRelation, codes.NotFound, auth0grpc.ErrResourceDenied},
+		{"says no", func(context.Context, auth0grpc.RelationQuery) (bool, error) { return false, nil }, auth0grpc.ReasonNoRelation, codes.NotFound, auth0grpc.ErrResourceDenied, "not found"},
 	} {
 		t.Run(failure.name, func(t *testing.T) {
 			var log sink
@@ -353,8 +356,11 @@ func TestEngineFailures(t *testing.T) {
 			// The error that an outer interceptor sees wraps the kind, and is silent.
 			ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+token))
 			_, outer = f.guard.UnaryServerInterceptor()(ctx, order(t, `order_id: "secret"`), &grpc.UnaryServerInfo{FullMethod: ordersService + "Get"}, nil)
-			if !errors.Is(outer, failure.kind) {
-				t.Errorf("outside: %v, want %v", outer, failure.kind)
+			if !errors.Is(outer, failure.kind) || !strings.HasSuffix(outer.Error(), failure.cause) {
+				t.Errorf("outside: %v, want %v, %s", outer, failure.kind, failure.cause)
+			}
+			if logged := strings.Contains(log.String(), "RelationChecker panicked"); logged != (failure.name == "panics") {
+				t.Errorf("a panic is logged: %t", logged)
 			}
 			if text := fmt.Sprint(outer, log.String(), f.decisions.take()); strings.Contains(text, "auth0|secret") {
 				t.Errorf("the text names the subject: %s", text)
