@@ -227,6 +227,10 @@ func TestMethodKeyFaults(t *testing.T) {
 		"/tickets.v1.Tickets/":    form + `; did you mean "/tickets.v1.Tickets/*"?`,
 		"Tickets":                 form + `; did you mean "/Tickets/*"?`,
 		"/tickets.v1.Tickets.Get": form + `; did you mean "/tickets.v1.Tickets/Get"?`,
+		"/tickets.v1.Api.Get":     form + `; did you mean "/tickets.v1.Api/Get"?`, // each end of the capitals
+		"/tickets.v1.Zones.Get":   form + `; did you mean "/tickets.v1.Zones/Get"?`,
+		"/tickets.v1.9.Get":       form,
+		"tickets..Get":            form,
 		"/tickets.v1.*":           form + wholePackage,
 		"tickets.*":               form + wholePackage,
 		"/tickets.v1.*/":          form + wholePackage,

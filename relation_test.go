@@ -145,6 +145,7 @@ func TestMessagesOfStreams(t *testing.T) {
 		{"one", []string{own}, 1, "", 1},
 		{"the same record", []string{own, own, own}, 3, "", 1},
 		{"no record later", []string{own, ``, `chunk: "x"`}, 3, "", 1},
+		{"the same record behind none", []string{own, ``, own}, 3, "", 1},
 		{"another own record", []string{own, `org_id: "org_a" order_id: "9"`, own}, 3, "", 3},
 		{"another own record, organization unset", []string{own, `order_id: "9"`}, 2, "", 2},
 		{"a foreign record later", []string{own, own, `org_id: "org_a" order_id: "8"`, own}, 2, auth0grpc.ReasonNoRelation, 2},

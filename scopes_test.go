@@ -124,6 +124,9 @@ func TestRuleValidate(t *testing.T) {
 		{ActedBy(), []string{noNames}},
 		{AllOf(NotDelegated(), ActedBy("agt_1")), nil},
 		{Public().AllowAnonymous(), []string{"Public looks at no token, so AllowAnonymous has no effect"}},
+		{Public().RequireDPoP(), []string{"Public looks at no token, so it cannot require one that is bound"}},
+		{Public().RequireMTLS(), []string{"Public looks at no token, so it cannot require one that is bound"}},
+		{Optional().RequireDPoP().RequireMTLS().AllowAnonymous(), nil},
 		{ActedBy("a b", ""), []string{`"a b" has characters that no scope can have; give each name as an argument of its own`, "a name is empty"}},
 		{Scopes(""), []string{"a name is empty"}}, // CVE-2026-23990
 		{Scopes("a", "a"), []string{`"a" is named twice`}},

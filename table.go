@@ -63,9 +63,6 @@ func (t *table) lookup(fullMethod string) *row {
 	if r, ok := t.methods[fullMethod]; ok {
 		return r
 	}
-	if len(t.services) == 0 {
-		return nil
-	}
 	method := strings.LastIndexByte(fullMethod, '/') + 1
 	if !grammar.IsIdentifier(fullMethod[method:]) {
 		return nil

@@ -1,8 +1,11 @@
 package auth0grpc
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/channelz/service"
 	"google.golang.org/grpc/health"
@@ -71,6 +74,45 @@ func TestTableLookupWithoutWildcards(t *testing.T) {
 	for _, method := range []string{"/a.B/Put", "/a.B/", "", "/a.B/*"} {
 		if r := table.lookup(method); r != nil {
 			t.Errorf("lookup(%q) = %s, want none", method, r.pattern)
+		}
+	}
+}
+
+// The log names the rows that are not enforced in one order.
+func TestReportOnlyRowsAreSorted(t *testing.T) {
+	methods, want := map[string]Rule{"/a.B/Enforced": Authenticated()}, []string{}
+	for i := range 9 {
+		pattern := fmt.Sprintf("/a.B/M%d", i)
+		methods[pattern], want = Authenticated().ReportOnly(), append(want, pattern)
+	}
+	table, _ := newTable(methods)
+	if diff := cmp.Diff(want, table.reportOnlyRows()); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+}
+
+// A refusal has as many whole scopes as fit.
+func TestBoundedScope(t *testing.T) {
+	const half = maxScopeBytes / 2
+	for _, test := range []struct {
+		sizes      []int
+		size, kept int // of the result
+	}{
+		{nil, 0, 0},
+		{[]int{half, half - 1}, maxScopeBytes, 2},
+		{[]int{half, half}, half, 1},
+		{[]int{half, half - 3, 1}, maxScopeBytes, 3},
+		{[]int{half, half - 2, 1}, maxScopeBytes - 1, 2},
+		{[]int{maxScopeBytes}, maxScopeBytes, 1},
+		{[]int{maxScopeBytes + 1, 1}, 0, 0},
+	} {
+		var scopes []string
+		for _, size := range test.sizes {
+			scopes = append(scopes, strings.Repeat("s", size))
+		}
+		got := boundedScope(scopes)
+		if kept := len(strings.Fields(got)); len(got) != test.size || kept != test.kept {
+			t.Errorf("%v: %d bytes with %d scopes, want %d with %d", test.sizes, len(got), kept, test.size, test.kept)
 		}
 	}
 }
