@@ -67,6 +67,7 @@ func TestNewRevocationFeed(t *testing.T) {
 		{"typed nil cluster", (*redis.ClusterClient)(nil), FeedConfig{}, []string{"client is nil"}},
 		{"typed nil ring", (*redis.Ring)(nil), FeedConfig{}, []string{"client is nil"}},
 		{"replicas of a foreign type", foreignClient{sound}, FeedConfig{MinReplicas: 1}, []string{"MinReplicas"}},
+		{"replicas without a client", nil, FeedConfig{MinReplicas: 1}, []string{"client is nil"}},
 		{"foreign type", foreignClient{sound}, FeedConfig{}, nil},
 		{"all at once", nil, FeedConfig{MaxTokenLifetime: -1, MinReplicas: -1, Timeout: -1}, []string{"client is nil", "MaxTokenLifetime", "MinReplicas", "Timeout"}},
 	} {
