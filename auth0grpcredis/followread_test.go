@@ -257,6 +257,25 @@ func TestBatchSize(t *testing.T) {
 	}
 }
 
+// A revocation that an operator takes back is not published again, also if it waits for
+// that: an equal entry was lost before.
+func TestWithdrawWhatWaits(t *testing.T) {
+	client := startRedis(t).client(t)
+	feed := newFeed(t, client, FeedConfig{})
+	w := followManually(t, feed)
+	publish(t, feed, bySubject("s"))
+	step(t, w.follower)
+	w.unpublished[w.applied[0]] = struct{}{}
+	w.withdraw(entryID{ms: 1}) // an entry that the follower does not know
+	if len(w.unpublished) != 1 || len(w.log) != 1 {
+		t.Errorf("%d wait, %d entries known; want 1 and 1", len(w.unpublished), len(w.log))
+	}
+	w.withdraw(w.lastID)
+	if len(w.unpublished) != 0 || len(w.log) != 0 {
+		t.Errorf("%d wait, %d entries known; want none", len(w.unpublished), len(w.log))
+	}
+}
+
 // A follower that starts over still expects the entries that it has not read, and
 // publishes again those that can still match a token.
 func TestStartOver(t *testing.T) {
@@ -270,9 +289,7 @@ func TestStartOver(t *testing.T) {
 	publish(t, feed, bySubject("not read"))
 	dead := bySubject("dead")
 	dead.IssuedBefore = time.Now().Add(-feed.lifetime - clockMargin - time.Minute)
-	last := w.log[len(w.log)-1].id
-	w.log.add(entryID{last.ms, last.seq + 1}, &dead)
-	w.log.add(entryID{last.ms, last.seq + 2}, nil)
+	w.log = append(entryLog{{entryID{1, 1}, &dead}, {entryID{1, 2}, nil}}, w.log...)
 
 	w.startOver(false)
 	if len(w.gaps) != 0 {

@@ -159,6 +159,9 @@ func TestFollowMissesWhatWasPublishedHere(t *testing.T) {
 	if len(w.gaps) != 1 || !strings.Contains(w.gaps[0].Error(), "1 entries that were published here") {
 		t.Fatalf("gaps %v, want one for the entry", w.gaps)
 	}
+	if w.republishAt.IsZero() {
+		t.Error("publishes the entry again at once, want a wait for others")
+	}
 	step(t, w.follower) // publishes it
 	step(t, w.follower) // reads it
 	if got := w.applied[len(w.applied)-1]; got != r || feed.Stats().Republished != 1 {
