@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -35,6 +36,31 @@ func TestReasonFromError(t *testing.T) {
 	} {
 		if got, ok := ReasonFromError(test.err); got != test.want || ok != (test.want != "") {
 			t.Errorf("%s: ReasonFromError = %q, %t, want %q", name, got, ok, test.want)
+		}
+	}
+}
+
+// The scopes are those of our own ErrorInfo, in any place among the details.
+func TestScopesOfDetails(t *testing.T) {
+	foreign := &errdetails.ErrorInfo{Reason: "INSUFFICIENT_SCOPE", Domain: "googleapis.com", Metadata: map[string]string{"scope": "leak"}}
+	own := &errdetails.ErrorInfo{Reason: "INSUFFICIENT_SCOPE", Domain: ErrorDomain, Metadata: map[string]string{"scope": "b a"}}
+	denied := status.New(codes.PermissionDenied, "x")
+	for name, test := range map[string]struct {
+		err  error
+		want []string
+	}{
+		"nil":                {nil, nil},
+		"no status":          {errors.New("x"), nil},
+		"no details":         {denied.Err(), nil},
+		"own":                {mustDetail(denied, own).Err(), []string{"b", "a"}},
+		"wrapped":            {fmt.Errorf("orders: %w", mustDetail(denied, own).Err()), []string{"b", "a"}},
+		"foreign":            {mustDetail(denied, foreign).Err(), nil},
+		"foreign before own": {mustDetail(mustDetail(denied, foreign), own).Err(), []string{"b", "a"}},
+		"own before foreign": {mustDetail(mustDetail(denied, own), foreign).Err(), []string{"b", "a"}},
+		"behind a RetryInfo": {mustDetail(mustDetail(denied, &errdetails.RetryInfo{}), own).Err(), []string{"b", "a"}},
+	} {
+		if diff := cmp.Diff(test.want, ScopesFromError(test.err)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 }

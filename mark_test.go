@@ -180,7 +180,9 @@ func TestHandlersErrorIsReturned(t *testing.T) {
 		t.Fatal(err)
 	}
 	intercept := f.guard.UnaryServerInterceptor()
-	for _, want := range []error{nil, errCause, status.Error(codes.NotFound, "no")} {
+	retry := statusWith(t, codes.Unavailable, &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)}).Err()
+	unmarked := statusWith(t, codes.Unauthenticated, errorInfo("TOKEN_REVOKED", false)).Err()
+	for _, want := range []error{nil, errCause, status.Error(codes.NotFound, "no"), retry, unmarked} {
 		_, err := intercept(ctx, nil, info, func(context.Context, any) (any, error) { return nil, want })
 		if err != want {
 			t.Errorf("%v, want %v itself", err, want)

@@ -58,8 +58,19 @@ func TestFactsRoundTrip(t *testing.T) {
 		`"refused":"MALFORMED_AUTHORIZATION","code":16,"verified":true,"dpop_scheme":true,"dpop":true,"mtls":true,"delegated":true,"anonymous":true,` +
 		`"client_id":"desk","organization_id":"org_a","actor":"agt_1","scopes":["read:orders","<&>"],"permissions":["p"],` +
 		`"met_rules":["same(org_id = claim \"https://x\")"],"unmet_rule":"relation(viewer, order:{id})"}}` + "\n"
-	if got := factsLine(decision(everything)); got != want {
-		t.Errorf("another form needs another version:\n got %s\nwant %s", got, want)
+	const least = `{"level":"INFO","msg":"auth0grpc: decision","auth0grpc.decision":{"version":1,"method":"/orders.v1.Orders/Get","outcome":"allowed"}}` + "\n"
+	for want, d := range map[string]auth0grpc.Decision{
+		want:  decision(everything),
+		least: {FullMethod: method, Outcome: auth0grpc.OutcomeAllowed, Facts: new(auth0grpc.Facts)},
+	} {
+		if got := factsLine(d); got != want {
+			t.Errorf("another form needs another version:\n got %s\nwant %s", got, want)
+		}
+	}
+	for _, unknown := range []auth0grpc.ReportOnlyMode{-1, auth0grpc.ReportOnlyEverything + 1} {
+		if got := factsLine(decision(auth0grpc.Facts{ReportOnly: unknown})); strings.Contains(got, "report_only") {
+			t.Errorf("mode %d: %s", unknown, got)
+		}
 	}
 }
 
@@ -107,6 +118,10 @@ func TestFactsAreBounded(t *testing.T) {
 		truncated string
 		whole     bool
 	}{
+		"a scope of 256 bytes":  {change: func(d *auth0grpc.Decision) { d.Facts.Scopes = many(1, 256) }, whole: true},
+		"8 KiB of permissions":  {change: func(d *auth0grpc.Decision) { d.Facts.Permissions = many(32, 256) }, whole: true},
+		"each end of the texts": {change: func(d *auth0grpc.Decision) { d.Facts.ClientID, d.Facts.Scopes = " ~", []string{"!", "~"} }, whole: true},
+		"a rule with escapes":   {change: func(d *auth0grpc.Decision) { d.Facts.MetRules = []string{"same", "\x1b[2J"} }, truncated: `["met_rules"]`},
 		"200 scopes":            {change: func(d *auth0grpc.Decision) { d.Facts.Scopes = many(200, 40) }, whole: true},
 		"201 scopes":            {change: func(d *auth0grpc.Decision) { d.Facts.Scopes = many(201, 5) }, truncated: `["scopes"]`},
 		"9 KiB of permissions":  {change: func(d *auth0grpc.Decision) { d.Facts.Permissions = many(36, 256) }, truncated: `["permissions"]`},
@@ -184,10 +199,15 @@ func TestParseLineRefuses(t *testing.T) {
 		`[1]`:                                  noDecision,
 		`{"msg":"auth0grpc.decision"}`:         noDecision,
 		`{"other":` + inLine(goodRecord) + `}`: noDecision,
-		`{"time":"2031-03-14T15:09:26Z","level":"INFO","msg":"auth0grp`: damaged,
-		inLine(goodRecord)[:60]:                 damaged,
-		inLine(goodRecord) + "x":                damaged,
-		inLine(goodRecord) + inLine(goodRecord): damaged,
+		`{"time":"2031-03-14T15:09:26Z","level":"INFO","msg":"auth0grp`:                     damaged,
+		` {"time":"2031-03-14T15:09:26Z","level":"INFO","msg":"auth0grp`:                    damaged,
+		"{\"level\":\"INFO\"}\r\n":                                                          noDecision,
+		inLine(`{"version":1,"outcome":"allowed","verified":false}`):                        func(err error) bool { return err == nil },
+		inLine(`{"version":1,"outcome":"allowed","report_only":"off"}`):                     func(err error) bool { return err == nil },
+		inLine(`{"version":2,"version":2}`):                                                 damaged,
+		inLine(goodRecord)[:60]:                                                             damaged,
+		inLine(goodRecord) + "x":                                                            damaged,
+		inLine(goodRecord) + inLine(goodRecord):                                             damaged,
 		`{"auth0grpc.decision":` + goodRecord + `,"auth0grpc.decision":` + goodRecord + `}`: damaged,
 		inLine(`[]`):                                                          damaged,
 		inLine(`null`):                                                        damaged,
