@@ -104,8 +104,6 @@ func callerOf(methods *table, fullMethod string, f *Facts) caller {
 	}
 	if f.DPoPScheme {
 		c.scheme = schemeDPoP
-	} else {
-		c.scheme = schemeBearer
 	}
 	c.claims = &claims{cnf: &confirmation{}, Token: Token{
 		scopes: f.Scopes, permissions: f.Permissions, clientID: f.ClientID, organizationID: f.OrganizationID, allowedActor: f.Actor,

@@ -180,8 +180,10 @@ func TestSetCandidate(t *testing.T) {
 	if err := mustNew(t, config).SetCandidate(good); err == nil || !strings.Contains(err.Error(), "OnDecision") {
 		t.Errorf("without a hook: %v, want an error that names OnDecision", err)
 	}
-	if err := new(auth0grpc.Interceptor).SetCandidate(good); err == nil {
-		t.Error("the zero Interceptor accepts a candidate")
+	for _, methods := range []map[string]auth0grpc.Rule{good, nil} {
+		if err := new(auth0grpc.Interceptor).SetCandidate(methods); err == nil || !strings.Contains(err.Error(), "not created by New") {
+			t.Errorf("the zero Interceptor, %v: %v", methods, err)
+		}
 	}
 	config.OnDecision = func(context.Context, auth0grpc.Decision) {}
 	guard := mustNew(t, config)

@@ -322,6 +322,9 @@ func TestFactsThatDoNotSuffice(t *testing.T) {
 	if _, err := new(auth0grpc.Candidate).Decide(last.FullMethod, whole); err == nil {
 		t.Error("the zero Candidate decides")
 	}
+	if own, zero := candidate.Policy(), new(auth0grpc.Candidate).Policy(); own != last.Policy || own == "" || zero != "" {
+		t.Errorf("policies %q and %q, want %q and none", own, zero, last.Policy)
+	}
 	if _, err := auth0grpc.NewCandidate(nil); err == nil {
 		t.Error("a Candidate without a table")
 	}
