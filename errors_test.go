@@ -40,7 +40,7 @@ func TestReasonFromError(t *testing.T) {
 	}
 }
 
-// The scopes are those of our own ErrorInfo, in any place among the details.
+// ScopesFromError reads our own ErrorInfo, in any place among the details.
 func TestScopesOfDetails(t *testing.T) {
 	foreign := &errdetails.ErrorInfo{Reason: "INSUFFICIENT_SCOPE", Domain: "googleapis.com", Metadata: map[string]string{"scope": "leak"}}
 	own := &errdetails.ErrorInfo{Reason: "INSUFFICIENT_SCOPE", Domain: ErrorDomain, Metadata: map[string]string{"scope": "b a"}}
