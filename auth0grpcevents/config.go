@@ -154,7 +154,6 @@ func (c Config) complete(guard *auth0grpc.Interceptor, follow, webhook bool) (*C
 	if len(faults) > 0 {
 		return nil, configerror.Join(faults)
 	}
-	c.Secrets = slices.Clone(c.Secrets)
 	c.Issuer = c.issuer(guard)
 	c.Tenant = c.tenant(guard)
 	if c.EventsURL == "" {

@@ -126,29 +126,29 @@ func (h *webhook) authenticated(header http.Header) bool {
 	if len(values) != 1 {
 		return false
 	}
-	secret, ok := values[0], true
+	secret := values[0]
 	if h.config.SecretHeader == "" {
-		secret, ok = credential(secret)
+		secret = credential(secret)
 	}
 	presented, match := sha256.Sum256([]byte(secret)), 0
 	for i := range h.secrets {
 		match |= subtle.ConstantTimeCompare(presented[:], h.secrets[i][:])
 	}
-	return ok && match == 1
+	return match == 1
 }
 
 // credential returns the secret of an Authorization value: the token of the scheme
-// Bearer, or user and password of the scheme Basic.
-func credential(value string) (secret string, ok bool) {
-	scheme, secret, found := strings.Cut(value, " ")
+// Bearer, or user and password of the scheme Basic. It returns "" for any other value,
+// and no secret is empty.
+func credential(value string) string {
+	scheme, secret, _ := strings.Cut(value, " ")
 	switch {
-	case !found:
-		return "", false
 	case strings.EqualFold(scheme, "Bearer"):
-		return secret, true
+		return secret
 	case strings.EqualFold(scheme, "Basic"):
-		text, err := base64.StdEncoding.DecodeString(secret)
-		return string(text), err == nil
+		if text, err := base64.StdEncoding.DecodeString(secret); err == nil {
+			return string(text)
+		}
 	}
-	return "", false
+	return ""
 }
