@@ -62,6 +62,20 @@ func TestConfigFaults(t *testing.T) {
 		{"spaces", one, func(c *auth0grpcevents.Config) { c.Tenant = "test-tenant\n" }, []string{"Tenant"}},
 		{"http", one, func(c *auth0grpcevents.Config) { c.EventsURL = "http://localhost/api/v2/events" }, []string{"EventsURL"}},
 		{"query", one, func(c *auth0grpcevents.Config) { c.EventsURL = issuer + "api/v2/events?from=1" }, []string{"EventsURL"}},
+		{"empty query", one, func(c *auth0grpcevents.Config) { c.EventsURL = issuer + "api/v2/events?" }, []string{"EventsURL"}},
+		{"empty fragment", one, func(c *auth0grpcevents.Config) { c.EventsURL = issuer + "api/v2/events#" }, []string{"EventsURL"}},
+		{"no host", one, func(c *auth0grpcevents.Config) { c.EventsURL = "https:///api/v2/events" }, []string{"EventsURL"}},
+		{"no URL", one, func(c *auth0grpcevents.Config) { c.EventsURL = "https://host/%zz" }, []string{"EventsURL"}},
+		{"the longest names", one, func(c *auth0grpcevents.Config) {
+			c.Tenant, c.SecretHeader = strings.Repeat("x", 1024), strings.Repeat("x", 1024)
+		}, nil},
+		{"longer names", one, func(c *auth0grpcevents.Config) {
+			c.Tenant, c.SecretHeader = strings.Repeat("x", 1025), strings.Repeat("x", 1025)
+		}, []string{"SecretHeader", "Tenant"}},
+		{"the shortest secret", one, func(c *auth0grpcevents.Config) { c.Secrets = []string{strings.Repeat("x", 16)} }, nil},
+		{"a shorter secret", one, func(c *auth0grpcevents.Config) { c.Secrets = []string{strings.Repeat("x", 15)} }, []string{"Secrets[0]"}},
+		{"the longest time", one, func(c *auth0grpcevents.Config) { c.MaxTokenLifetime = 10 * 365 * 24 * time.Hour }, nil},
+		{"a longer time", one, func(c *auth0grpcevents.Config) { c.MaxTokenLifetime = 10*365*24*time.Hour + 1 }, []string{"MaxTokenLifetime"}},
 		{"password", one, func(c *auth0grpcevents.Config) { c.EventsURL = "https://user:s3cret@host/" }, []string{"EventsURL"}},
 		{"short secrets", one, func(c *auth0grpcevents.Config) { c.Secrets = []string{secret, "", "s3cret", secret + "\n"} }, []string{"Secrets[1]", "Secrets[2]", "Secrets[3]"}},
 		{"header with a value", one, func(c *auth0grpcevents.Config) { c.SecretHeader = "X-Key: x" }, []string{"SecretHeader"}},

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/auth0grpc/auth0grpc/auth0grpcevents"
 )
 
@@ -267,6 +269,32 @@ func TestFollowUsesTheOffsetOfAnError(t *testing.T) {
 			followFor(t, api, 5*time.Second, auth0grpcevents.Config{})
 			if from := api.query(1, "from"); from != want {
 				t.Errorf("the second connection starts after %q, want %q", from, want)
+			}
+		})
+	}
+}
+
+// The token goes to the events API of the issuer, or to the configured address alone.
+func TestFollowAddressesTheEventsAPI(t *testing.T) {
+	for configured, want := range map[string]string{
+		"":                                "https://test-tenant.eu.auth0.com/api/v2/events",
+		"https://other.eu.auth0.com/here": "https://other.eu.auth0.com/here",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			api := &fakeAPI{answer: func(_ int, r *http.Request) *http.Response { return stream(r, ":connected\n\n", false) }}
+			followFor(t, api, time.Second, auth0grpcevents.Config{EventsURL: configured})
+			if n := api.count(); n != 1 {
+				t.Fatalf("%d requests, want 1", n)
+			}
+			r := api.requests[0]
+			if got := r.URL.Scheme + "://" + r.URL.Host + r.URL.Path; got != want || r.Method != http.MethodGet {
+				t.Errorf("%s %s, want GET %s", r.Method, got, want)
+			}
+			header := http.Header{
+				"Authorization": {"Bearer token-0"}, "Accept": {"text/event-stream"}, "Accept-Encoding": {"identity"}, "Cache-Control": {"no-cache"},
+			}
+			if diff := cmp.Diff(header, r.Header); diff != "" {
+				t.Errorf("header (-want +got):\n%s", diff)
 			}
 		})
 	}
