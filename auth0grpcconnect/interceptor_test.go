@@ -47,7 +47,7 @@ type fixture struct {
 	mux     http.Handler // of Connect
 }
 
-func newFixture(t *testing.T, changes ...func(*auth0grpc.Config)) *fixture {
+func newFixture(t testing.TB, changes ...func(*auth0grpc.Config)) *fixture {
 	t.Helper()
 	f := &fixture{tenant: auth0grpctest.NewTenant(t), clients: map[string]*connect.Client{}, ran: make(chan string, 100)}
 	config := auth0grpc.Config{
