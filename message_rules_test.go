@@ -87,7 +87,7 @@ func TestKindsOfMessages(t *testing.T) {
 		rule := auth0grpc.Scopes("read:orders").Relation("viewer", "order:{order_id}")
 		config.Methods = map[string]auth0grpc.Rule{ordersService + "*": rule, "/orders.v1.Unknown/*": rule, "/orders.v1.Customer/*": rule}
 		config.RelationChecker = auth0grpc.RelationCheckerFunc(func(_ context.Context, q auth0grpc.RelationQuery) (bool, error) {
-			return q.Object == "order:7", nil
+			return strings.HasPrefix(q.Object, "order:7"), nil
 		})
 	})
 	for _, test := range []struct {
@@ -103,6 +103,7 @@ func TestKindsOfMessages(t *testing.T) {
 		{"of a service with the name of a message", "/orders.v1.Customer/Get", order(t, `order_id: "7"`), pass, codes.OK},
 		{"of the first generation", "/orders.v1.Unknown/Get", &legacyOrder{OrderID: "7"}, pass, codes.OK},
 		{"of the first generation, foreign", "/orders.v1.Unknown/Get", &legacyOrder{OrderID: "8"}, auth0grpc.ReasonNoRelation, codes.PermissionDenied},
+		{"of bytes that are no text", "/orders.v1.Unknown/Get", &legacyOrder{OrderID: "7\xff"}, auth0grpc.ReasonNoRelation, codes.PermissionDenied},
 		{"of another type", ordersService + "Get", &legacyOrder{OrderID: "7"}, broken, codes.Internal},
 		{"that panics", ordersService + "Get", brokenOrder{}, broken, codes.Internal},
 		{"no protobuf", ordersService + "Get", "7", broken, codes.Internal},

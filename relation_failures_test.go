@@ -25,7 +25,7 @@ func TestAllowedWithoutAnAnswer(t *testing.T) {
 		case "order:rejected":
 			return true, auth0grpc.ErrRuleMisconfigured
 		}
-		return q.Object == "order:7", nil
+		return strings.HasPrefix(q.Object, "order:7"), nil
 	})
 	for _, test := range []struct {
 		name             string
@@ -43,6 +43,8 @@ func TestAllowedWithoutAnAnswer(t *testing.T) {
 		{"no checker", nil, auth0grpc.Authenticated(), "viewer", "order:7", false, codes.Internal, auth0grpc.ErrRuleMisconfigured},
 		{"no token", checker, auth0grpc.Public(), "viewer", "order:7", false, codes.Unauthenticated, auth0grpc.ErrMissingToken},
 		{"longest relation", checker, auth0grpc.Authenticated(), strings.Repeat("r", 50), "order:7", true, codes.OK, nil},
+		{"longest object", checker, auth0grpc.Authenticated(), "viewer", "order:7" + strings.Repeat("7", 249), true, codes.OK, nil},
+		{"long object", checker, auth0grpc.Authenticated(), "viewer", "order:7" + strings.Repeat("7", 250), false, codes.OK, nil},
 		{"long relation", checker, auth0grpc.Authenticated(), strings.Repeat("r", 51), "order:7", false, codes.Internal, auth0grpc.ErrRuleMisconfigured},
 	} {
 		f := newFixture(t, transports(), func(_ *fixture, config *auth0grpc.Config) {

@@ -210,6 +210,9 @@ func TestMessageRulesOfRows(t *testing.T) {
 		"no object":                      {relation("viewer", ""), "type is missing"},
 		"no type":                        {relation("viewer", "{order_id}"), "type is missing"},
 		"a field as the type":            {relation("viewer", "{kind}:{order_id}"), "type is missing"},
+		"no colon":                       {relation("viewer", "order{order_id}"), "type is missing"},
+		"a type alone":                   {relation("viewer", "order"), "type is missing"},
+		"the longest object":             {relation("viewer", "order:"+strings.Repeat("x", 250)), ""},
 		"an empty type":                  {relation("viewer", ":{order_id}"), "type is missing"},
 		"no id":                          {relation("viewer", "order:"), "id is missing"},
 		"an open brace":                  {relation("viewer", "order:{order_id"), "no name of a field"},
@@ -219,7 +222,7 @@ func TestMessageRulesOfRows(t *testing.T) {
 		"a userset":                      {relation("viewer", "order:{order_id}#owner"), "white space or one of"},
 		"a wildcard":                     {relation("viewer", "order:*"), "white space or one of"},
 		"a second type":                  {relation("viewer", "order:a:{order_id}"), "white space or one of"},
-		"a long object":                  {relation("viewer", "order:"+strings.Repeat("x", 256)), "too long"},
+		"a long object":                  {relation("viewer", "order:"+strings.Repeat("x", 251)), "too long"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config.Methods = map[string]auth0grpc.Rule{ordersService + "Get": test.rule}
