@@ -73,6 +73,7 @@ func TestRelation(t *testing.T) {
 		{"at", "order:{order_id}", `order_id: "7@b"`, false, nil},
 		{"space", "order:{order_id}", `order_id: "7 "`, false, nil},
 		{"line feed", "order:{order_id}", `order_id: "7\n"`, false, nil},
+		{"delete", "order:{order_id}", `order_id: "7\177"`, false, nil},
 		{"NUL", "order:{order_id}", `order_id: "7\0"`, false, nil},
 		{"no-break space", "order:{order_id}", `order_id: "7\302\240"`, false, nil},
 		{"next line", "order:{order_id}", `order_id: "7\302\205"`, false, nil},
