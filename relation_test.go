@@ -101,6 +101,8 @@ func TestRelation(t *testing.T) {
 		{"no elements", "order:{ids}", ``, false, nil},
 		{"elements and a field", "order:{org_id}/{ids}", `org_id: "a" ids: ["7", "9"]`, true, []string{"order:a/7", "order:a/9"}},
 		{"too many elements", "order:{ids}", `ids: [` + strings.Repeat(`"7",`, 50) + `"7"]`, false, nil},
+		{"elements in messages", "order:{items.tags}", `items: [{tags: ["7", "9"]}, {tags: "3"}]`, true, []string{"order:7", "order:9", "order:3"}},
+		{"a userset among elements in messages", "order:{items.tags}", `items: [{tags: ["7", "9#viewer"]}, {tags: "3"}]`, false, nil},
 		{"element in messages", "order:{items.id}", `items: [{id: "7"}, {id: "9"}]`, true, []string{"order:7", "order:9"}},
 	}
 	for _, test := range tests {

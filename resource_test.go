@@ -64,6 +64,8 @@ func TestSame(t *testing.T) {
 		{"every message", "items.id", auth0grpc.ClaimOrganization, claims{"org_id": "org_a"}, `items: [{id: "org_a"}, {id: "org_a"}]`, false},
 		{"one message without the field", "items.id", auth0grpc.ClaimOrganization, claims{"org_id": "org_a"}, `items: [{id: "org_a"}, {}]`, true},
 		{"lists in a list", "items.tags", auth0grpc.ClaimOrganization, claims{"org_id": "org_a"}, `items: [{tags: "org_a"}, {tags: ["org_a", "org_a"]}]`, false},
+		{"a foreign element in a list in a list", "items.tags", auth0grpc.ClaimOrganization, claims{"org_id": "org_a"}, `items: [{tags: ["org_a", "org_b"]}, {tags: "org_a"}]`, true},
+		{"a foreign element in the last list", "items.tags", auth0grpc.ClaimOrganization, claims{"org_id": "org_a"}, `items: [{tags: "org_a"}, {tags: ["org_a", "org_b"]}]`, true},
 		{"an empty list in a list", "items.tags", auth0grpc.ClaimOrganization, claims{"org_id": "org_a"}, `items: [{tags: "org_a"}, {}]`, true},
 		{"optional", "nickname", auth0grpc.ClaimOrganization, claims{"org_id": "org_a"}, `nickname: "org_a"`, false},
 		{"optional and empty", "nickname", auth0grpc.ClaimOrganization, claims{"org_id": "org_a"}, `nickname: ""`, true},
