@@ -103,6 +103,7 @@ func TestKindsOfMessages(t *testing.T) {
 		{"of a service with the name of a message", "/orders.v1.Customer/Get", order(t, `order_id: "7"`), pass, codes.OK},
 		{"of the first generation", "/orders.v1.Unknown/Get", &legacyOrder{OrderID: "7"}, pass, codes.OK},
 		{"of the first generation, foreign", "/orders.v1.Unknown/Get", &legacyOrder{OrderID: "8"}, auth0grpc.ReasonNoRelation, codes.PermissionDenied},
+		{"of a continuation byte", "/orders.v1.Unknown/Get", &legacyOrder{OrderID: "7\x80"}, auth0grpc.ReasonNoRelation, codes.PermissionDenied},
 		{"of bytes that are no text", "/orders.v1.Unknown/Get", &legacyOrder{OrderID: "7\xff"}, auth0grpc.ReasonNoRelation, codes.PermissionDenied},
 		{"of another type", ordersService + "Get", &legacyOrder{OrderID: "7"}, broken, codes.Internal},
 		{"that panics", ordersService + "Get", brokenOrder{}, broken, codes.Internal},
