@@ -612,6 +612,9 @@ func TestBindingFaults(t *testing.T) {
 			fault("DPoP.Algorithms[2]", "", algorithm),
 			fault("DPoP.Algorithms[4]", "ES256", "is listed twice"),
 		}},
+		{"negative lifetime of nonces", allowed(auth0grpc.DPoPConfig{Authorities: []string{good}, NonceLifetime: -time.Hour}), []*auth0grpc.ConfigError{
+			fault("DPoP.NonceLifetime", "-1h0m0s", "want at least 1s, or 0 for 5m0s"),
+		}},
 		{"times", allowed(auth0grpc.DPoPConfig{Authorities: []string{good}, MaxProofAge: -1, MaxProofSkew: -2, NonceKeys: [][]byte{key}, NonceLifetime: time.Second - 1}), []*auth0grpc.ConfigError{
 			fault("DPoP.MaxProofAge", "-1ns", "want a positive time, or 0 for 5m0s"),
 			fault("DPoP.MaxProofSkew", "-2ns", "want a positive time, or 0 for 30s"),

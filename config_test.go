@@ -197,6 +197,10 @@ func TestOtherFaults(t *testing.T) {
 		{"algorithm twice", func(c *auth0grpc.Config) { c.Algorithms = []string{"ES256", "ES256"} }, "Algorithms[1]|ES256|is listed twice"},
 		{"algorithm in lower case", func(c *auth0grpc.Config) { c.Algorithms = []string{"hs256"} }, "Algorithms[0]|hs256|is symmetric: any verifier could sign; let the API sign with RS256"},
 		{"skew too large", func(c *auth0grpc.Config) { c.ClockSkew = 5*time.Minute + 1 }, "ClockSkew|5m0.000000001s|want 0 to 5m0s"},
+		{"negative timeout of relations", func(c *auth0grpc.Config) { c.Relations.Timeout = -time.Second }, "Relations.Timeout|-1s|want a positive duration, or 0 for a second"},
+		{"negative lifetime of relations", func(c *auth0grpc.Config) { c.Relations.CacheLifetime = -time.Second }, "Relations.CacheLifetime|-1s|want a positive duration, 0 for 5s, or NoCache"},
+		{"negative cache of relations", func(c *auth0grpc.Config) { c.Relations.CacheSize = -1 }, "Relations.CacheSize|-1|want a positive number, or 0 for the default"},
+		{"negative checks of relations", func(c *auth0grpc.Config) { c.Relations.MaxChecks = -1 }, "Relations.MaxChecks|-1|want a positive number, or 0 for the default"},
 		{"unknown report-only mode", func(c *auth0grpc.Config) { c.ReportOnly = 3 }, "ReportOnly|3|want ReportOnlyOff, ReportOnlyTable or ReportOnlyEverything"},
 	}
 	for _, test := range tests {
