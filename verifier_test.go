@@ -105,6 +105,8 @@ func claimRows(f *fixture) []tokenRow {
 		{"other audience (CVE-2026-40946)", f.token(claims{"aud": "https://leak.example.com"}), wrongAudience},
 		{"audience with a slash", f.token(claims{"aud": auth0grpctest.Audience + "/"}), wrongAudience},
 		{"audience as array (CVE-2020-26160)", f.token(array(auth0grpctest.Audience)), passes},
+		{"audience first in array, as Auth0 issues it with openid", f.token(array(auth0grpctest.Audience, f.tenant.Issuer()+"userinfo")), passes},
+		{"audience amid others", f.token(array("leak", auth0grpctest.Audience, "https://leak.example.com")), passes},
 		{"audience second in array", f.token(array(f.tenant.Issuer()+"userinfo", auth0grpctest.Audience)), passes},
 		{"audience array of others", f.token(array("leak", "https://leak.example.com")), wrongAudience},
 		{"audience of the client alone", f.token(claims{"aud": auth0grpctest.ClientID}), wrongType},
