@@ -19,7 +19,8 @@ import (
 //
 // The store is a hash beside the stream, in the same slot of a Cluster. So a server that
 // has an offset has the revocations of the earlier events as well, also after a failover.
-// It needs the additional rights in docs/redis.md.
+// The name of the stream may have braces only as a hash tag: no key shares the slot of
+// any other name that has a closing brace. It needs the additional rights in docs/redis.md.
 func (f *RevocationFeed) EventStore() auth0grpcevents.Store {
 	return &eventStore{link: f.link, stream: f.stream, timeout: f.timeout, owner: rand.Text()}
 }

@@ -1,6 +1,7 @@
 package auth0grpcredis
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -112,10 +113,79 @@ func TestEventStoreAfterClockJump(t *testing.T) {
 func TestEventStoreKeys(t *testing.T) {
 	for stream, want := range map[string]string{
 		"auth0grpc:revocations": "{auth0grpc:revocations}:events:t", "{orders}:revocations": "{orders}:revocations:events:t",
+		"a{b": "{a{b}:events:t", "x{a}y{b}": "x{a}y{b}:events:t",
 	} {
 		if key := (&eventStore{stream: stream}).key("t"); key != want {
 			t.Errorf("key %q of %q, want %q", key, stream, want)
 		}
+	}
+}
+
+// The server of the stream has the offset too: a Cluster gives both keys one slot.
+func TestEventStoreSlot(t *testing.T) {
+	client := startServer(t, func() []string {
+		return []string{"--cluster-enabled", "yes", "--cluster-port", freePort(t)}
+	}).client(t)
+	for _, stream := range []string{defaultStream, "a", "{a}b", "a{b", "x{a}y{b}"} {
+		slots := map[int64]bool{}
+		for _, key := range []string{stream, (&eventStore{stream: stream}).key("one"), (&eventStore{stream: stream}).key("two")} {
+			slot, err := client.ClusterKeySlot(t.Context(), key).Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			slots[slot] = true
+		}
+		if len(slots) != 1 {
+			t.Errorf("the keys of %q have the slots %v, want one", stream, slots)
+		}
+	}
+}
+
+// A failed command starts a repair of the connections, unless the caller gave up.
+func TestEventStoreStartsRepairs(t *testing.T) {
+	for command, call := range map[string]func(ctx context.Context, s *eventStore) error{
+		"hget": func(ctx context.Context, s *eventStore) error {
+			_, err := s.Load(ctx, tenantName)
+			return err
+		},
+		"evalsha": func(ctx context.Context, s *eventStore) error {
+			return s.Save(ctx, tenantName, 1, "offset")
+		},
+	} {
+		for _, test := range []struct {
+			name   string
+			err    error
+			ends   bool // the context of the caller
+			repair bool
+		}{
+			{"the network", errHook, false, true},
+			{"a refusal", replyError("NOPERM"), false, false},
+			{"the caller", errHook, true, false},
+		} {
+			t.Run(command+"/"+test.name, func(t *testing.T) {
+				client := hangingServer(t).client(t)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				hook := &failingHook{name: command, err: test.err}
+				if test.ends {
+					hook.call = cancel
+				}
+				client.AddHook(hook)
+				s := newStoreOf(newFeed(t, client, FeedConfig{}))
+				if err := call(ctx, s); !errors.Is(err, test.err) {
+					t.Errorf("error %v, want %v", err, test.err)
+				}
+				if got := repairBegan(s.link); got != test.repair {
+					t.Errorf("a repair began: %t, want %t", got, test.repair)
+				}
+			})
+		}
+	}
+	client := startRedis(t).client(t)
+	s := newStoreOf(newFeed(t, client, FeedConfig{}))
+	term := lead(t, s, time.Hour)
+	if err := s.Save(t.Context(), tenantName, term, "offset"); err != nil || loaded(t, s) != "offset" || repairBegan(s.link) {
+		t.Errorf("Save = %v, a repair began: %t", err, repairBegan(s.link))
 	}
 }
 
