@@ -192,7 +192,7 @@ func TestPlaceOfASmallPool(t *testing.T) {
 	}
 }
 
-// pingIdle fails if one connection does not answer, whichever that is. A refusal is an
+// pingIdle fails if any one of the connections does not answer. A refusal is an
 // answer.
 func TestPingIdle(t *testing.T) {
 	const n = 5
