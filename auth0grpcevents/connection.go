@@ -329,18 +329,12 @@ func (s *session) handle(ctx context.Context, m message) (offset string, result 
 	offset = m.id
 	payload, err := parseMembers(m.data)
 	if err == nil && offset == "" {
-		if offset, err = payload.optionalName("offset"); len(offset) > maxOffset {
-			offset = ""
-		}
+		offset, err = payload.optionalName("offset") // at most maxName bytes, as maxOffset
 	}
 	if err == nil && m.event == "offset-only" {
 		return offset, outcomeUnrelated
 	}
-	var text json.RawMessage
-	if payload != nil {
-		text = payload["event"]
-	}
-	return offset, s.publish(ctx, text) // no event is malformed
+	return offset, s.publish(ctx, payload["event"]) // no event is malformed
 }
 
 // streamCodes are the documented codes of errors inside the stream. Any other code is

@@ -38,6 +38,8 @@ func (c candidate) Lead(ctx context.Context, _ string, lease time.Duration) (uin
 	c.mu.Unlock()
 	if hangs {
 		<-ctx.Done()
+	}
+	if ctx.Err() != nil {
 		return 0, ctx.Err()
 	}
 	c.mu.Lock()
@@ -207,5 +209,50 @@ func TestFollowLosesItsTerm(t *testing.T) {
 		if store.offset != "offset-of-other" {
 			t.Errorf("offset %q, want the one of the other process", store.offset)
 		}
+	})
+}
+
+// A store that is down at the start is an outage until it answers, also if another process
+// leads. The end of the context is none.
+func TestFollowWaitsForTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fleetStore{down: true, owner: "other", until: time.Now().Add(time.Hour)}
+		m := join(t, store, "first")
+		after(time.Minute)
+		if stats := m.monitor.Stats(); stats.Leader || !errors.Is(stats.Err, errDown) || stats.Outages != 1 || m.log.count("the store failed") != 1 {
+			t.Errorf("Stats = %+v, want one outage; log:\n%s", stats, m.log)
+		}
+		store.change(func(s *fleetStore) { s.down = false })
+		after(6 * time.Second)
+		if stats := m.monitor.Stats(); stats.Leader || stats.Err != nil || m.log.count("the store recovered") != 1 {
+			t.Errorf("Stats = %+v, want another leader and no outage; log:\n%s", stats, m.log)
+		}
+		store.change(func(s *fleetStore) { s.hangs = true })
+		after(3 * time.Second)
+		m.stop()
+		if stats := m.monitor.Stats(); stats.Err != nil || stats.Outages != 1 {
+			t.Errorf("Stats = %+v after the end, want no further outage", stats)
+		}
+	})
+}
+
+// A leader that cannot store an offset, because another one leads, leaves the stream at
+// once. It does not wait for its next renewal.
+func TestFollowLeavesWhenItCannotSave(t *testing.T) {
+	withLeader(t, func(t *testing.T, store *fleetStore, m *member) {
+		m.stop()
+		store.change(func(s *fleetStore) { s.saves = nil })
+		again := join(t, store, "again")
+		again.api.answer = func(n int, r *http.Request) *http.Response {
+			if n == 0 {
+				store.change(func(s *fleetStore) { s.owner, s.term, s.until = "other", s.term+1, time.Now().Add(time.Hour) })
+			}
+			return stream(r, sse("offset-1", "auth0|1"), false)
+		}
+		after(time.Second) // the next renewal is at 2 s
+		if again.monitor.Stats().Leader || len(store.saves) != 0 {
+			t.Errorf("the process leads after %v was saved, want that it has left", store.saves)
+		}
+		again.stop()
 	})
 }

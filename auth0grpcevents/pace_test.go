@@ -238,6 +238,25 @@ func TestFollowCorrectsItsClock(t *testing.T) {
 	})
 }
 
+// Only a clock that is more than five minutes ahead costs a second request.
+func TestFollowToleratesItsClock(t *testing.T) {
+	for ahead, want := range map[time.Duration]int{
+		-time.Hour: 1, 0: 1, 5*time.Minute + time.Second: 1, 5*time.Minute + 2*time.Second: 2, // Date has whole seconds
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			api := &fakeAPI{answer: func(_ int, r *http.Request) *http.Response {
+				response := stream(r, ":connected\n\n", false)
+				response.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+				return response
+			}}
+			_, log := followFor(t, api, 10*time.Second, auth0grpcevents.Config{Now: func() time.Time { return time.Now().Add(ahead) }})
+			if n := api.count(); n != want || log.count("events are missing") != 0 {
+				t.Errorf("%v ahead: %d requests, want %d; log:\n%s", ahead, n, want, log)
+			}
+		})
+	}
+}
+
 // An event that Auth0 cannot deliver does not hold up the later ones for ever.
 func TestFollowPassesWhatCannotBeDelivered(t *testing.T) {
 	const tooLarge = "event: error\ndata: {\"error\":{\"code\":\"payload_too_large\"}}\n\n"

@@ -45,11 +45,9 @@ func (r *messageReader) next() (message, error) {
 		if err != nil {
 			return message{}, err
 		}
-		if len(r.line) == 0 && !oversize {
+		if len(r.line) == 0 {
 			if hasData || m.event != "" || m.id != "" {
-				if hasData && !m.oversize {
-					m.data = r.data
-				}
+				m.data = r.data
 				return m, nil
 			}
 			continue
@@ -71,7 +69,7 @@ func (r *messageReader) next() (message, error) {
 			m.event = string(value[:min(len(value), maxName)])
 		case "id":
 			m.id = ""
-			if !oversize && len(value) <= maxOffset && bytes.IndexByte(value, 0) < 0 {
+			if len(value) <= maxOffset && bytes.IndexByte(value, 0) < 0 {
 				m.id = string(value)
 			}
 		case "retry":

@@ -46,6 +46,12 @@ func TestMessageReader(t *testing.T) {
 		{"an id of the greatest length", "id: " + strings.Repeat("1", 1024) + "\ndata: x\n\n", "|" + strings.Repeat("1", 1024) + "|x"},
 		{"unknown fields", "foo: bar\nDATA: x\n data: y\ndata: z\n\n", "||z"},
 		{"an id alone", "event: offset-only\nid: 1\n\n", "offset-only|1|"},
+		{"an id and nothing else", "id: 1\n\n", "|1|"},
+		{"an event and nothing else", "event: a\n\n", "a||"},
+		{"an id before one with NUL", "id: 1\nid: 1\x002\ndata: x\n\n", "||x"},
+		{"an id that begins with NUL", "id: \x001\ndata: x\n\n", "||x"},
+		{"CR before LF", "id: 1\rdata: x\n\ndata: y\r\n\n", "|1|x ||y"},
+		{"a later byte order mark", "id: 1\n\xef\xbb\xbfdata: x\ndata: y\n\n", "|1|y"},
 		{"cut", "id: 1\ndata: x\n\nid: 2\ndata: y\n", "|1|x"},
 		{"cut in a line", "data: x\n\ndata: y", "||x"},
 	} {
@@ -121,6 +127,28 @@ func TestMessagesAreBounded(t *testing.T) {
 				t.Errorf("a buffer of %d bytes stays", n)
 			}
 		})
+	}
+}
+
+// TestLargestMessage covers the largest line and the largest message, and those that have
+// a byte more. The id after such a line is read.
+func TestLargestMessage(t *testing.T) {
+	const field, half = "data: ", maxMessage / 2
+	for name, test := range map[string]struct {
+		text string
+		want int // bytes of data; 0: oversize
+	}{
+		"the largest line":    {field + strings.Repeat("x", maxMessage-len(field)), maxMessage - len(field)},
+		"a longer line":       {field + strings.Repeat("x", maxMessage-len(field)+1), 0},
+		"the largest message": {field + strings.Repeat("x", half) + "\n" + field + strings.Repeat("x", half-1), maxMessage},
+		"a longer message":    {field + strings.Repeat("x", half) + "\n" + field + strings.Repeat("x", half), 0},
+		"more after it":       {field + strings.Repeat("x", maxMessage) + "\n" + field + "x", 0},
+	} {
+		r := newMessageReader(strings.NewReader(test.text + "\nid: 1\n\n"))
+		m, err := r.next()
+		if err != nil || len(m.data) != test.want || m.oversize != (test.want == 0) || m.id != "1" {
+			t.Errorf("%s: %d bytes, oversize %t, id %q, %v, want %d bytes", name, len(m.data), m.oversize, m.id, err, test.want)
+		}
 	}
 }
 
