@@ -34,6 +34,7 @@ func TestTextsOfOutages(t *testing.T) {
 		"the Events API cannot be reached: no heartbeat in time":                                    func(r *http.Request) *http.Response { <-r.Context().Done(); return nil },
 		"the Events API has gone silent: no heartbeat in time":                                      func(r *http.Request) *http.Response { return stream(r, ":connected\n\n", false) },
 		"the response is not a stream of events (HTTP status 200)":                                  func(*http.Request) *http.Response { return withBody(200, "data: x\n\n") },
+		"the Events API failed (HTTP status 204)":                                                   func(*http.Request) *http.Response { return withBody(204, "") },
 		"the Events API answered with a redirect, which is not followed (HTTP status 300)":          func(*http.Request) *http.Response { return withBody(300, "") },
 		"the Events API answered with a redirect, which is not followed (HTTP status 399)":          func(*http.Request) *http.Response { return withBody(399, "") },
 		"the Events API refused the position or a type of event (HTTP status 400)":                  func(*http.Request) *http.Response { return withBody(400, "detail") },
@@ -218,11 +219,13 @@ func TestFollowRetreats(t *testing.T) {
 
 // The meaning of 403 is in the text of the response. Only the missing scope ends Follow.
 func TestForbidden(t *testing.T) {
-	for text, fatal := range map[string]bool{
-		`{"errorCode":"insufficient_scope"}`: true, "Insufficient scope": true, "expected read:events": true,
-		"": false, "scope": false, "too many concurrent streams": false, "connections": false,
-		"insufficient_scope for more connections": false, strings.Repeat(" ", 4<<10) + "read:events": false,
+	const scope, limit, other = "the token lacks the scope read:events", "the tenant has as many connections to the Events API as its plan allows", "the Events API refused access"
+	for text, want := range map[string]string{
+		`{"errorCode":"insufficient_scope"}`: scope, "Insufficient scope": scope, "expected read:events": scope,
+		"": other, "scope": other, strings.Repeat(" ", 4<<10) + "read:events": other,
+		"Too many concurrent streams": limit, "connections": limit, "insufficient_scope for more connections": limit,
 	} {
+		fatal := want == scope
 		synctest.Test(t, func(t *testing.T) {
 			monitor := new(auth0grpcevents.Monitor)
 			api := &fakeAPI{answer: func(int, *http.Request) *http.Response { return withBody(403, text) }}
@@ -235,8 +238,8 @@ func TestForbidden(t *testing.T) {
 			if ended := errors.As(err, &failure); ended != fatal || (api.count() == 1) != fatal {
 				t.Errorf("%.50q: Follow = %v after %d requests, want the end: %t", text, err, api.count(), fatal)
 			}
-			if !errors.As(monitor.Stats().Err, &failure) || failure.Status != 403 {
-				t.Errorf("%.50q: Stats.Err = %v, want the failure", text, monitor.Stats().Err)
+			if !errors.As(monitor.Stats().Err, &failure) || failure.Error() != "auth0grpcevents: "+want+" (HTTP status 403)" {
+				t.Errorf("%.50q: Stats.Err = %v, want %s", text, monitor.Stats().Err, want)
 			}
 		})
 	}

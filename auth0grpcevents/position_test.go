@@ -38,6 +38,7 @@ func TestOffsets(t *testing.T) {
 		{"alone in the id", "event: offset-only\nid: offset-2", "offset-2", 0, 0},
 		{"alone in the data", "event: offset-only\ndata: {\"offset\":\"offset-2\"}", "offset-2", 0, 0},
 		{"alone, and garbage", "event: offset-only\nid: offset-2\ndata: x", "offset-2", 0, 1},
+		{"alone, garbage and no id", "event: offset-only\ndata: x", "offset-1", 0, 1},
 		{"of a large event", "id: offset-2\ndata: " + strings.Repeat("x", 4<<20), "offset-2", 0, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
