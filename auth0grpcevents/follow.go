@@ -55,6 +55,7 @@ func Follow(ctx context.Context, guard *auth0grpc.Interceptor, config Config) er
 		applier: newApplier(guard, complete),
 		client:  complete.client(),
 		api:     outage{config: complete, service: "the Events API"},
+		lease:   outage{config: complete, service: "the lease in the store"},
 		store:   outage{config: complete, service: "the store"},
 		feed:    outage{config: complete, service: "the revocation feed"},
 	}
@@ -75,7 +76,9 @@ type follower struct {
 	applier *applier
 	client  *http.Client
 
-	api, store, feed outage
+	// The calls of Lead have an outage of their own. A store may renew leases and still
+	// not load or save, and each renewal would end that outage.
+	api, lease, store, feed outage
 }
 
 // campaign waits until this process leads. It returns the term and the end of the
@@ -88,11 +91,12 @@ func (f *follower) campaign(ctx context.Context) (term uint64, until time.Time) 
 		case ctx.Err() != nil:
 			// The lease of a call that was broken off expires by itself.
 		case err != nil:
-			f.store.begin(ctx, err)
+			f.lease.begin(ctx, err)
 		case term != 0:
-			f.store.end(ctx)
+			f.lease.end(ctx)
 			return term, until
-		default:
+		default: // another process leads, so this one does not load or save
+			f.lease.end(ctx)
 			f.store.end(ctx)
 		}
 		sleep(ctx, jitter(f.config.LeaseDuration/3))
@@ -144,11 +148,11 @@ func (f *follower) renew(ctx context.Context, term uint64, until time.Time) {
 		case ctx.Err() != nil || err == nil && current != term:
 			return
 		case err == nil:
-			f.store.end(ctx)
+			f.lease.end(ctx)
 			until = began.Add(f.config.LeaseDuration)
 			continue
 		}
-		f.store.begin(ctx, err)
+		f.lease.begin(ctx, err)
 		if !time.Now().Before(until) {
 			return
 		}
