@@ -81,6 +81,9 @@ func TestEndsOfStreams(t *testing.T) {
 		"after 10 seconds": {func(_ int, r *http.Request) *http.Response {
 			return paced(r, 5*time.Second, true, heartbeat, heartbeat, heartbeat)
 		}, 56, 60, 0},
+		"once immediately": {func(n int, r *http.Request) *http.Response {
+			return paced(r, 30*time.Second, n == 0, repeat(heartbeat, 1+20*n)...)
+		}, 2, 2, 0},
 		"after less": {func(_ int, r *http.Request) *http.Response {
 			return paced(r, 4*time.Second, true, heartbeat, heartbeat, heartbeat)
 		}, 16, 40, 1},
@@ -126,11 +129,34 @@ func TestStatedRetry(t *testing.T) {
 			}
 			return stream(r, text, true)
 		}}
-		followFor(t, api, time.Minute, auth0grpcevents.Config{})
+		monitor := new(auth0grpcevents.Monitor)
+		connected := make(chan bool, 1)
+		time.AfterFunc(3*time.Second, func() { connected <- monitor.Stats().Connected }) // in the second pause
+		followFor(t, api, time.Minute, auth0grpcevents.Config{Monitor: monitor})
+		if <-connected {
+			t.Error("Stats.Connected is true between two connections")
+		}
 		for i, most := range []time.Duration{500 * time.Millisecond, 8 * time.Second, 8 * time.Second, time.Second, time.Second} {
 			if wait := api.times[i+1].Sub(api.times[i]); wait > most || wait < most/2 {
 				t.Errorf("pause %d is %v, want %v to %v", i, wait, most/2, most)
 			}
+		}
+	})
+}
+
+// An event ends an outage immediately.
+func TestEventEndsAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		monitor := new(auth0grpcevents.Monitor)
+		api := &fakeAPI{answer: func(n int, r *http.Request) *http.Response {
+			if n == 0 {
+				return refuse(500, nil)
+			}
+			return stream(r, sse("offset-1", "auth0|1"), false)
+		}}
+		_, log := followFor(t, api, 5*time.Second, auth0grpcevents.Config{Monitor: monitor})
+		if err := monitor.Stats().Err; err != nil || log.count("the Events API recovered") != 1 {
+			t.Errorf("Stats.Err = %v, log:\n%s", err, log)
 		}
 	})
 }
