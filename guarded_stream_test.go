@@ -236,3 +236,19 @@ func TestLingeringStreams(t *testing.T) {
 		}
 	}
 }
+
+// A stream that its handler ends was never lingering.
+func TestReturnedStreamsDoNotLinger(t *testing.T) {
+	for _, transport := range []string{"bufconn", "tcp", "ServeHTTP"} {
+		s := newFixture(t, handleStreams(func(grpc.ServerStream) error { return nil }))
+		for range 2 {
+			if got := finish(s.open(t, transport, streamShapes[2], bearer(s.token(nil))...), transport); got.err != nil {
+				t.Fatal(got.err)
+			}
+		}
+		eventually(t, "the streams are closed", func() bool { return s.guard.Stats().OpenStreams == 0 })
+		if n := s.guard.Stats().LingeringStreams; n != 0 {
+			t.Errorf("%s: %d lingering streams, want 0", transport, n)
+		}
+	}
+}

@@ -84,6 +84,9 @@ func TestOpenStreamEndsByRevocation(t *testing.T) {
 	if reason := other.Close(); reason != nil || other.Context().Err() == nil {
 		t.Errorf("closed with %v, context %v", reason, other.Context().Err())
 	}
+	if stats := f.guard.Stats(); stats.OpenStreams != 0 || stats.LingeringStreams != 0 {
+		t.Errorf("after Close: %+v", stats)
+	}
 }
 
 // A refused stream takes no place; a stream without a token has no end.

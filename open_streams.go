@@ -108,7 +108,6 @@ func (s *openStreams) dropTimer() {
 	s.nextExpiry.Store(noDeadline)
 	if s.timer != nil {
 		s.timer.Stop()
-		s.timer = nil
 	}
 }
 
@@ -133,9 +132,7 @@ func (s *openStreams) endExpired() {
 			}
 		}
 	}
-	if next != noDeadline {
-		s.setTimer(next, now)
-	}
+	s.setTimer(next, now)
 }
 
 // endRevoked ends the streams whose token c covers, if revoked reports them.
