@@ -87,7 +87,7 @@ func TestFaultyMembers(t *testing.T) {
 }
 
 // TestIssuerOfRevocations shows that an event revokes the tokens of the configured issuer,
-// and not those of the other issuers of the Interceptor.
+// and not of another issuer of the Interceptor.
 func TestIssuerOfRevocations(t *testing.T) {
 	const custom = "https://login.example.com/"
 	for name, test := range map[string]struct {

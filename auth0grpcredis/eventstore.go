@@ -19,8 +19,7 @@ import (
 //
 // The store is a hash beside the stream, in the same slot of a Cluster. So a server that
 // has an offset has the revocations of the earlier events as well, also after a failover.
-// The name of the stream may have braces only as a hash tag: no key shares the slot of
-// any other name that has a closing brace. It needs the additional rights in docs/redis.md.
+// It needs the additional rights in docs/redis.md.
 func (f *RevocationFeed) EventStore() auth0grpcevents.Store {
 	return &eventStore{link: f.link, stream: f.stream, timeout: f.timeout, owner: rand.Text()}
 }
@@ -130,8 +129,16 @@ func (s *eventStore) run(ctx context.Context, script *redis.Script, tenant strin
 // key returns the key of a tenant, in the slot of the stream: the hash tag of the key is
 // the key of the stream, or the hash tag that this has.
 func (s *eventStore) key(tenant string) string {
-	if _, after, found := strings.Cut(s.stream, "{"); found && strings.Index(after, "}") > 0 {
+	if hasHashTag(s.stream) {
 		return s.stream + ":events:" + tenant
 	}
 	return "{" + s.stream + "}:events:" + tenant
+}
+
+// hasHashTag reports whether a Cluster finds the slot of a key by a part of it (Redis
+// Cluster specification, "Hash tags"). No key has a closing brace in its hash tag, so
+// none shares the slot of another name with one.
+func hasHashTag(key string) bool {
+	_, after, found := strings.Cut(key, "{")
+	return found && strings.Index(after, "}") > 0
 }

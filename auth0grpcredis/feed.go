@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +31,8 @@ const maxUnconfirmed = 10_000
 // FeedConfig configures a [RevocationFeed]. Every field has a default.
 type FeedConfig struct {
 	// Stream is the key of the stream, the same in all replicas. Services that do
-	// not share their tokens should not share it. Default "auth0grpc:revocations".
+	// not share their tokens should not share it. It may have a hash tag ("{name}"), and
+	// no other closing brace. Default "auth0grpc:revocations".
 	Stream string
 
 	// MaxTokenLifetime is the longest lifetime of a token: how long the stream
@@ -85,6 +87,9 @@ func NewRevocationFeed(client redis.UniversalClient, config FeedConfig) (*Revoca
 	errs := []error{err}
 	if config.Stream == "" {
 		config.Stream = defaultStream
+	} else if strings.Contains(config.Stream, "}") && !hasHashTag(config.Stream) {
+		errs = append(errs, fmt.Errorf("auth0grpcredis: FeedConfig.Stream: %q: want braces only as a hash tag, such as {name}, "+
+			"so that other keys can share its slot of a Cluster", config.Stream))
 	}
 	if config.MaxTokenLifetime == 0 {
 		config.MaxTokenLifetime = defaultTokenLifetime

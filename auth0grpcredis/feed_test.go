@@ -69,6 +69,11 @@ func TestNewRevocationFeed(t *testing.T) {
 		{"replicas of a foreign type", foreignClient{sound}, FeedConfig{MinReplicas: 1}, []string{"MinReplicas"}},
 		{"replicas without a client", nil, FeedConfig{MinReplicas: 1}, []string{"client is nil"}},
 		{"foreign type", foreignClient{sound}, FeedConfig{}, nil},
+		{"hash tag", sound, FeedConfig{Stream: "a{b}c}"}, nil},
+		{"open brace", sound, FeedConfig{Stream: "a{b"}, nil},
+		{"closing brace", sound, FeedConfig{Stream: "a}b"}, []string{`"a}b"`}},
+		{"empty hash tag", sound, FeedConfig{Stream: "{}"}, []string{"Stream"}},
+		{"two hash tags, the first empty", sound, FeedConfig{Stream: "a{}{b}"}, []string{"Stream"}},
 		{"all at once", nil, FeedConfig{MaxTokenLifetime: -1, MinReplicas: -1, Timeout: -1}, []string{"client is nil", "MaxTokenLifetime", "MinReplicas", "Timeout"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -41,7 +41,7 @@ func (f *FirstUseCalls) Measure(name string) (elapsed, cpu time.Duration, err er
 	if err := p.intercept(incoming(f.suite.Token("RS256", Small))); err != nil { // brings the keys
 		return 0, 0, err
 	}
-	runtime.GC() // of what the peer before left
+	runtime.GC() // the garbage of the previous peer
 	before, used := time.Now(), cpuTime()
 	err = callEach(p, f.calls)
 	return time.Since(before), cpuTime() - used, err
