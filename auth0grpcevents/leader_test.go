@@ -104,11 +104,16 @@ type member struct {
 // join starts Follow with the view of one process.
 func join(t *testing.T, store *fleetStore, name string) *member {
 	t.Helper()
-	m := &member{monitor: new(auth0grpcevents.Monitor), log: new(syncBuffer)}
-	m.api = &fakeAPI{answer: func(_ int, r *http.Request) *http.Response {
+	return joinWith(t, store, name, func(_ int, r *http.Request) *http.Response {
 		offset := "offset-of-" + name
 		return stream(r, sse(offset, "auth0|"+name), false)
-	}}
+	})
+}
+
+// joinWith is join with the answers of the Events API.
+func joinWith(t *testing.T, store *fleetStore, name string, answer func(n int, r *http.Request) *http.Response) *member {
+	t.Helper()
+	m := &member{monitor: new(auth0grpcevents.Monitor), log: new(syncBuffer), api: &fakeAPI{answer: answer}}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	guard := newGuard(t, newFeed(), issuer)
@@ -242,13 +247,12 @@ func TestFollowLeavesWhenItCannotSave(t *testing.T) {
 	withLeader(t, func(t *testing.T, store *fleetStore, m *member) {
 		m.stop()
 		store.change(func(s *fleetStore) { s.saves = nil })
-		again := join(t, store, "again")
-		again.api.answer = func(n int, r *http.Request) *http.Response {
+		again := joinWith(t, store, "again", func(n int, r *http.Request) *http.Response {
 			if n == 0 {
 				store.change(func(s *fleetStore) { s.owner, s.term, s.until = "other", s.term+1, time.Now().Add(time.Hour) })
 			}
 			return stream(r, sse("offset-1", "auth0|1"), false)
-		}
+		})
 		after(time.Second) // the next renewal is at 2 s
 		if again.monitor.Stats().Leader || len(store.saves) != 0 {
 			t.Errorf("the process leads after %v was saved, want that it has left", store.saves)

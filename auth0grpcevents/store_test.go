@@ -186,11 +186,10 @@ func TestFollowEndsTheOutageOfALeader(t *testing.T) {
 	withLeader(t, func(t *testing.T, store *fleetStore, first *member) {
 		first.stop()
 		store.change(func(s *fleetStore) { s.offset = "" })
-		m := join(t, store, "again")
-		m.api.answer = func(_ int, r *http.Request) *http.Response {
+		m := joinWith(t, store, "again", func(_ int, r *http.Request) *http.Response {
 			store.change(func(s *fleetStore) { s.down = true })
 			return stream(r, sse("offset-1", "auth0|1"), false)
-		}
+		})
 		after(time.Minute)
 		if stats := m.monitor.Stats(); stats.Leader || !errors.Is(stats.Err, errDown) || m.log.count("the store failed") != 2 {
 			t.Errorf("Stats = %+v, want an outage of Save and one of Lead; log:\n%s", stats, m.log)
