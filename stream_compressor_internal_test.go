@@ -1,0 +1,69 @@
+package auth0grpc
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+)
+
+// A status waits for each proof that SetSendCompressor has returned, and is sent once.
+func TestProofsOfTheCompressor(t *testing.T) {
+	elsewhere := func(f func()) {
+		var other sync.WaitGroup
+		other.Go(f)
+		other.Wait()
+	}
+	begin := func(g *guardedStream) { g.beginCompressor() }
+	for name, test := range map[string]struct {
+		before, after  func(*guardedStream) // the end
+		waits, settles bool
+	}{
+		"no compressor":        {func(*guardedStream) {}, func(g *guardedStream) { g.settleCompressor(true) }, false, true},
+		"receives":             {begin, func(g *guardedStream) { g.settleCompressor(false) }, true, true},
+		"sends":                {begin, func(g *guardedStream) { g.settleCompressor(true) }, true, true},
+		"sends twice":          {begin, func(g *guardedStream) { g.settleCompressor(true); g.settleCompressor(true) }, true, true},
+		"sends between":        {func(g *guardedStream) { begin(g); g.settleCompressor(true); begin(g) }, func(g *guardedStream) { g.settleCompressor(true) }, true, true},
+		"sends before the end": {func(g *guardedStream) { begin(g); g.settleCompressor(true) }, func(*guardedStream) {}, false, true},
+		"receives elsewhere":   {begin, func(g *guardedStream) { elsewhere(func() { g.settleCompressor(false) }) }, true, false},
+		"sends elsewhere":      {begin, func(g *guardedStream) { elsewhere(func() { g.settleCompressor(true) }) }, true, true},
+		"set twice":            {func(g *guardedStream) { begin(g); begin(g) }, func(g *guardedStream) { g.settleCompressor(false) }, true, true},
+		"set on two, receives": {func(g *guardedStream) { elsewhere(func() { begin(g) }); begin(g) }, func(g *guardedStream) { g.settleCompressor(false) }, true, false},
+		"set on two, sends":    {func(g *guardedStream) { elsewhere(func() { begin(g) }); begin(g) }, func(g *guardedStream) { g.settleCompressor(true) }, true, true},
+		"proves nothing":       {begin, func(*guardedStream) {}, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var statuses []*status.Status
+			ctx := grpc.NewContextWithServerTransportStream(context.Background(), statusTransport{statuses: &statuses})
+			g := newGuardedStream(ctx, "/a.B/C", &caller{claims: new(claims)}, nil)
+			test.before(g)
+			g.endHandler(endedExpired, func() {})
+			g.writeStatus()
+			if waits := len(statuses) == 0; waits != test.waits {
+				t.Errorf("the status waits: %t, want %t", waits, test.waits)
+			}
+			if g.beginCompressor() {
+				t.Error("a compressor can be set after the end")
+			}
+			test.after(g)
+			want := 0
+			if test.settles {
+				want = 1
+			}
+			if len(statuses) != want {
+				t.Errorf("%d statuses, want %d", len(statuses), want)
+			}
+		})
+	}
+}
+
+// The gate opens for no compressor between the reason and the gate of an end.
+func TestCompressorMeetsTheEnd(t *testing.T) {
+	g := newGuardedStream(context.Background(), "/a.B/C", &caller{claims: new(claims)}, nil)
+	g.endReason = endedExpired
+	if g.beginCompressor() {
+		t.Error("a compressor can be set during the end")
+	}
+}
