@@ -67,3 +67,13 @@ func TestCompressorMeetsTheEnd(t *testing.T) {
 		t.Error("a compressor can be set during the end")
 	}
 }
+
+// A transport that takes no status does not seem to take one to a second Interceptor
+// behind this one.
+func TestTransportWithoutStatus(t *testing.T) {
+	ctx := grpc.NewContextWithServerTransportStream(context.Background(), plainTransport{})
+	g := newGuardedStream(ctx, "/a.B/C", &caller{claims: new(claims)}, nil)
+	if _, ok := grpc.ServerTransportStreamFromContext(g.Context()).(statusWriter); ok {
+		t.Error("the transport in the context takes a status")
+	}
+}
