@@ -134,7 +134,7 @@ func TestTapAndUnlistedMethods(t *testing.T) {
 		c.Methods = map[string]auth0grpc.Rule{testgrpc.TestService_EmptyCall_FullMethodName: auth0grpc.Authenticated()}
 	})
 	listed := method{name: testgrpc.TestService_EmptyCall_FullMethodName}
-	token, second := p.token(nil), p.token(claims{"jti": "second"})
+	token, second, third := p.token(nil), p.token(claims{"jti": "second"}), p.token(claims{"jti": "third"})
 	check := func(name string, refused bool, want auth0grpc.Reason, value ...string) {
 		t.Helper()
 		for _, m := range shapes {
@@ -154,11 +154,14 @@ func TestTapAndUnlistedMethods(t *testing.T) {
 	}
 	p.alike(t, false, listed, "Bearer "+second)
 	check("revoked", false, auth0grpc.ReasonTokenRevoked, "Bearer "+second)
+	p.alike(t, false, listed, "Bearer "+third)
+	check("known since the revocation", true, auth0grpc.ReasonMethodNotListed, "Bearer "+third)
 	p.tenant.RotateKeys()
 	p.tenant.RevokePreviousKey()
 	p.clock.Advance(11 * time.Minute)
 	p.alike(t, false, listed, "Bearer "+p.token(nil)) // brings the new keys
 	check("its key withdrawn", false, auth0grpc.ReasonUnknownKey, "Bearer "+token)
+	check("its key alone withdrawn", false, auth0grpc.ReasonUnknownKey, "Bearer "+third)
 }
 
 func TestTapLetsPass(t *testing.T) {
@@ -181,7 +184,8 @@ func TestTapLetsPass(t *testing.T) {
 			delete(c.Methods, allMethods)
 			c.Methods["/a.B/C"] = auth0grpc.Public()
 		}, nil, false},
-		"no cache, without any token": {func(c *auth0grpc.Config) { c.CacheSize = auth0grpc.NoCache }, nil, true},
+		"no cache, without any token": {uncached, nil, true},
+		"no cache, garbage":           {uncached, []string{"Bearer leak"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newTappedPair(t, configured(test.change))
@@ -190,7 +194,15 @@ func TestTapLetsPass(t *testing.T) {
 			}
 		})
 	}
+	p := newTappedPair(t, configured(uncached))
+	for range 2 {
+		for _, m := range shapes {
+			p.alike(t, false, m, "Bearer "+p.token(nil))
+		}
+	}
 }
+
+func uncached(c *auth0grpc.Config) { c.CacheSize = auth0grpc.NoCache }
 
 func ruled(rule auth0grpc.Rule) func(*auth0grpc.Config) {
 	return func(c *auth0grpc.Config) { c.Methods[allMethods] = rule }
