@@ -103,6 +103,9 @@ func TestCheckStreamWithoutAToken(t *testing.T) {
 	if _, ok := s.TTL(); ok || s.Context().Err() != nil || s.Close() != nil || f.guard.Stats().OpenStreams != 0 {
 		t.Errorf("public: TTL %t, %v, %+v", ok, s.Context().Err(), f.guard.Stats())
 	}
+	if err := s.Received(nil, io.EOF); err != io.EOF || s.Received(&testgrpc.Empty{}, nil) != nil || s.Sends() != nil {
+		t.Errorf("public: a message is refused, or the end is %v", err)
+	}
 }
 
 func TestOpenStreamObeysItsPolicy(t *testing.T) {

@@ -1,6 +1,7 @@
 package auth0grpc_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -204,5 +205,32 @@ func TestStatusWaitsForTheCompressor(t *testing.T) {
 				t.Errorf("the client got the reason %q", reason)
 			}
 		})
+	}
+}
+
+// A nested context is a context whose look-ups pass through one frame more.
+type nested struct{ context.Context }
+
+func (c nested) Value(key any) any { return c.Context.Value(key) }
+
+// A look-up from so deep that its user cannot be told finds the transport behind the
+// gate, where SetSendCompressor fails and the others work.
+func TestLookUpFromDeep(t *testing.T) {
+	s := newFixture(t, handleStreams(func(stream grpc.ServerStream) error {
+		ctx := stream.Context()
+		for range 100 {
+			ctx = nested{ctx}
+		}
+		if err := grpc.SetSendCompressor(ctx, gzip.Name); err == nil {
+			t.Error("SetSendCompressor succeeded")
+		}
+		if got, ok := grpc.Method(ctx); !ok || got != streamShapes[2].name {
+			t.Errorf("Method = %q, %t", got, ok)
+		}
+		return grpc.SetHeader(ctx, metadata.Pairs("x-a", "1"))
+	}))
+	got := finish(s.open(t, "bufconn", streamShapes[2], bearer(s.token(nil))...), "bufconn")
+	if got.err != nil || len(got.header.Get("x-a")) != 1 {
+		t.Errorf("%v, header %v", got.err, got.header)
 	}
 }

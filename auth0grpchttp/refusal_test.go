@@ -68,6 +68,9 @@ func TestHeadersOfRefusals(t *testing.T) {
 		if isGRPC := strings.HasPrefix(want, "application/grpc"); (h.Get("Grpc-Retry-Pushback-Ms") != "") != (isGRPC && refusal.RetryAfter() > 0) {
 			t.Errorf("%q: %v", mediaType, h)
 		}
+		if _, ok := h["Dpop-Nonce"]; ok != (refusal.DPoPNonce() != "") {
+			t.Errorf("%q: %v, beside the nonce %q", mediaType, h, refusal.DPoPNonce())
+		}
 	}
 }
 
