@@ -290,9 +290,39 @@ func TestReportedCallsAskNothing(t *testing.T) {
 		if _, err := f.send(t.Context(), shape, f.tenant.Token(claims{"scope": ""}), order(t, `order_id: "7"`)); err != nil {
 			t.Errorf("%s: %v", shape.name, err)
 		}
+		s, err := f.guard.CheckStream(t.Context(), auth0grpc.Request{
+			FullMethod: shape.name, Authorization: bearer(f.tenant.Token(claims{"scope": ""})), MessagesFollow: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Received(order(t, `order_id: "7"`), nil); err != nil || s.Sends() != nil || s.Close() != nil {
+			t.Errorf("%s, opened by CheckStream: %v", shape.name, err)
+		}
 	}
 	if asked := checker.taken(); len(asked) > 0 {
 		t.Errorf("%d checks: %v", len(asked), asked)
+	}
+}
+
+// A stream that breaks off before its first message keeps its own error. One that the
+// client ends there has named no record.
+func TestNoFirstMessage(t *testing.T) {
+	rule := auth0grpc.Scopes("read:orders").Relation("viewer", "order:{order_id}")
+	f := newFixture(t, serveOrders(rule), func(_ *fixture, c *auth0grpc.Config) { c.RelationChecker = tuplesOf() })
+	brokeOff := errors.New("broke off")
+	for err, want := range map[error]error{brokeOff: brokeOff, context.Canceled: context.Canceled, io.EOF: nil} {
+		s, opened := f.guard.CheckStream(t.Context(), auth0grpc.Request{
+			FullMethod: orderShapes[3].name, Authorization: bearer(f.token(nil)), MessagesFollow: true,
+		})
+		if opened != nil {
+			t.Fatal(opened)
+		}
+		got := s.Received(nil, err)
+		if reason, refused := auth0grpc.ReasonFromError(got); want != nil && got != want || want == nil && (!refused || reason == "") {
+			t.Errorf("in place of %v: %v", err, got)
+		}
+		s.Close()
 	}
 }
 
