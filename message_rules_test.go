@@ -31,6 +31,7 @@ var messageDoors = map[string]func(context.Context, *fixture, string, any) (rece
 		return received, err
 	},
 	"stream": func(ctx context.Context, f *fixture, fullMethod string, message any) (received bool, err error) {
+		ctx = grpc.NewContextWithServerTransportStream(ctx, endingTransport{&transportStream{method: fullMethod}})
 		stream := messageStream{serverStream{ctx: ctx}}
 		err = f.guard.StreamServerInterceptor()(nil, stream, &grpc.StreamServerInfo{FullMethod: fullMethod}, func(_ any, stream grpc.ServerStream) error {
 			err := stream.RecvMsg(message)
@@ -53,6 +54,12 @@ var messageDoors = map[string]func(context.Context, *fixture, string, any) (rece
 		return err == nil, err
 	},
 }
+
+// An endingTransport accepts the status of an ended stream, so the handler runs on the
+// goroutine of the call.
+type endingTransport struct{ *transportStream }
+
+func (endingTransport) WriteStatus(*status.Status) error { return nil }
 
 // throughMessageDoors calls a method with a message through each door, and compares the
 // result with the wanted reason; "" means that the call passes.

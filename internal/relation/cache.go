@@ -187,7 +187,7 @@ func (c *Cache) run(ctx context.Context, sum digest, f *flight, asked time.Time,
 		c.end(sum, f, asked, allowed && err == nil, err, true)
 	}()
 	allowed, err = ask(ctx)
-	if err == nil && ctx.Err() != nil { // too late: the callers have given up
+	if ctx.Err() != nil { // too late: the callers have given up, or are about to
 		err = ErrTimeout
 	}
 }
