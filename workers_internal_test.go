@@ -14,24 +14,30 @@ func TestWorkersAreBounded(t *testing.T) {
 		var w workers
 		var started atomic.Int64
 		release := make(chan struct{})
+		counts := func() (places, tasks int) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.running, len(w.tasks)
+		}
 		for range 3 * maxWorkers {
 			w.do(func() { started.Add(1); <-release })
 		}
 		for round := range int64(3) {
 			synctest.Wait()
-			if got, want := started.Load(), (round+1)*maxWorkers; got != want || w.running != maxWorkers {
-				t.Errorf("round %d: %d tasks run, want %d; %d places taken", round, got, want, w.running)
+			places, _ := counts()
+			if got, want := started.Load(), (round+1)*maxWorkers; got != want || places != maxWorkers {
+				t.Errorf("round %d: %d tasks run, want %d; %d places taken", round, got, want, places)
 			}
 			<-time.After(taskPatience) // on the clock of the bubble
 		}
 		synctest.Wait()
-		if w.running != 0 || w.tasks != nil {
-			t.Errorf("%d places taken, %d tasks, want none", w.running, len(w.tasks))
+		if places, tasks := counts(); places != 0 || tasks != 0 {
+			t.Errorf("%d places taken, %d tasks, want none", places, tasks)
 		}
 		close(release)
 		synctest.Wait()
-		if w.running != 0 {
-			t.Errorf("%d places taken at the end, want 0", w.running)
+		if places, _ := counts(); places != 0 {
+			t.Errorf("%d places taken at the end, want 0", places)
 		}
 	})
 }
