@@ -31,9 +31,9 @@ type guardedStream struct {
 	fullMethod string
 	messages   *messageGuard // nil: no rules about messages
 
+	shard     *streamShard
 	deadline  int64 // of openStreams, under the lock of the shard, like the next three
 	links     [indexCount]streamLink
-	shard     *streamShard
 	heapIndex int32 // -1: no deadline
 	listed    bool
 
