@@ -2,6 +2,7 @@ package auth0grpcclient_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -65,6 +66,7 @@ func TestOneCredential(t *testing.T) {
 		{name: "installed twice", creds: []*auth0grpcclient.Credentials{c, c}},
 		{name: "others for one call", creds: []*auth0grpcclient.Credentials{c}, call: []grpc.CallOption{grpc.PerRPCCredentials(foreign{})}, want: codes.Unauthenticated},
 		{name: "the same for one call", creds: []*auth0grpcclient.Credentials{c}, call: []grpc.CallOption{grpc.PerRPCCredentials(c)}, want: codes.Unauthenticated},
+		{name: "none for one call", creds: []*auth0grpcclient.Credentials{c}, call: []grpc.CallOption{grpc.PerRPCCredentials(nil)}},
 		{name: "others for all calls", creds: []*auth0grpcclient.Credentials{c}, dial: []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.PerRPCCredentials(foreign{}))}, want: codes.Unauthenticated},
 		{name: "two on one connection", creds: []*auth0grpcclient.Credentials{c, own(nil)}, want: codes.Unauthenticated},
 		{name: "own and on behalf of", creds: []*auth0grpcclient.Credentials{c, exchange}, want: codes.Internal},
@@ -78,6 +80,7 @@ func TestOneCredential(t *testing.T) {
 		{name: "forwarded", creds: []*auth0grpcclient.Credentials{own(forward)}, metadata: []string{"authorization", "Bearer x", "dpop", "y"}},
 		{name: "two forwarded", creds: []*auth0grpcclient.Credentials{own(forward)}, metadata: []string{"authorization", "Bearer x", "Authorization", "Bearer y"}, want: codes.Unauthenticated},
 		{name: "forwarded, others for one call", creds: []*auth0grpcclient.Credentials{own(forward)}, metadata: []string{"authorization", "Bearer x"}, call: []grpc.CallOption{grpc.PerRPCCredentials(foreign{})}, want: codes.Unauthenticated},
+		{name: "interceptors alone, others for one call", dial: []grpc.DialOption{grpc.WithChainUnaryInterceptor(c.UnaryClientInterceptor()), grpc.WithChainStreamInterceptor(c.StreamClientInterceptor())}, call: []grpc.CallOption{grpc.PerRPCCredentials(foreign{})}, want: codes.Unauthenticated},
 		{name: "interceptors alone, for one call", dial: []grpc.DialOption{grpc.WithChainUnaryInterceptor(c.UnaryClientInterceptor()), grpc.WithChainStreamInterceptor(c.StreamClientInterceptor())}, call: []grpc.CallOption{grpc.PerRPCCredentials(c)}},
 	}
 	for _, test := range tests {
@@ -123,6 +126,24 @@ func TestCallsInsideCalls(t *testing.T) {
 			return invoke(ctx, method, req, reply, cc, opts...)
 		}))
 	if _, err := shapes["unary"](t.Context(), dial(t, target, options...)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCallsWithoutAConnection shows that two calls without a connection, as another
+// transport makes them, are not taken for one call.
+func TestCallsWithoutAConnection(t *testing.T) {
+	t.Parallel()
+	outer, inner := newCredentials(t, offline((&fake{}).roundTrip)), newCredentials(t, offline((&fake{}).roundTrip))
+	streamer := func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+		return &fakeStream{ctx: ctx}, nil
+	}
+	invoke := func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
+		done := func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error { return nil }
+		_, err := inner.StreamClientInterceptor()(ctx, &grpc.StreamDesc{}, nil, "/a.B/C", streamer)
+		return errors.Join(err, inner.UnaryClientInterceptor()(ctx, "/a.B/C", nil, nil, nil, done))
+	}
+	if err := outer.UnaryClientInterceptor()(t.Context(), "/a.B/C", nil, nil, nil, invoke); err != nil {
 		t.Error(err)
 	}
 }
