@@ -34,10 +34,8 @@ func (c *Credentials) AccessToken(ctx context.Context, refused string) (string, 
 	if err != nil {
 		return "", err
 	}
-	if refused != "" && t.authorization == bearerPrefix+refused && s.renew(ctx, t, subject) {
-		if t, err = s.token(ctx, subject); err != nil {
-			return "", err
-		}
+	if t.authorization == bearerPrefix+refused && s.renew(ctx, t, subject) {
+		t = s.current.Load()
 	}
 	return strings.TrimPrefix(t.authorization, bearerPrefix), nil
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/auth0grpc/auth0grpc/auth0grpcclient"
 )
 
@@ -49,4 +51,10 @@ func TestAccessTokenErrors(t *testing.T) {
 	if _, err := newCredentials(t, config).AccessToken(t.Context(), ""); !errors.As(err, &failure) {
 		t.Errorf("AccessToken = %v, want a TokenError", err)
 	}
+	exchange, err := auth0grpcclient.NewOnBehalfOf(configFor(tenant), auth0grpcclient.IncomingToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = exchange.AccessToken(t.Context(), "")
+	wantCode(t, err, codes.Internal) // the context belongs to no handler
 }
