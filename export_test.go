@@ -10,6 +10,13 @@ func (i *Interceptor) SetTimer(afterFunc func(time.Duration, func()) interface{ 
 	i.streams.afterFunc = func(d time.Duration, f func()) timer { return afterFunc(d, f) }
 }
 
+// StatusesSent reports whether no status of an ended stream is about to be sent.
+func (i *Interceptor) StatusesSent() bool {
+	i.streams.statuses.mu.Lock()
+	defer i.streams.statuses.mu.Unlock()
+	return i.streams.statuses.running == 0
+}
+
 // RevocationsRemembered returns how many revocations are held.
 func (i *Interceptor) RevocationsRemembered() int { return i.verifier.revocations.Len() }
 

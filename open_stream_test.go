@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/auth0grpc/auth0grpc"
@@ -128,6 +129,70 @@ func TestReportOnlyKeepsAnOpenStream(t *testing.T) {
 	if got != unaryCall || s.Context().Err() != nil || s.Close() != nil {
 		t.Errorf("reported %q, context %v", got, s.Context().Err())
 	}
+}
+
+// A handler of a gRPC call may open a stream of another transport, with the context of
+// its call. The end of that stream sends nothing to the client of the call.
+func TestOpenStreamInsideACall(t *testing.T) {
+	const watch = "/orders.v1.Orders/Watch"
+	ends := map[auth0grpc.Reason]func(f *fixture) error{
+		auth0grpc.ReasonTokenRevoked: func(f *fixture) error {
+			f.clock.Advance(time.Minute)
+			defer f.clock.Advance(time.Minute) // for the tokens that follow
+			return f.guard.Revoke(context.Background(), auth0grpc.Revocation{Issuer: f.tenant.Issuer(), Subject: "auth0|watcher"})
+		},
+		auth0grpc.ReasonTokenExpired: func(f *fixture) error {
+			f.timers.expireNow(time.Hour)
+			return nil
+		},
+	}
+	for name, rule := range map[string]auth0grpc.Rule{"public": auth0grpc.Public(), "with a token": auth0grpc.Authenticated()} {
+		for want, endStream := range ends {
+			var f *fixture
+			handle := func(ctx context.Context) error {
+				token := f.token(claims{"sub": "auth0|watcher", "iat": f.clock.Now(), "exp": f.clock.Now().Add(time.Hour)})
+				s, err := f.guard.CheckStream(ctx, auth0grpc.Request{FullMethod: watch, Authorization: bearer(token)})
+				if err != nil {
+					return err
+				}
+				if err := endStream(f); err != nil {
+					return err
+				}
+				eventually(t, "the end is complete", f.guard.StatusesSent)
+				if got := endOf(t, s); got != want {
+					t.Errorf("the stream inside ended with %s, want %s", got, want)
+				}
+				return ctx.Err()
+			}
+			f = newFixture(t, transports("bufconn", "ServeHTTP"), withService(wholeScript{
+				script: script{handler: func(stream grpc.ServerStream) error {
+					return errors.Join(handle(stream.Context()), stream.SendMsg(&testgrpc.StreamingInputCallResponse{}))
+				}},
+				unary: handle,
+			}), useTimers, func(_ *fixture, config *auth0grpc.Config) {
+				config.Methods = map[string]auth0grpc.Rule{allMethods: rule, watch: auth0grpc.Scopes("read:orders")}
+			})
+			for _, transport := range []string{"bufconn", "ServeHTTP"} {
+				for _, shape := range shapes {
+					token := f.token(claims{"sub": "auth0|caller", "exp": f.clock.Now().Add(3 * time.Hour)})
+					got := f.call(t.Context(), transport, shape, bearer(token)...)
+					if challenges := len(got.header.Get("www-authenticate")) + len(got.trailer.Get("www-authenticate")); got.err != nil || challenges > 0 {
+						t.Errorf("%s, %s, %s, %s: %v, %d challenges", name, want, transport, shape.name, got.err, challenges)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A wholeScript serves the unary method with a function too.
+type wholeScript struct {
+	script
+	unary func(context.Context) error
+}
+
+func (s wholeScript) UnaryCall(ctx context.Context, _ *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
+	return &testgrpc.SimpleResponse{}, s.unary(ctx)
 }
 
 // With rules about the message, each message is checked before the handler has it, and

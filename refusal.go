@@ -147,8 +147,8 @@ func (r *refusal) withResourceMetadata(address string) *refusal {
 // client libraries (grpc-js, grpcio) have only trailers. Behind net/http's ServeHTTP it
 // is only a header: RFC 9110, section 6.5.1, allows no such trailer, and net/http would
 // log each one. Errors of SetHeader and SetTrailer mean that the call has ended; then the
-// client gets only the status. A stream of another transport (CheckStream) has no call of
-// gRPC, for which both would format the whole context into an error.
+// client gets only the status. Without a transport stream both would format the whole
+// context into an error.
 //
 // A refusal to be retried has a trailer for the retries of gRPC itself, which do not
 // read RetryInfo (gRFC A6). It has no header: any header switches those off.

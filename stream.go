@@ -108,6 +108,9 @@ func (i *Interceptor) endStream(g *guardedStream, c *caller, reason *refusal) {
 		return
 	}
 	i.streams.endOne(g, reason, func() {
+		if g.transport == nil { // of CheckStream: a call in its context is not ours
+			return
+		}
 		i.binder.withChallenges(c, reason, i.clock.now).withResourceMetadata(i.metadataURL).sendChallenge(g.callCtx)
 	})
 }

@@ -46,6 +46,23 @@ func (ts *timers) Advance(d time.Duration) {
 // fireAll fires every timer at any time.
 func (ts *timers) fireAll() { ts.fireIf(func(*timer) bool { return true }) }
 
+// expireNow moves the clock and returns when the timers that are due have run.
+func (ts *timers) expireNow(d time.Duration) {
+	ts.clock.Advance(d)
+	ts.mu.Lock()
+	var due []*timer
+	for _, t := range ts.all {
+		if !t.fired && !t.stopped && !ts.Now().Before(t.due) {
+			t.fired = true
+			due = append(due, t)
+		}
+	}
+	ts.mu.Unlock()
+	for _, t := range due {
+		t.fire()
+	}
+}
+
 func (ts *timers) fireIf(due func(*timer) bool) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
