@@ -152,34 +152,11 @@ func TestEventStoreStartsRepairs(t *testing.T) {
 			return s.Save(ctx, tenantName, 1, "offset")
 		},
 	} {
-		for _, test := range []struct {
-			name   string
-			err    error
-			ends   bool // the context of the caller
-			repair bool
-		}{
-			{"the network", errHook, false, true},
-			{"a refusal", replyError("NOPERM"), false, false},
-			{"the caller", errHook, true, false},
-		} {
-			t.Run(command+"/"+test.name, func(t *testing.T) {
-				client := hangingServer(t).client(t)
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				hook := &failingHook{name: command, err: test.err}
-				if test.ends {
-					hook.call = cancel
-				}
-				client.AddHook(hook)
-				s := newStoreOf(newFeed(t, client, FeedConfig{}))
-				if err := call(ctx, s); !errors.Is(err, test.err) {
-					t.Errorf("error %v, want %v", err, test.err)
-				}
-				if got := repairBegan(s.link); got != test.repair {
-					t.Errorf("a repair began: %t, want %t", got, test.repair)
-				}
-			})
-		}
+		failAtCommand(t, command, func(t *testing.T, ctx context.Context, client *redis.Client) (bool, error) {
+			s := newStoreOf(newFeed(t, client, FeedConfig{}))
+			err := call(ctx, s)
+			return repairBegan(s.link), err
+		})
 	}
 	client := startRedis(t).client(t)
 	s := newStoreOf(newFeed(t, client, FeedConfig{}))

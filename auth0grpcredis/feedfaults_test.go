@@ -157,38 +157,15 @@ func TestPublishCountsReplicas(t *testing.T) {
 // A failed Publish starts a repair of the connections, unless its caller gave up, and
 // expects nothing to be read back.
 func TestPublishStartsRepairs(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		err    error
-		ends   bool // the context of the caller
-		repair bool
-	}{
-		{"the network", errHook, false, true},
-		{"a refusal", replyError("NOPERM"), false, false},
-		{"the caller", errHook, true, false},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			client := startRedis(t).client(t)
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			hook := &failingHook{name: "xadd", err: test.err}
-			if test.ends {
-				hook.call = cancel
-			}
-			client.AddHook(hook)
-			feed := newFeed(t, client, FeedConfig{})
-			feed.countFollower(1)
-			if err := feed.Publish(ctx, bySubject("s")); !errors.Is(err, test.err) {
-				t.Errorf("Publish = %v, want %v", err, test.err)
-			}
-			if got := repairBegan(feed.link); got != test.repair {
-				t.Errorf("a repair began: %t, want %t", got, test.repair)
-			}
-			if n := len(feed.unconfirmed); n != 0 {
-				t.Errorf("%d entries expected, want none", n)
-			}
-		})
-	}
+	failAtCommand(t, "xadd", func(t *testing.T, ctx context.Context, client *redis.Client) (bool, error) {
+		feed := newFeed(t, client, FeedConfig{})
+		feed.countFollower(1)
+		err := feed.Publish(ctx, bySubject("s"))
+		if n := len(feed.unconfirmed); n != 0 {
+			t.Errorf("%d entries expected, want none", n)
+		}
+		return repairBegan(feed.link), err
+	})
 }
 
 // The entries that wait to be read back are bounded.

@@ -48,7 +48,7 @@ func TestLagCountsFromTheEnd(t *testing.T) {
 func TestFollowExpectsAcrossReads(t *testing.T) {
 	client := startRedis(t).client(t)
 	var failure error
-	client.AddHook(readHook{func() error { return failure }})
+	client.AddHook(readHook{fails: func() error { return failure }})
 	feed := newFeed(t, client, FeedConfig{})
 	w := followManually(t, feed)
 	publish(t, newFeed(t, client, FeedConfig{}), bySubject("of another"))
@@ -193,15 +193,11 @@ func TestReadsWait(t *testing.T) {
 
 // A limitHook notes the limits of each XREAD, and makes it fail.
 type limitHook struct {
-	redis.Hook
+	passingHook
 	reads   *[]readLimit
 	failure *error
 }
 
-func (h *limitHook) DialHook(next redis.DialHook) redis.DialHook { return next }
-func (h *limitHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
 func (h *limitHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if cmd.Name() != "xread" {
@@ -228,7 +224,7 @@ func (h *limitHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func TestBatchSize(t *testing.T) {
 	client := startRedis(t).client(t)
 	var failure error
-	client.AddHook(readHook{func() error { return failure }})
+	client.AddHook(readHook{fails: func() error { return failure }})
 	feed := newFeed(t, client, FeedConfig{Timeout: time.Hour})
 	w := followManually(t, feed)
 	for i := range 3 {

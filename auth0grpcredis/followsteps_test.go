@@ -11,12 +11,11 @@ import (
 )
 
 // A readHook decides before each XREAD whether it fails.
-type readHook struct{ fails func() error }
-
-func (h readHook) DialHook(next redis.DialHook) redis.DialHook { return next }
-func (h readHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
+type readHook struct {
+	passingHook
+	fails func() error
 }
+
 func (h readHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if cmd.Name() == "xread" {
@@ -35,7 +34,7 @@ func TestFollowNotesItsSteps(t *testing.T) {
 	server := startRedis(t)
 	client, others := server.client(t), newFeed(t, server.client(t), FeedConfig{})
 	toFail := 0 // reads
-	client.AddHook(readHook{func() error {
+	client.AddHook(readHook{fails: func() error {
 		if toFail == 0 {
 			return nil
 		}

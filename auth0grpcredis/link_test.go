@@ -15,12 +15,11 @@ import (
 )
 
 // A pingHook answers PING in place of a server.
-type pingHook struct{ answer func() error }
-
-func (h pingHook) DialHook(next redis.DialHook) redis.DialHook { return next }
-func (h pingHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
+type pingHook struct {
+	passingHook
+	answer func() error
 }
+
 func (h pingHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if cmd.Name() != "ping" {
@@ -39,7 +38,7 @@ func TestRepairsAreFew(t *testing.T) {
 		client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", ContextTimeoutEnabled: true})
 		defer client.Close()
 		pings, release := 0, make(chan struct{})
-		client.AddHook(pingHook{func() error { pings++; <-release; return nil }})
+		client.AddHook(pingHook{answer: func() error { pings++; <-release; return nil }})
 		l, err := newLink(client)
 		if err != nil {
 			t.Fatal(err)
@@ -200,7 +199,7 @@ func TestPingIdle(t *testing.T) {
 	busyConnections(t, client, n)
 	var mu sync.Mutex
 	var answers []error
-	client.AddHook(pingHook{func() error {
+	client.AddHook(pingHook{answer: func() error {
 		mu.Lock()
 		defer mu.Unlock()
 		if len(answers) == 0 {

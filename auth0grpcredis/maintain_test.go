@@ -53,44 +53,6 @@ func TestEntryLog(t *testing.T) {
 	}
 }
 
-// A failingHook makes the commands of a name fail, also in a pipeline.
-type failingHook struct {
-	redis.Hook
-	name string // "": none
-	err  error
-	call func() // with each command that fails, if set
-}
-
-var errHook = errors.New("the network is down")
-
-// A replyError is an error that a server sends.
-type replyError string
-
-func (e replyError) Error() string { return string(e) }
-func (e replyError) RedisError()   {}
-
-func (h *failingHook) DialHook(next redis.DialHook) redis.DialHook { return next }
-func (h *failingHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if cmd.Name() == h.name {
-			if h.call != nil {
-				h.call()
-			}
-			cmd.SetErr(h.err)
-			return h.err
-		}
-		return next(ctx, cmd)
-	}
-}
-func (h *failingHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if cmds[0].Name() == h.name {
-			return h.err
-		}
-		return next(ctx, cmds)
-	}
-}
-
 // A follower looks for deleted entries and trims at intervals, not at each step.
 func TestMaintainIntervals(t *testing.T) {
 	client, sent := startRedis(t).client(t), &commands{}

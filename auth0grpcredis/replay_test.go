@@ -158,7 +158,7 @@ func TestUseOneRoundTrip(t *testing.T) {
 
 // commands notes the commands that a client sends.
 type commands struct {
-	redis.Hook
+	passingHook
 	mu   sync.Mutex
 	args [][]any
 }
@@ -191,10 +191,6 @@ func (c *commands) option(name, option string) (values []string) {
 	return values
 }
 
-func (c *commands) DialHook(next redis.DialHook) redis.DialHook { return next }
-func (c *commands) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
 func (c *commands) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		c.mu.Lock()
