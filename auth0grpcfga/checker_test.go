@@ -259,7 +259,6 @@ func (fakeConn) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.Cal
 }
 
 func TestConfigFaults(t *testing.T) {
-	const id = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 	for name, config := range map[string]auth0grpcfga.Config{
 		"nothing":             {},
 		"no store":            {URL: "https://fga.example", Model: id},
@@ -273,10 +272,15 @@ func TestConfigFaults(t *testing.T) {
 		"query":               {Store: id, Model: id, URL: "https://fga.example?x"},
 		"type":                {Store: id, Model: id, URL: "https://fga.example", UserType: "user:x"},
 		"half organization":   {Store: id, Model: id, URL: "https://fga.example", OrganizationType: "organization"},
+		"half, the other":     {Store: id, Model: id, URL: "https://fga.example", OrganizationRelation: "member"},
+		"relation":            {Store: id, Model: id, URL: "https://fga.example", OrganizationType: "organization", OrganizationRelation: "a:b"},
+		"no URL":              {Store: id, Model: id, URL: "https://a:s3cret@fga.example/%zz"},
+		"fragment":            {Store: id, Model: id, URL: "https://fga.example#x"},
+		"other scheme":        {Store: id, Model: id, URL: "ftp://127.0.0.1"},
 		"organization":        {Store: id, Model: id, URL: "https://fga.example", OrganizationType: "a b", OrganizationRelation: "member"},
 	} {
-		if _, err := auth0grpcfga.NewChecker(config); err == nil {
-			t.Errorf("%s: accepted", name)
+		if _, err := auth0grpcfga.NewChecker(config); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for name, config := range map[string]auth0grpcfga.AuthZENConfig{
