@@ -101,7 +101,6 @@ func (r *Request) contextWithNonce(ctx context.Context, nonce string) context.Co
 // expires or is revoked continues, and [Interceptor.CheckStream] ends it. It is safe for
 // concurrent use.
 func (i *Interceptor) Check(ctx context.Context, request Request) (context.Context, error) {
-	request.inMetadata = false
 	ctx, v := i.authorize(ctx, &request)
 	return ctx, v.err()
 }
@@ -118,7 +117,7 @@ func gRPCRequest(fullMethod string, message any) Request {
 func (i *Interceptor) authorize(ctx context.Context, request *Request) (context.Context, verdict) {
 	start := i.observer.startTime()
 	c, refused := i.decide(ctx, i.table.Load(), request, start, true)
-	if refused == nil && c.row != nil && c.row.messages != nil {
+	if refused == nil && c.row.messages != nil {
 		refused = c.checkMessage(ctx, request)
 		i.observer.warnMisconfigured(ctx, c.row, refused)
 	}
@@ -250,7 +249,7 @@ func evaluateCandidate(ctx context.Context, i *Interceptor, candidate *table, re
 	default:
 		c, refused = i.decide(ctx, candidate, request, start, false)
 	}
-	if refused == nil && c.claims != nil && c.row.messages != nil {
+	if refused == nil && c.row.messages != nil {
 		refused = c.checkMessage(ctx, request)
 	}
 	other := i.observer.judge(c, refused)
@@ -287,7 +286,7 @@ func newFacts(ctx context.Context, i *Interceptor, request *Request, v *verdict,
 	c, refused := v.caller, v.refused
 	switch {
 	case c.claims != nil:
-		if request.Message != nil && request.Message != messagesFollow && v.row != nil && v.row.messages != nil {
+		if request.Message != messagesFollow && v.row != nil && v.row.messages != nil {
 			v.addMessageRules(f)
 		}
 		refused = nil // the row refused, if any

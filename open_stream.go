@@ -25,7 +25,6 @@ type OpenStream struct {
 // If the call is refused, the error is a [*Refusal]. Otherwise call [OpenStream.Close]
 // when the handler has returned: until then the stream takes memory.
 func (i *Interceptor) CheckStream(ctx context.Context, request Request) (*OpenStream, error) {
-	request.inMetadata = false
 	if request.MessagesFollow {
 		request.Message = messagesFollow
 	}
