@@ -889,6 +889,12 @@ func TestMTLSWithoutTLS(t *testing.T) {
 	for _, transport := range everyTransport {
 		f.over(t, transport, byBearer(otherCertificate), bearing(f.mtls.bound))
 	}
+	// A call that is not from a network has no peer.
+	for shape, got := range direct(t, t.Context(), f.guard, unaryCall, metadata.Pairs("authorization", "Bearer "+f.mtls.bound)) {
+		if reason, _ := auth0grpc.ReasonFromError(got.err); reason != auth0grpc.ReasonWrongCertificate {
+			t.Errorf("%s without a peer: %v", shape, got.err)
+		}
+	}
 }
 
 // The shortcut for the certificate that was right last time is for that one

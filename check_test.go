@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -103,12 +104,17 @@ func TestCheckDecidesLikeTheInterceptors(t *testing.T) {
 
 // The headers of a Request count, and the metadata of a call that the context belongs
 // to does not.
+// Check in a gRPC handler neither reads the metadata of that call nor sends any.
 func TestCheckIgnoresMetadata(t *testing.T) {
 	f := newFixture(t)
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+f.token(nil)))
-	_, err := f.guard.Check(ctx, auth0grpc.Request{FullMethod: unaryCall})
+	outer := &transportStream{method: unaryCall}
+	_, err := f.guard.Check(grpc.NewContextWithServerTransportStream(ctx, outer), auth0grpc.Request{FullMethod: unaryCall})
 	if refusal := refusalOf(t, err); refusal == nil || refusal.Reason() != auth0grpc.ReasonMissingToken {
 		t.Errorf("%v, want %s", err, auth0grpc.ReasonMissingToken)
+	}
+	if len(outer.header)+len(outer.trailer) > 0 {
+		t.Errorf("the outer call gets the header %v and the trailer %v", outer.header, outer.trailer)
 	}
 }
 

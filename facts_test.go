@@ -285,6 +285,21 @@ func TestFactsOfStreams(t *testing.T) {
 	}
 }
 
+// The facts of a call to an unlisted method have its token, with any message.
+func TestFactsOfUnlistedMethods(t *testing.T) {
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	var last auth0grpc.Decision
+	config.RecordFacts, config.OnDecision = true, func(_ context.Context, d auth0grpc.Decision) { last = d }
+	guard := mustNew(t, config)
+	for _, message := range []any{nil, order(t, "")} {
+		_, err := guard.Check(t.Context(), auth0grpc.Request{FullMethod: "/a.B/C", Authorization: bearer(tenant.Token(nil)), Message: message})
+		if reason, _ := auth0grpc.ReasonFromError(err); reason != auth0grpc.ReasonMethodNotListed || last.Facts == nil || !last.Facts.Verified {
+			t.Errorf("message %v: %v, facts %+v", message, err, last.Facts)
+		}
+	}
+}
+
 // Facts are off by default, and no decision follows from facts that state too little.
 func TestFactsThatDoNotSuffice(t *testing.T) {
 	tenant, now := newTenant(t)
@@ -347,5 +362,53 @@ func TestFactsOfLeftCalls(t *testing.T) {
 		if err != nil || got != want {
 			t.Errorf("%s: %+v, %v; want %+v", method, got, err, want)
 		}
+	}
+}
+
+// The binding of a refused token is checked once, with a candidate and with facts too.
+func TestRefusedBindingIsCheckedOnce(t *testing.T) {
+	tenant, now := newTenant(t)
+	authority, checks := auth0grpctest.NewCertificateAuthority(), 0
+	config := configFor(tenant, now)
+	config.RecordFacts, config.OnDecision = true, func(context.Context, auth0grpc.Decision) {}
+	config.MTLS = auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed, Certificate: func(context.Context) (*x509.Certificate, error) {
+		checks++
+		return authority.Client("other").Leaf, nil
+	}}
+	guard := mustNew(t, config)
+	if err := guard.SetCandidate(map[string]auth0grpc.Rule{allMethods: auth0grpc.Authenticated()}); err != nil {
+		t.Fatal(err)
+	}
+	token := tenant.CertificateBoundToken(claims{"scope": "read:orders"}, authority.Client("right").Leaf)
+	_, err := guard.Check(t.Context(), auth0grpc.Request{FullMethod: unaryCall, Authorization: bearer(token)})
+	if reason, _ := auth0grpc.ReasonFromError(err); reason != auth0grpc.ReasonWrongCertificate || checks != 1 {
+		t.Errorf("%v, after %d checks of the certificate", err, checks)
+	}
+}
+
+// Only the facts of a public method need the user's function for certificates. If it
+// panics, the call proceeds, and its facts state nothing.
+func TestFactsAfterAPanic(t *testing.T) {
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	config.Methods[allMethods] = auth0grpc.Public()
+	var decisions []auth0grpc.Decision
+	config.RecordFacts = true
+	config.OnDecision = func(_ context.Context, d auth0grpc.Decision) { decisions = append(decisions, d) }
+	config.MTLS = auth0grpc.MTLSConfig{Mode: auth0grpc.BindingAllowed, Certificate: func(context.Context) (*x509.Certificate, error) { panic("leak") }}
+	config.ReportOnly = auth0grpc.ReportOnlyTable // a fact that is known without the token
+	token := tenant.CertificateBoundToken(nil, auth0grpctest.NewCertificateAuthority().Client("right").Leaf)
+	for shape, got := range direct(t, t.Context(), mustNew(t, config), unaryCall, metadata.Pairs("authorization", "Bearer "+token)) {
+		if got.err != nil {
+			t.Errorf("%s: %v", shape, got.err)
+		}
+	}
+	for _, d := range decisions {
+		if diff := cmp.Diff(&auth0grpc.Facts{}, d.Facts); diff != "" {
+			t.Errorf("facts (-want +got):\n%s", diff)
+		}
+	}
+	if len(decisions) != 3 {
+		t.Errorf("%d decisions, want 3", len(decisions))
 	}
 }

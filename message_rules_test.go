@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -162,5 +163,26 @@ func TestCausesOfMessages(t *testing.T) {
 		if !errors.Is(err, auth0grpc.ErrRuleMisconfigured) || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+}
+
+// A goroutine that outlives its handler receives no message that the rule refuses.
+func TestMessageAfterTheReturn(t *testing.T) {
+	f := newFixture(t, transports(), func(_ *fixture, config *auth0grpc.Config) {
+		config.Methods[streamShapes[2].name] = auth0grpc.Authenticated().Same("response_status.message", auth0grpc.ClaimSubject)
+	})
+	md := metadata.Pairs("authorization", "Bearer "+f.plain)
+	ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), md), endingTransport{&transportStream{method: streamShapes[2].name}})
+	var left grpc.ServerStream
+	err := f.guard.StreamServerInterceptor()(nil, messageStream{serverStream{ctx: ctx}}, &grpc.StreamServerInfo{FullMethod: streamShapes[2].name}, func(_ any, stream grpc.ServerStream) error {
+		left = stream
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = left.RecvMsg(&testgrpc.StreamingOutputCallRequest{ResponseStatus: &testgrpc.EchoStatus{Message: "auth0|other"}})
+	if reason, _ := auth0grpc.ReasonFromError(err); reason != auth0grpc.ReasonNotOwner {
+		t.Errorf("RecvMsg = %v, want %s", err, auth0grpc.ReasonNotOwner)
 	}
 }

@@ -110,7 +110,11 @@ func transportUser() string {
 // the line reads otherwise.
 func goroutineNumber() int64 {
 	var line [32]byte
-	fields := bytes.Fields(line[:runtime.Stack(line[:], false)])
+	return parseGoroutine(line[:runtime.Stack(line[:], false)])
+}
+
+func parseGoroutine(line []byte) int64 {
+	fields := bytes.Fields(line)
 	if len(fields) < 2 {
 		return severalCompressors
 	}

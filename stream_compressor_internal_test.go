@@ -77,3 +77,22 @@ func TestTransportWithoutStatus(t *testing.T) {
 		t.Error("the transport in the context takes a status")
 	}
 }
+
+// No form of the line makes two goroutines, or none and one, seem the same.
+func TestParseGoroutine(t *testing.T) {
+	for line, want := range map[string]int64{
+		"goroutine 1 [running]:":          1,
+		"goroutine 187 [running]:":        187,
+		"goroutine 18":                    18,
+		"":                                severalCompressors,
+		"goroutine":                       severalCompressors,
+		"goroutine x [running]:":          severalCompressors,
+		"goroutine 0 [running]:":          severalCompressors,
+		"goroutine -7 [running]:":         severalCompressors,
+		"goroutine 9223372036854775808 [": severalCompressors,
+	} {
+		if got := parseGoroutine([]byte(line)); got != want {
+			t.Errorf("%q = %d, want %d", line, got, want)
+		}
+	}
+}
