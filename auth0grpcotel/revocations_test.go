@@ -1,12 +1,14 @@
 package auth0grpcotel_test
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -100,6 +102,47 @@ func TestEventMetrics(t *testing.T) {
 	if diff := cmp.Diff(want, numbers(t, reader, "auth0grpc.events.")); diff != "" {
 		t.Errorf("points (-want +got):\n%s", diff)
 	}
+}
+
+// noTokens is a TokenSource that fails.
+type noTokens struct{}
+
+func (noTokens) AccessToken(context.Context, string) (string, error) {
+	return "", errors.New("no token")
+}
+
+// A leader that gets no token has one outage, and has received nothing since its start.
+// There is no time of an event before the first one, and none of an entry.
+func TestLeaderMetrics(t *testing.T) {
+	s := newScene(t, nil)
+	synctest.Test(t, func(t *testing.T) {
+		reader := sdkmetric.NewManualReader()
+		telemetry := newTelemetry(t, reader)
+		telemetry.ObserveFeed(func() auth0grpcotel.FeedStats { return auth0grpcotel.FeedStats{} })
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 2 {
+			monitor := new(auth0grpcevents.Monitor)
+			telemetry.ObserveEvents(monitor)
+			go func() {
+				_ = auth0grpcevents.Follow(ctx, s.guard, auth0grpcevents.Config{
+					Tenant: "t", TokenSource: noTokens{}, Monitor: monitor, Logger: slog.New(slog.DiscardHandler),
+				})
+			}()
+		}
+		synctest.Wait()
+		time.Sleep(3 * time.Second) // the bubble's clock: no real time passes
+		got := numbers(t, reader, "auth0grpc.events.")
+		if got["auth0grpc.events.leaders"] != 2 || got["auth0grpc.events.outages"] != 2 || got["auth0grpc.events.lag"] != 3 {
+			t.Errorf("points %v, want two leaders with an outage each, since 3 seconds", got)
+		}
+		for _, name := range []string{"auth0grpc.events.last_event", "auth0grpc.feed.last_entry"} {
+			if at, ok := numbers(t, reader, name)[name]; ok {
+				t.Errorf("%s is %v, want no point", name, at)
+			}
+		}
+		cancel()
+		synctest.Wait()
+	})
 }
 
 // auth0grpcredis.FeedStats has these fields, in this order, so that it converts.

@@ -312,6 +312,48 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+// A stream that the server has ended is counted until its handler returns.
+func TestLingeringStreams(t *testing.T) {
+	s := newScene(t, func(c *auth0grpc.Config) {
+		c.Methods = map[string]auth0grpc.Rule{"/grpc.testing.TestService/*": auth0grpc.Authenticated()}
+	})
+	opened, release := make(chan struct{}), make(chan struct{})
+	server := grpc.NewServer(s.guard.ServerOptions()...)
+	testgrpc.RegisterTestServiceServer(server, idler{opened: opened, release: release})
+	client := testgrpc.NewTestServiceClient(auth0grpctest.Connect(t, server, s.tenant.Token(nil)))
+	if _, err := client.FullDuplexCall(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-opened
+	if n := collect(t, s.reader)["auth0grpc.lingering_streams{}"]; n != 0 {
+		t.Errorf("%d streams linger before the end, want 0", n)
+	}
+	if err := s.guard.Revoke(t.Context(), auth0grpc.Revocation{IssuedBefore: time.Now().Add(time.Second)}); err != nil {
+		t.Error(err)
+	}
+	points := collect(t, s.reader)
+	if points["auth0grpc.lingering_streams{}"] != 1 || points["auth0grpc.active_streams{}"] != 0 {
+		t.Errorf("%v, want one stream that lingers", points)
+	}
+	close(release)
+	server.GracefulStop()
+	if n := collect(t, s.reader)["auth0grpc.lingering_streams{}"]; n != 0 {
+		t.Errorf("%d streams linger after their handlers, want 0", n)
+	}
+}
+
+// An idler has a handler that ignores its context.
+type idler struct {
+	testgrpc.UnimplementedTestServiceServer
+	opened, release chan struct{}
+}
+
+func (s idler) FullDuplexCall(testgrpc.TestService_FullDuplexCallServer) error {
+	close(s.opened)
+	<-s.release
+	return nil
+}
+
 type streamer struct {
 	testgrpc.UnimplementedTestServiceServer
 	opened chan struct{}
@@ -474,6 +516,64 @@ func TestNewFails(t *testing.T) {
 	if _, err := auth0grpcotel.New(auth0grpcotel.Config{}); err != nil {
 		t.Errorf("New with the global provider: %v", err)
 	}
+	sound := &failingMeter{}
+	if _, err := auth0grpcotel.New(auth0grpcotel.Config{MeterProvider: failing{meter: sound}}); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= sound.calls; n++ {
+		_, err := auth0grpcotel.New(auth0grpcotel.Config{MeterProvider: failing{meter: &failingMeter{fails: n}}})
+		if !errors.Is(err, errBroken) {
+			t.Errorf("New = %v, although call %d of %d fails", err, n, sound.calls)
+		}
+	}
+}
+
+type failing struct {
+	noop.MeterProvider
+	meter *failingMeter
+}
+
+func (f failing) Meter(string, ...metric.MeterOption) metric.Meter { return f.meter }
+
+// A failingMeter fails one of its calls.
+type failingMeter struct {
+	noop.Meter
+	calls, fails int
+}
+
+func (m *failingMeter) next() error {
+	if m.calls++; m.calls == m.fails {
+		return errBroken
+	}
+	return nil
+}
+
+func (m *failingMeter) Float64Histogram(string, ...metric.Float64HistogramOption) (metric.Float64Histogram, error) {
+	return noop.Float64Histogram{}, m.next()
+}
+
+func (m *failingMeter) Int64Counter(string, ...metric.Int64CounterOption) (metric.Int64Counter, error) {
+	return noop.Int64Counter{}, m.next()
+}
+
+func (m *failingMeter) Int64ObservableCounter(string, ...metric.Int64ObservableCounterOption) (metric.Int64ObservableCounter, error) {
+	return noop.Int64ObservableCounter{}, m.next()
+}
+
+func (m *failingMeter) Int64ObservableUpDownCounter(string, ...metric.Int64ObservableUpDownCounterOption) (metric.Int64ObservableUpDownCounter, error) {
+	return noop.Int64ObservableUpDownCounter{}, m.next()
+}
+
+func (m *failingMeter) Int64ObservableGauge(string, ...metric.Int64ObservableGaugeOption) (metric.Int64ObservableGauge, error) {
+	return noop.Int64ObservableGauge{}, m.next()
+}
+
+func (m *failingMeter) Float64ObservableGauge(string, ...metric.Float64ObservableGaugeOption) (metric.Float64ObservableGauge, error) {
+	return noop.Float64ObservableGauge{}, m.next()
+}
+
+func (m *failingMeter) RegisterCallback(metric.Callback, ...metric.Observable) (metric.Registration, error) {
+	return noop.Registration{}, m.next()
 }
 
 var errBroken = errors.New("broken")
