@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +42,16 @@ func (r *sweepRecorder) methods() []string {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// numbers returns the numbers of the last log.
+func (r *sweepRecorder) numbers(tb testing.TB) (good, all, methods int) {
+	tb.Helper()
+	last := r.logs[len(r.logs)-1]
+	if _, err := fmt.Sscanf(last, "auth0grpctest: sweep: %d of %d calls to %d methods went as the table says", &good, &all, &methods); err != nil {
+		tb.Errorf("last log %q: %v", last, err)
+	}
+	return good, all, methods
 }
 
 const service = "/grpc.testing.TestService/"
@@ -120,6 +132,10 @@ func TestSweepReportsMethodsWithoutInterceptor(t *testing.T) {
 			auth0grpctest.Sweep(record, newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, test.option), guard, tenant, nil)
 			if got := record.methods(); !slices.Equal(got, test.want) {
 				t.Errorf("reported %v, want %v\n%s", got, test.want, strings.Join(record.errors, "\n"))
+			}
+			good, all, _ := record.numbers(t)
+			if good == 0 || good+len(record.errors) != all {
+				t.Errorf("%d of %d calls went as the table says, beside %d findings", good, all, len(record.errors))
 			}
 		})
 	}
@@ -385,8 +401,49 @@ func TestSweepLogs(t *testing.T) {
 			t.Errorf("no log %q in\n%s", want, strings.Join(record.logs, "\n"))
 		}
 	}
-	if last := record.logs[len(record.logs)-1]; !strings.HasSuffix(last, " methods went as the table says") {
-		t.Errorf("last log %q", last)
+	if good, all, methods := record.numbers(t); good != all || methods != len(record.logs)-1 {
+		t.Errorf("%d of %d calls to %d methods, want all, to %d", good, all, methods, len(record.logs)-1)
+	}
+}
+
+// A fatalRecorder ends the goroutine at Fatalf, as a test does.
+type fatalRecorder struct{ sweepRecorder }
+
+func (r *fatalRecorder) Fatalf(format string, args ...any) {
+	r.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+// A sweep makes no calls if the guard gets no keys, or the server does not serve: every
+// call would be refused.
+func TestSweepWithoutKeysOrServer(t *testing.T) {
+	tenant := auth0grpctest.NewTenant(t)
+	noKeys := sweepConfig(tenant, sweepMethods())
+	noKeys.HTTPClient = &http.Client{Transport: http.NewFileTransport(http.Dir(t.TempDir()))}
+	for name, test := range map[string]struct {
+		config  auth0grpc.Config
+		stopped bool
+		want    string
+	}{
+		"no keys":   {noKeys, false, "auth0grpctest: sweep: guard has no keys; is it of this tenant? "},
+		"no server": {sweepConfig(tenant, sweepMethods()), true, "auth0grpctest: sweep: the server does not serve"},
+	} {
+		guard := newSweepGuard(t, test.config)
+		server := newSweepServer(t, testgrpc.UnimplementedTestServiceServer{}, guard.ServerOptions()...)
+		if test.stopped {
+			server.Stop()
+		}
+		record := &fatalRecorder{sweepRecorder{TB: t}}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			auth0grpctest.Sweep(record, server, guard, tenant, nil)
+			t.Errorf("%s: the sweep goes on", name)
+		}()
+		<-done
+		if len(record.errors) != 1 || !strings.HasPrefix(record.errors[0], test.want) || len(record.logs) != 0 {
+			t.Errorf("%s: errors %q, %d logs", name, record.errors, len(record.logs))
+		}
 	}
 }
 
