@@ -92,6 +92,7 @@ func TestBadLogoutTokens(t *testing.T) {
 	event := func(events any) string { return tenant.LogoutToken(claims{"events": events}) }
 	for name, token := range map[string]string{
 		"none": "", "garbage": "a.b.c", "oversize": strings.Repeat("a", 20<<10), "dots": strings.Repeat(".", 4000),
+		"large":                tenant.LogoutToken(claims{"x": strings.Repeat("a", 16<<10)}),
 		"another application":  tenant.LogoutToken(claims{"aud": "leak"}),
 		"no application":       tenant.LogoutToken(claims{"aud": ""}),
 		"for the API":          tenant.LogoutToken(claims{"aud": auth0grpctest.Audience}),
@@ -173,8 +174,10 @@ func TestBadLogoutTokens(t *testing.T) {
 		t.Errorf("a good token in an oversized body: %d, want 400", answer.Code)
 	}
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodHead} {
-		answer := httptest.NewRecorder()
-		handler.ServeHTTP(answer, httptest.NewRequest(method, "/logout?logout_token="+good, nil))
+		answer, form := httptest.NewRecorder(), url.Values{"logout_token": {good}}.Encode()
+		request := httptest.NewRequest(method, "/logout?"+form, strings.NewReader(form))
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		handler.ServeHTTP(answer, request)
 		if answer.Code != http.StatusMethodNotAllowed || answer.Header().Get("Allow") != http.MethodPost {
 			t.Errorf("%s: %d, want 405", method, answer.Code)
 		}
@@ -215,7 +218,10 @@ func TestGoodLogoutTokens(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			guard := mustNew(t, configFor(tenant, now))
 			access := tenant.Token(claims{"scope": "read:orders", "iat": today.Add(-23 * time.Hour)})
-			if answer := postLogout(guard.BackChannelLogout(auth0grpctest.ClientID), token); answer.Code != http.StatusOK {
+			applications := []string{auth0grpctest.ClientID}
+			handler := guard.BackChannelLogout(applications...)
+			applications[0] = "another" // the handler has a copy
+			if answer := postLogout(handler, token); answer.Code != http.StatusOK {
 				t.Fatalf("%d, want 200", answer.Code)
 			}
 			decideOnce(t, guard, unaryCall, revoked, access)

@@ -164,6 +164,26 @@ func TestTapAndUnlistedMethods(t *testing.T) {
 	check("its key alone withdrawn", false, auth0grpc.ReasonUnknownKey, "Bearer "+third)
 }
 
+// The tap does not reveal that a method is unlisted to a caller without the proof of its
+// token, although the token is in the cache.
+func TestTapAndUnlistedMethodsOfBoundTokens(t *testing.T) {
+	f := newFixture(t, transports("bufconn"), acceptDPoP)
+	if got := f.present(t, "bufconn", shapes[0], f.good(shapes[0].name)); got.err != nil {
+		t.Fatal(got.err)
+	}
+	for _, stolen := range []string{"DPoP " + f.bound, "Bearer " + f.bound} {
+		md := metadata.Pairs("authorization", stolen)
+		if _, err := f.guard.TapHandle()(t.Context(), &tap.Info{FullMethodName: "/a.B/C", Header: md}); err != nil {
+			t.Errorf("%.6s: the tap refuses with %v", stolen, err)
+		}
+		for shape, got := range direct(t, t.Context(), f.guard, "/a.B/C", md) {
+			if reason, _ := auth0grpc.ReasonFromError(got.err); reason == auth0grpc.ReasonMethodNotListed || got.err == nil {
+				t.Errorf("%.6s, %s: %v", stolen, shape, got.err)
+			}
+		}
+	}
+}
+
 func TestTapLetsPass(t *testing.T) {
 	for name, test := range map[string]struct {
 		change  func(*auth0grpc.Config)
