@@ -27,6 +27,9 @@ func TestTokenEndpointProofs(t *testing.T) {
 	tenant := newTenantWithClients(t)
 	key, url := auth0grpctest.NewDPoPKey(), tenant.TokenURL()
 	proof := func(claims map[string]any) []string { return []string{key.Proof(url, "", claims)} }
+	signed := func(header map[string]any) []string { // with claims that are good
+		return []string{key.Sign(header, map[string]any{"htm": "POST", "htu": url, "jti": rand.Text(), "iat": time.Now().Unix()})}
+	}
 	used := proof(nil)
 	post(t, tenant, "oauth/token", formType, serviceForm, proofs(used...))
 	tests := []struct {
@@ -44,10 +47,13 @@ func TestTokenEndpointProofs(t *testing.T) {
 		{name: "another address", proofs: proof(map[string]any{"htu": tenant.Issuer()}), wantError: "invalid_dpop_proof"},
 		{name: "old", proofs: proof(map[string]any{"iat": time.Now().Add(-6 * time.Minute)}), wantError: "invalid_dpop_proof"},
 		{name: "claims of another type", proofs: proof(map[string]any{"iat": "now"}), wantError: "invalid_dpop_proof"},
+		{name: "of the future", proofs: proof(map[string]any{"iat": time.Now().Add(6 * time.Minute)}), wantError: "invalid_dpop_proof"},
+		{name: "another header alone", proofs: signed(map[string]any{"x": "y"}), wantType: "DPoP"},
+		{name: "a nonce of another type", proofs: proof(map[string]any{"nonce": 5}), wantError: "invalid_dpop_proof"},
 		{name: "not a JWS", proofs: []string{"x"}, wantError: "invalid_dpop_proof"},
-		{name: "not a proof", proofs: []string{key.Sign(map[string]any{"typ": "JWT"}, nil)}, wantError: "invalid_dpop_proof"},
-		{name: "no key", proofs: []string{key.Sign(map[string]any{"jwk": nil}, nil)}, wantError: "invalid_dpop_proof"},
-		{name: "key of another", proofs: []string{key.Sign(map[string]any{"jwk": auth0grpctest.NewDPoPKey().JWK()}, nil)}, wantError: "invalid_dpop_proof"},
+		{name: "not a proof", proofs: signed(map[string]any{"typ": "JWT"}), wantError: "invalid_dpop_proof"},
+		{name: "no key", proofs: signed(map[string]any{"jwk": nil}), wantError: "invalid_dpop_proof"},
+		{name: "key of another", proofs: signed(map[string]any{"jwk": auth0grpctest.NewDPoPKey().JWK()}), wantError: "invalid_dpop_proof"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
