@@ -55,6 +55,14 @@ func TestNewIsSound(t *testing.T) {
 	if faults := faultsOf(t, sound()); faults != nil {
 		t.Errorf("faults of a sound configuration: %q", faults)
 	}
+	// Audiences that look like the faults of an audience, and are none.
+	for _, audience := range []string{"https://api.example.com/api/v2/", "https://example.eu.auth0.com/orders", "100%", "read:b"} {
+		config := sound()
+		config.Audiences = []string{audience}
+		if faults := faultsOf(t, config); faults != nil {
+			t.Errorf("audience %s: %q", audience, faults)
+		}
+	}
 }
 
 // Unstated is an error and never "skip" (CVE-2026-40946 and eight more).
@@ -118,6 +126,9 @@ func TestIssuerFaults(t *testing.T) {
 		{issuer: "http://example.com/", loopback: true, want: "want https"},
 		{issuer: "http://localhost.example.com/", loopback: true, want: "want https"},
 		{issuer: "ftp://example.com/", want: "want https"},
+		{issuer: "ftp://127.0.0.1:8080/", loopback: true, want: "want https"},
+		{issuer: "https://login.example.com:/", want: "has an empty port"},
+		{issuer: "https://login.example.com//", want: "has an empty port or path segment"},
 		{issuer: "https://example.eu.auth0.com", want: `did you mean "https://example.eu.auth0.com/"?`},
 		{issuer: "https://example.eu.auth0.com//", want: `did you mean "https://example.eu.auth0.com/"?`},
 		{issuer: "https://https://example.eu.auth0.com/", want: "is the scheme in it twice?"},
@@ -199,6 +210,8 @@ func TestOtherFaults(t *testing.T) {
 		{"skew too large", func(c *auth0grpc.Config) { c.ClockSkew = 5*time.Minute + 1 }, "ClockSkew|5m0.000000001s|want 0 to 5m0s"},
 		{"negative timeout of relations", func(c *auth0grpc.Config) { c.Relations.Timeout = -time.Second }, "Relations.Timeout|-1s|want a positive duration, or 0 for a second"},
 		{"negative lifetime of relations", func(c *auth0grpc.Config) { c.Relations.CacheLifetime = -time.Second }, "Relations.CacheLifetime|-1s|want a positive duration, 0 for 5s, or NoCache"},
+		{"negative cache", func(c *auth0grpc.Config) { c.CacheSize = -2 }, "CacheSize|-2|want a number of tokens, or NoCache"},
+		{"negative mode", func(c *auth0grpc.Config) { c.ReportOnly = -1 }, "ReportOnly|-1|want ReportOnlyOff, ReportOnlyTable or ReportOnlyEverything"},
 		{"negative cache of relations", func(c *auth0grpc.Config) { c.Relations.CacheSize = -1 }, "Relations.CacheSize|-1|want a positive number, or 0 for the default"},
 		{"negative checks of relations", func(c *auth0grpc.Config) { c.Relations.MaxChecks = -1 }, "Relations.MaxChecks|-1|want a positive number, or 0 for the default"},
 		{"unknown report-only mode", func(c *auth0grpc.Config) { c.ReportOnly = 3 }, "ReportOnly|3|want ReportOnlyOff, ReportOnlyTable or ReportOnlyEverything"},

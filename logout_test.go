@@ -207,6 +207,7 @@ func TestGoodLogoutTokens(t *testing.T) {
 	for name, token := range map[string]string{
 		"typ JWT":              tenant.Sign(claims{"typ": "JWT"}, sound(nil)),
 		"typ logout+jwt":       tenant.Sign(claims{"typ": "logout+jwt"}, sound(nil)),
+		"no typ":               tenant.Sign(claims{"typ": nil}, sound(nil)),
 		"typ as a media type":  tenant.Sign(claims{"typ": "application/Logout+JWT"}, sound(nil)),
 		"several audiences":    tenant.Sign(nil, sound(claims{"aud": []string{"x", auth0grpctest.ClientID}})),
 		"another claim":        rawLogoutToken(t, tenant, `"x":1`),

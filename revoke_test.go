@@ -599,3 +599,15 @@ func (f oneEntryFeed) Follow(_ context.Context, apply func(auth0grpc.Revocation)
 	apply(f.r)
 	return nil
 }
+
+// The feed receives a time in whole seconds, as tokens have it.
+func TestRevokePublishesWholeSeconds(t *testing.T) {
+	tenant, now := newTenant(t)
+	config := configFor(tenant, now)
+	feed := sharedFeed{lifetime: 24 * time.Hour}
+	config.RevocationFeed = &feed
+	err := mustNew(t, config).Revoke(t.Context(), auth0grpc.Revocation{Subject: auth0grpctest.Subject, IssuedBefore: today.Add(time.Nanosecond)})
+	if err != nil || len(feed.published) != 1 || !feed.published[0].IssuedBefore.Equal(today.Add(time.Second)) {
+		t.Errorf("%v, published %+v", err, feed.published)
+	}
+}
