@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -223,6 +224,10 @@ func TestExchange(t *testing.T) {
 		{name: "another key", body: exchange("subject_token", tenant.Sign(map[string]any{"kid": "x"}, nil)), wantError: "invalid_grant"},
 		{name: "none", body: exchange(), wantError: "invalid_grant"},
 		{name: "another type", body: exchange("subject_token", tenant.Token(nil), "requested_token_type", "x"), wantError: "invalid_request"},
+		{name: "the type of the answer", body: exchange("subject_token", tenant.Token(nil), "requested_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+			wantClaims: map[string]any{"act": map[string]any{"sub": "stranger"}}},
+		{name: "an ID token", body: strings.Replace(exchange("subject_token", tenant.Token(nil)), "access_token", "id_token", 1), wantError: "invalid_request"},
+		{name: "an API without a grant", body: strings.Replace(exchange("subject_token", tenant.Token(nil)), "other.example.com", "third.example.com", 1), wantError: "access_denied"},
 		{name: "public client", body: form("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange", "client_id", "native"), wantError: "unauthorized_client"},
 	}
 	for _, test := range tests {
