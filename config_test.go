@@ -207,6 +207,7 @@ func TestOtherFaults(t *testing.T) {
 		}, "Audiences[0]|gRPCk9dLm2|is the id of an application that a row names in Clients, and ID tokens have it in aud; want the API's own identifier"},
 		{"algorithm twice", func(c *auth0grpc.Config) { c.Algorithms = []string{"ES256", "ES256"} }, "Algorithms[1]|ES256|is listed twice"},
 		{"algorithm in lower case", func(c *auth0grpc.Config) { c.Algorithms = []string{"hs256"} }, "Algorithms[0]|hs256|is symmetric: any verifier could sign; let the API sign with RS256"},
+		{"negative lifetime", func(c *auth0grpc.Config) { c.MaxTokenLifetime = -time.Hour }, "MaxTokenLifetime|-1h0m0s|want the API's token expiration, or 0 for 24h"},
 		{"skew too large", func(c *auth0grpc.Config) { c.ClockSkew = 5*time.Minute + 1 }, "ClockSkew|5m0.000000001s|want 0 to 5m0s"},
 		{"negative timeout of relations", func(c *auth0grpc.Config) { c.Relations.Timeout = -time.Second }, "Relations.Timeout|-1s|want a positive duration, or 0 for a second"},
 		{"negative lifetime of relations", func(c *auth0grpc.Config) { c.Relations.CacheLifetime = -time.Second }, "Relations.CacheLifetime|-1s|want a positive duration, 0 for 5s, or NoCache"},
