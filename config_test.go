@@ -203,7 +203,7 @@ func TestOtherFaults(t *testing.T) {
 		}, "Audiences[0]|https://other.us.auth0.com/api/v2|is Auth0's Management API, whose tokens are for Auth0 alone; want the API's own identifier"},
 		{"application as audience", func(c *auth0grpc.Config) {
 			c.Audiences = []string{"gRPCk9dLm2"}
-			c.Methods["/a.B/Put"] = auth0grpc.AllOf(auth0grpc.Scopes("put:b"), auth0grpc.Clients("other", "gRPCk9dLm2"))
+			c.Methods["/a.B/Put"] = auth0grpc.AllOf(auth0grpc.Clients("other", "gRPCk9dLm2"), auth0grpc.Scopes("put:b"))
 		}, "Audiences[0]|gRPCk9dLm2|is the id of an application that a row names in Clients, and ID tokens have it in aud; want the API's own identifier"},
 		{"algorithm twice", func(c *auth0grpc.Config) { c.Algorithms = []string{"ES256", "ES256"} }, "Algorithms[1]|ES256|is listed twice"},
 		{"algorithm in lower case", func(c *auth0grpc.Config) { c.Algorithms = []string{"hs256"} }, "Algorithms[0]|hs256|is symmetric: any verifier could sign; let the API sign with RS256"},
