@@ -15,15 +15,14 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-
-	"github.com/maypok86/otter/v2"
 )
 
-// A Cache holds a bounded number of values of bounded total weight. Values that are
-// used least give way to new ones. It is made by [New] and is safe for concurrent
+// A Cache holds a bounded number of values of bounded total weight. Values that were not
+// used lately give way to new ones. It is made by [New] and is safe for concurrent
 // use; readers take no lock.
 type Cache[V any] struct {
-	entries  *otter.Cache[digest, V]
+	entries  *entries[V]
+	weigh    func(V) int
 	digester *digester
 
 	mu            sync.Mutex
@@ -61,19 +60,12 @@ const Weight = 2 << 10
 // most size times [Weight]. weigh returns the bytes of memory that a value takes.
 // A value that weighs more than all together counts as all.
 func New[V any](size int, weigh func(V) int) *Cache[V] {
-	maxWeight := uint64(min(size, math.MaxInt/Weight)) * Weight
+	size = min(size, math.MaxInt/Weight)
 	c := &Cache[V]{
+		entries:       newEntries[V](size, uint64(size)*Weight),
+		weigh:         weigh,
 		digester:      newDigester(),
 		verifications: make(map[digest]*verification[V]),
-		entries: otter.Must(&otter.Options[digest, V]{
-			MaximumWeight: maxWeight,
-			Weigher: func(_ digest, value V) uint32 {
-				return uint32(min(max(uint64(weigh(value)), Weight), maxWeight, math.MaxUint32))
-			},
-			// On the goroutine that caused it: there is none to leak, and the bound
-			// holds when a call returns.
-			Executor: func(task func()) { task() },
-		}),
 	}
 	c.headers.Store(&[]string{})
 	return c
@@ -102,24 +94,27 @@ func (c *Cache[V]) Get(token *Key) (value V, ok bool) {
 	if !c.mayContain(token.raw) {
 		return value, false
 	}
-	return c.entries.GetIfPresent(c.digest(token))
+	key := c.digest(token)
+	return c.entries.get(&key)
 }
 
-// Peek is like [Cache.Get] for a caller that must not wait: it does not count as a
-// use, and so triggers no upkeep of the cache.
+// Peek is like [Cache.Get], but does not count as a use.
 func (c *Cache[V]) Peek(raw string) (value V, ok bool) {
 	if !c.mayContain(raw) {
 		return value, false
 	}
-	entry, ok := c.entries.GetEntryQuietly(c.digester.digest(raw))
-	return entry.Value, ok
+	key := c.digester.digest(raw)
+	return c.entries.peek(&key)
 }
 
 // Delete forgets a token.
-func (c *Cache[V]) Delete(token *Key) { c.entries.Invalidate(c.digest(token)) }
+func (c *Cache[V]) Delete(token *Key) {
+	key := c.digest(token)
+	c.entries.delete(&key)
+}
 
 // Len returns how many tokens are known.
-func (c *Cache[V]) Len() int { return c.entries.EstimatedSize() }
+func (c *Cache[V]) Len() int { return c.entries.len() }
 
 // Verify calls verify and remembers the result unless it is an error. Concurrent
 // calls for one token share a single verification: the first caller runs it on its
@@ -204,7 +199,8 @@ func (c *Cache[V]) mayContain(raw string) bool {
 
 func (c *Cache[V]) add(key digest, raw string, value V) {
 	c.addHeader(raw[:strings.IndexByte(raw, '.')+1])
-	c.entries.Set(key, value)
+	weight := min(max(uint64(c.weigh(value)), Weight), c.entries.maxWeight)
+	c.entries.add(key, value, weight)
 }
 
 func (c *Cache[V]) addHeader(header string) {

@@ -1,0 +1,310 @@
+package tokencache
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// keyOf returns a key whose bucket is chosen by the lowest bits of i. Keys that differ by
+// a multiple of 2^16 share a bucket.
+func keyOf(i int) (key digest) {
+	binary.LittleEndian.PutUint64(key[:], uint64(i)&0xffff)
+	binary.LittleEndian.PutUint64(key[8:], uint64(i))
+	return key
+}
+
+// spreadKey returns a key in any of the buckets.
+func spreadKey(i int) (key digest) {
+	binary.LittleEndian.PutUint64(key[:], uint64(i)*0x9e3779b97f4a7c15>>20)
+	binary.LittleEndian.PutUint64(key[8:], uint64(i))
+	return key
+}
+
+func numberOf(key digest) int { return int(binary.LittleEndian.Uint64(key[8:])) }
+
+// queue returns the numbers of the keys from the oldest entry to the newest. It fails if
+// the links, the count or the weight are wrong.
+func queue(t *testing.T, s *entries[int]) []int {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var numbers []int
+	var weight uint64
+	var older *entry[int]
+	for e := s.oldest; e != nil; older, e = e, e.newer {
+		if e.older != older {
+			t.Fatalf("entry %d has the wrong older one", numberOf(e.key))
+		}
+		if s.find(&e.key) != e {
+			t.Fatalf("entry %d is not in its bucket", numberOf(e.key))
+		}
+		numbers = append(numbers, numberOf(e.key))
+		weight += e.weight
+	}
+	if older != s.newest || len(numbers) != s.count || weight != s.weight || weight > s.maxWeight {
+		t.Fatalf("%d entries of weight %d, counted %d of %d", len(numbers), weight, s.count, s.weight)
+	}
+	linked := 0
+	for i := range s.buckets {
+		for e := s.buckets[i].Load(); e != nil; e = e.next.Load() {
+			linked++
+		}
+	}
+	if linked != s.count {
+		t.Fatalf("%d entries in buckets, want %d", linked, s.count)
+	}
+	return numbers
+}
+
+// A queueModel is SIEVE on a slice.
+type queueModel struct {
+	maxWeight uint64
+	entries   []modelEntry // the oldest first
+	hand      int
+}
+
+type modelEntry struct {
+	number, value int
+	weight        uint64
+	used          bool
+}
+
+func (m *queueModel) index(number int) int {
+	return slices.IndexFunc(m.entries, func(e modelEntry) bool { return e.number == number })
+}
+
+func (m *queueModel) delete(i int) {
+	m.entries = slices.Delete(m.entries, i, i+1)
+	if i < m.hand {
+		m.hand--
+	}
+	if m.hand == len(m.entries) {
+		m.hand = 0
+	}
+}
+
+func (m *queueModel) add(e modelEntry) {
+	if i := m.index(e.number); i >= 0 {
+		m.delete(i)
+	}
+	for total := m.weight(); len(m.entries) > 0 && total+e.weight > m.maxWeight; total = m.weight() {
+		for spared := 0; ; spared++ {
+			if !m.entries[m.hand].used || spared == maxSpared {
+				break
+			}
+			m.entries[m.hand].used = false
+			m.hand = (m.hand + 1) % len(m.entries)
+		}
+		m.delete(m.hand)
+	}
+	m.entries = append(m.entries, e)
+}
+
+func (m *queueModel) weight() (total uint64) {
+	for _, e := range m.entries {
+		total += e.weight
+	}
+	return total
+}
+
+// TestEntriesEqualAModel makes random calls with keys that share buckets.
+func TestEntriesEqualAModel(t *testing.T) {
+	for seed := range uint64(200) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		size := 1 + random.IntN(40)
+		s, m := newEntries[int](size, uint64(size)*4), &queueModel{maxWeight: uint64(size) * 4}
+		for range 500 {
+			number := random.IntN(3*size)<<14 | random.IntN(2)
+			key, i := keyOf(number), m.index(number)
+			want, held := 0, i >= 0
+			if held {
+				want = m.entries[i].value
+			}
+			switch random.IntN(8) {
+			case 0:
+				s.delete(&key)
+				if held {
+					m.delete(i)
+				}
+			case 1:
+				if got, ok := s.peek(&key); got != want || ok != held {
+					t.Fatalf("peek(%d) = %d, %t, want %d, %t", number, got, ok, want, held)
+				}
+			case 2, 3, 4:
+				if got, ok := s.get(&key); got != want || ok != held {
+					t.Fatalf("get(%d) = %d, %t, want %d, %t", number, got, ok, want, held)
+				}
+				if held {
+					m.entries[i].used = true
+				}
+			default:
+				value, weight := random.Int(), 1+random.Uint64N(min(s.maxWeight, 12))
+				s.add(key, value, weight)
+				m.add(modelEntry{number: number, value: value, weight: weight})
+			}
+			var numbers []int
+			for _, e := range m.entries {
+				numbers = append(numbers, e.number)
+			}
+			if got := queue(t, s); !slices.Equal(numbers, got) {
+				t.Fatalf("seed %d: entries (-want +got):\n%s", seed, cmp.Diff(numbers, got))
+			}
+		}
+	}
+}
+
+// An eviction looks at a bounded number of entries, even if all of them are in use.
+func TestEvictionIsBounded(t *testing.T) {
+	const size = 3 * maxSpared
+	s := newEntries[int](size, size)
+	for i := range size {
+		key := keyOf(i)
+		s.add(key, i, 1)
+		s.get(&key)
+	}
+	s.add(keyOf(size), size, 1)
+	kept := queue(t, s)
+	if want := maxSpared; len(kept) != size || slices.Contains(kept, want) || !slices.Contains(kept, want-1) {
+		t.Errorf("%d entries, want all but %d", len(kept), want)
+	}
+}
+
+// The room for entries is bounded, for any size that a program configures.
+func TestBucketsAreBounded(t *testing.T) {
+	for size, want := range map[int]int{1: 1, 2: 2, 3: 4, 10_000: 1 << 14, maxBuckets: maxBuckets, maxBuckets + 1: maxBuckets, math.MaxInt: maxBuckets} {
+		if got := len(newEntries[int](size, 1).buckets); got != want {
+			t.Errorf("%d buckets for %d values, want %d", got, size, want)
+		}
+	}
+}
+
+// A reader that holds an entry while it is removed still finds the entries behind it.
+func TestReaderOfARemovedEntry(t *testing.T) {
+	s := newEntries[int](4, 4)
+	behind, removed := keyOf(0), keyOf(1<<16)
+	s.add(behind, 1, 1)
+	s.add(removed, 2, 1)
+	e := s.find(&removed)
+	s.delete(&removed)
+	if next := e.next.Load(); next == nil || next.key != behind {
+		t.Error("the entry behind a removed one is lost for its reader")
+	}
+}
+
+// TestEntriesAtOnce reads, adds and removes from several goroutines. A reader gets the
+// value of its key or none, and finds a value that nothing removes.
+func TestEntriesAtOnce(t *testing.T) {
+	const size, keys = 64, 200
+	s := newEntries[int](size, size)
+	var group sync.WaitGroup
+	for worker := range 8 {
+		group.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(worker), 2))
+			for range 5000 {
+				number := random.IntN(keys) << 12 // 13 buckets
+				key := keyOf(number)
+				switch random.IntN(4) {
+				case 0:
+					s.add(key, number, 1+random.Uint64N(3))
+				case 1:
+					s.delete(&key)
+				default:
+					if got, ok := s.get(&key); ok && got != number {
+						t.Errorf("get(%d) = %d", number, got)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+	queue(t, s)
+}
+
+// TestKeptWhileOthersChange shows that readers find a value while others in its bucket
+// are added and removed.
+func TestKeptWhileOthersChange(t *testing.T) {
+	s := newEntries[int](1, 1000) // one bucket
+	kept := keyOf(-1)
+	s.add(kept, -1, 1)
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		defer close(done)
+		for i := range 20_000 {
+			key := keyOf(i % 10)
+			s.add(key, i, 1)
+			if i%3 == 0 {
+				s.delete(&key)
+			}
+		}
+	})
+	for range 2 {
+		group.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if got, ok := s.get(&kept); !ok || got != -1 {
+					t.Errorf("get = %d, %t, want -1", got, ok)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// BenchmarkAdd measures a new value in a full cache of three sizes, whose other values
+// are in use or not. The only allocation is the entry.
+func BenchmarkAdd(b *testing.B) {
+	for _, size := range []int{1000, 10_000, 1_000_000} {
+		for _, inUse := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%d/in use %t", size, inUse), func(b *testing.B) {
+				s := newEntries[int](size, uint64(size))
+				for i := range size {
+					key := spreadKey(i)
+					s.add(key, i, 1)
+					if inUse {
+						s.get(&key)
+					}
+				}
+				b.ReportAllocs()
+				i := size
+				for b.Loop() {
+					s.add(spreadKey(i), i, 1)
+					i++
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkGet measures a hit from all processors.
+func BenchmarkGet(b *testing.B) {
+	for _, size := range []int{1000, 10_000, 1_000_000} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			s := newEntries[int](size, uint64(size))
+			for i := range size {
+				s.add(spreadKey(i), i, 1)
+			}
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				i := 0
+				for pb.Next() {
+					key := spreadKey(i % size)
+					s.get(&key)
+					i += 7919
+				}
+			})
+		})
+	}
+}
