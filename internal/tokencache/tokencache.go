@@ -15,13 +15,15 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/auth0grpc/auth0grpc/internal/sieve"
 )
 
 // A Cache holds a bounded number of values of bounded total weight. Values that were not
 // used lately give way to new ones. It is made by [New] and is safe for concurrent
 // use; readers take no lock.
 type Cache[V any] struct {
-	entries  *entries[V]
+	entries  *sieve.Cache[V]
 	weigh    func(V) int
 	digester *digester
 
@@ -62,7 +64,7 @@ const Weight = 2 << 10
 func New[V any](size int, weigh func(V) int) *Cache[V] {
 	size = min(size, math.MaxInt/Weight)
 	c := &Cache[V]{
-		entries:       newEntries[V](size, uint64(size)*Weight),
+		entries:       sieve.New[V](size, uint64(size)*Weight),
 		weigh:         weigh,
 		digester:      newDigester(),
 		verifications: make(map[digest]*verification[V]),
@@ -95,7 +97,7 @@ func (c *Cache[V]) Get(token *Key) (value V, ok bool) {
 		return value, false
 	}
 	key := c.digest(token)
-	return c.entries.get(&key)
+	return c.entries.Get(key)
 }
 
 // Peek is like [Cache.Get], but does not count as a use.
@@ -104,17 +106,17 @@ func (c *Cache[V]) Peek(raw string) (value V, ok bool) {
 		return value, false
 	}
 	key := c.digester.digest(raw)
-	return c.entries.peek(&key)
+	return c.entries.Peek(key)
 }
 
 // Delete forgets a token.
 func (c *Cache[V]) Delete(token *Key) {
 	key := c.digest(token)
-	c.entries.delete(&key)
+	c.entries.Delete(key)
 }
 
 // Len returns how many tokens are known.
-func (c *Cache[V]) Len() int { return c.entries.len() }
+func (c *Cache[V]) Len() int { return c.entries.Len() }
 
 // Verify calls verify and remembers the result unless it is an error. Concurrent
 // calls for one token share a single verification: the first caller runs it on its
@@ -199,8 +201,7 @@ func (c *Cache[V]) mayContain(raw string) bool {
 
 func (c *Cache[V]) add(key digest, raw string, value V) {
 	c.addHeader(raw[:strings.IndexByte(raw, '.')+1])
-	weight := min(max(uint64(c.weigh(value)), Weight), c.entries.maxWeight)
-	c.entries.add(key, value, weight)
+	c.entries.Add(key, value, max(uint64(c.weigh(value)), Weight))
 }
 
 func (c *Cache[V]) addHeader(header string) {

@@ -1,4 +1,4 @@
-package tokencache
+package sieve
 
 import (
 	"encoding/binary"
@@ -14,24 +14,24 @@ import (
 
 // keyOf returns a key whose bucket is chosen by the lowest bits of i. Keys that differ by
 // a multiple of 2^16 share a bucket.
-func keyOf(i int) (key digest) {
+func keyOf(i int) (key Key) {
 	binary.LittleEndian.PutUint64(key[:], uint64(i)&0xffff)
 	binary.LittleEndian.PutUint64(key[8:], uint64(i))
 	return key
 }
 
 // spreadKey returns a key in any of the buckets.
-func spreadKey(i int) (key digest) {
+func spreadKey(i int) (key Key) {
 	binary.LittleEndian.PutUint64(key[:], uint64(i)*0x9e3779b97f4a7c15>>20)
 	binary.LittleEndian.PutUint64(key[8:], uint64(i))
 	return key
 }
 
-func numberOf(key digest) int { return int(binary.LittleEndian.Uint64(key[8:])) }
+func numberOf(key Key) int { return int(binary.LittleEndian.Uint64(key[8:])) }
 
 // queue returns the numbers of the keys from the oldest entry to the newest. It fails if
 // the links, the count or the weight are wrong.
-func queue(t *testing.T, s *entries[int]) []int {
+func queue(t *testing.T, s *Cache[int]) []int {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +119,7 @@ func TestEntriesEqualAModel(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		size := 1 + random.IntN(40)
-		s, m := newEntries[int](size, uint64(size)*4), &queueModel{maxWeight: uint64(size) * 4}
+		s, m := New[int](size, uint64(size)*4), &queueModel{maxWeight: uint64(size) * 4}
 		for range 500 {
 			number := random.IntN(3*size)<<14 | random.IntN(2)
 			key, i := keyOf(number), m.index(number)
@@ -129,16 +129,16 @@ func TestEntriesEqualAModel(t *testing.T) {
 			}
 			switch random.IntN(8) {
 			case 0:
-				s.delete(&key)
+				s.Delete(key)
 				if held {
 					m.delete(i)
 				}
 			case 1:
-				if got, ok := s.peek(&key); got != want || ok != held {
+				if got, ok := s.Peek(key); got != want || ok != held {
 					t.Fatalf("peek(%d) = %d, %t, want %d, %t", number, got, ok, want, held)
 				}
 			case 2, 3, 4:
-				if got, ok := s.get(&key); got != want || ok != held {
+				if got, ok := s.Get(key); got != want || ok != held {
 					t.Fatalf("get(%d) = %d, %t, want %d, %t", number, got, ok, want, held)
 				}
 				if held {
@@ -146,7 +146,7 @@ func TestEntriesEqualAModel(t *testing.T) {
 				}
 			default:
 				value, weight := random.Int(), 1+random.Uint64N(min(s.maxWeight, 12))
-				s.add(key, value, weight)
+				s.Add(key, value, weight)
 				m.add(modelEntry{number: number, value: value, weight: weight})
 			}
 			var numbers []int
@@ -163,13 +163,13 @@ func TestEntriesEqualAModel(t *testing.T) {
 // An eviction looks at a bounded number of entries, even if all of them are in use.
 func TestEvictionIsBounded(t *testing.T) {
 	const size = 3 * maxSpared
-	s := newEntries[int](size, size)
+	s := New[int](size, size)
 	for i := range size {
 		key := keyOf(i)
-		s.add(key, i, 1)
-		s.get(&key)
+		s.Add(key, i, 1)
+		s.Get(key)
 	}
-	s.add(keyOf(size), size, 1)
+	s.Add(keyOf(size), size, 1)
 	kept := queue(t, s)
 	if want := maxSpared; len(kept) != size || slices.Contains(kept, want) || !slices.Contains(kept, want-1) {
 		t.Errorf("%d entries, want all but %d", len(kept), want)
@@ -179,7 +179,7 @@ func TestEvictionIsBounded(t *testing.T) {
 // The room for entries is bounded, for any size that a program configures.
 func TestBucketsAreBounded(t *testing.T) {
 	for size, want := range map[int]int{1: 1, 2: 2, 3: 4, 10_000: 1 << 14, maxBuckets: maxBuckets, maxBuckets + 1: maxBuckets, math.MaxInt: maxBuckets} {
-		if got := len(newEntries[int](size, 1).buckets); got != want {
+		if got := len(New[int](size, 1).buckets); got != want {
 			t.Errorf("%d buckets for %d values, want %d", got, size, want)
 		}
 	}
@@ -187,12 +187,12 @@ func TestBucketsAreBounded(t *testing.T) {
 
 // A reader that holds an entry while it is removed still finds the entries behind it.
 func TestReaderOfARemovedEntry(t *testing.T) {
-	s := newEntries[int](4, 4)
+	s := New[int](4, 4)
 	behind, removed := keyOf(0), keyOf(1<<16)
-	s.add(behind, 1, 1)
-	s.add(removed, 2, 1)
+	s.Add(behind, 1, 1)
+	s.Add(removed, 2, 1)
 	e := s.find(&removed)
-	s.delete(&removed)
+	s.Delete(removed)
 	if next := e.next.Load(); next == nil || next.key != behind {
 		t.Error("the entry behind a removed one is lost for its reader")
 	}
@@ -202,7 +202,7 @@ func TestReaderOfARemovedEntry(t *testing.T) {
 // value of its key or none, and finds a value that nothing removes.
 func TestEntriesAtOnce(t *testing.T) {
 	const size, keys = 64, 200
-	s := newEntries[int](size, size)
+	s := New[int](size, size)
 	var group sync.WaitGroup
 	for worker := range 8 {
 		group.Go(func() {
@@ -212,11 +212,11 @@ func TestEntriesAtOnce(t *testing.T) {
 				key := keyOf(number)
 				switch random.IntN(4) {
 				case 0:
-					s.add(key, number, 1+random.Uint64N(3))
+					s.Add(key, number, 1+random.Uint64N(3))
 				case 1:
-					s.delete(&key)
+					s.Delete(key)
 				default:
-					if got, ok := s.get(&key); ok && got != number {
+					if got, ok := s.Get(key); ok && got != number {
 						t.Errorf("get(%d) = %d", number, got)
 					}
 				}
@@ -230,18 +230,18 @@ func TestEntriesAtOnce(t *testing.T) {
 // TestKeptWhileOthersChange shows that readers find a value while others in its bucket
 // are added and removed.
 func TestKeptWhileOthersChange(t *testing.T) {
-	s := newEntries[int](1, 1000) // one bucket
+	s := New[int](1, 1000) // one bucket
 	kept := keyOf(-1)
-	s.add(kept, -1, 1)
+	s.Add(kept, -1, 1)
 	done := make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() {
 		defer close(done)
 		for i := range 20_000 {
 			key := keyOf(i % 10)
-			s.add(key, i, 1)
+			s.Add(key, i, 1)
 			if i%3 == 0 {
-				s.delete(&key)
+				s.Delete(key)
 			}
 		}
 	})
@@ -253,7 +253,7 @@ func TestKeptWhileOthersChange(t *testing.T) {
 					return
 				default:
 				}
-				if got, ok := s.get(&kept); !ok || got != -1 {
+				if got, ok := s.Get(kept); !ok || got != -1 {
 					t.Errorf("get = %d, %t, want -1", got, ok)
 					return
 				}
@@ -269,18 +269,18 @@ func BenchmarkAdd(b *testing.B) {
 	for _, size := range []int{1000, 10_000, 1_000_000} {
 		for _, inUse := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%d/in use %t", size, inUse), func(b *testing.B) {
-				s := newEntries[int](size, uint64(size))
+				s := New[int](size, uint64(size))
 				for i := range size {
 					key := spreadKey(i)
-					s.add(key, i, 1)
+					s.Add(key, i, 1)
 					if inUse {
-						s.get(&key)
+						s.Get(key)
 					}
 				}
 				b.ReportAllocs()
 				i := size
 				for b.Loop() {
-					s.add(spreadKey(i), i, 1)
+					s.Add(spreadKey(i), i, 1)
 					i++
 				}
 			})
@@ -292,16 +292,16 @@ func BenchmarkAdd(b *testing.B) {
 func BenchmarkGet(b *testing.B) {
 	for _, size := range []int{1000, 10_000, 1_000_000} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			s := newEntries[int](size, uint64(size))
+			s := New[int](size, uint64(size))
 			for i := range size {
-				s.add(spreadKey(i), i, 1)
+				s.Add(spreadKey(i), i, 1)
 			}
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				i := 0
 				for pb.Next() {
 					key := spreadKey(i % size)
-					s.get(&key)
+					s.Get(key)
 					i += 7919
 				}
 			})
