@@ -1,13 +1,17 @@
-// Package sieve holds values by digest, up to a total weight. It is a hash table of linked
-// lists, which readers follow without a lock, and a queue from the oldest entry to the
-// newest, from which the SIEVE algorithm evicts: a hand moves along the queue, spares
-// each entry that was used since it last came by, and evicts the first one that was not.
-// Values that are used once therefore leave soon, and values in use stay (Zhang and
-// others, "SIEVE is Simpler than LRU", NSDI 2024).
+// Package sieve holds values by digest, up to a total weight. It evicts by the SIEVE
+// algorithm (Zhang and others, "SIEVE is Simpler than LRU", NSDI 2024): entries stand in
+// a queue from the oldest to the newest. A hand moves along the queue, spares each entry
+// that was used since it last came by, and evicts the first one that was not. So values
+// that are used once leave soon, and values in use stay.
+//
+// Writers take a lock. Readers take none: they follow the linked lists of a hash table.
+// A writer publishes a complete entry, and an entry that was removed is not used again.
 package sieve
 
 import (
+	"crypto/rand"
 	"encoding/binary"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 )
@@ -19,48 +23,60 @@ type Key = [32]byte
 // concurrent use; readers take no lock.
 type Cache[V any] struct {
 	buckets   []atomic.Pointer[entry[V]] // a power of two
+	secret    uint64                     // odd
+	shift     uint                       // 64 less the bits of a bucket's number
 	maxWeight uint64
 
 	mu             sync.Mutex // for writers
-	weight         uint64     // of all entries
+	weight         uint64     // of all entries; at most maxWeight
 	count          int
 	oldest, newest *entry[V]
 	hand           *entry[V] // the next candidate for eviction; nil: the oldest
 }
 
-// An entry is one value. A reader that holds an entry which is removed meanwhile can
-// still follow next.
+// An entry is one value. Readers use only the fields up to next. A reader that holds an
+// entry which is removed meanwhile can still follow next, to entries that were behind it.
 type entry[V any] struct {
-	key    Key
-	value  V
-	weight uint64
-	used   atomic.Bool              // since the hand last came by
-	next   atomic.Pointer[entry[V]] // in its bucket
-	older  *entry[V]                // in the queue
-	newer  *entry[V]
+	key   Key
+	value V
+	used  atomic.Bool              // since the hand last came by
+	next  atomic.Pointer[entry[V]] // in its bucket
+
+	weight       uint64
+	older, newer *entry[V] // in the queue
 }
 
 // maxSpared bounds the entries that one eviction spares. They take less time than a
-// signature check. Without the bound a new token in a cache of a million tokens in use
+// signature check. Without the bound a new value in a cache of a million values in use
 // would pass all of them.
 const maxSpared = 1024
 
-// maxBuckets bounds the room that empty entries take: 8 MiB. Beyond it the lists grow.
+// maxBuckets bounds the room that empty buckets take: 8 MiB. Beyond it the lists grow.
 const maxBuckets = 1 << 20
 
 // New returns a Cache for about size values, whose total weight is at most maxWeight.
 func New[V any](size int, maxWeight uint64) *Cache[V] {
-	buckets := 1
-	for buckets < min(size, maxBuckets) {
-		buckets *= 2
+	log := bits.Len(uint(min(max(size, 1), maxBuckets) - 1))
+	var secret [8]byte
+	rand.Read(secret[:])
+	return &Cache[V]{
+		buckets:   make([]atomic.Pointer[entry[V]], 1<<log),
+		secret:    binary.LittleEndian.Uint64(secret[:]) | 1,
+		shift:     uint(64 - log),
+		maxWeight: maxWeight,
 	}
-	return &Cache[V]{buckets: make([]atomic.Pointer[entry[V]], buckets), maxWeight: maxWeight}
 }
 
-// bucket returns the list of a key. A digest is evenly distributed, and the tokens are
-// the issuer's, so no stranger can fill one list.
+// bucket returns the list of a key.
+//
+// A stranger who knows how a digest is computed can search for keys with equal bits. So
+// the bucket is the upper bits of a product with a secret odd number: any two different
+// words share one of n buckets with a probability of at most 2/n (Dietzfelbinger and
+// others, "A Reliable Randomized Algorithm for the Closest-Pair Problem", 1997). Keys
+// whose first 8 bytes are equal always share one. With 2^40 digests a stranger finds
+// many pairs of them, but hardly three.
 func (c *Cache[V]) bucket(key *Key) *atomic.Pointer[entry[V]] {
-	return &c.buckets[binary.LittleEndian.Uint64(key[:])&uint64(len(c.buckets)-1)]
+	return &c.buckets[binary.LittleEndian.Uint64(key[:])*c.secret>>c.shift]
 }
 
 // find returns the entry of a key, or nil.

@@ -7,22 +7,26 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// keyOf returns a key whose bucket is chosen by the lowest bits of i. Keys that differ by
-// a multiple of 2^16 share a bucket.
+// keyOf returns a key for i. Keys of numbers that differ by a multiple of 2^16 share a
+// bucket in any cache.
 func keyOf(i int) (key Key) {
 	binary.LittleEndian.PutUint64(key[:], uint64(i)&0xffff)
 	binary.LittleEndian.PutUint64(key[8:], uint64(i))
 	return key
 }
 
-// spreadKey returns a key in any of the buckets.
+// spreadKey returns a key as a hash function would: its first bytes are SplitMix64's.
 func spreadKey(i int) (key Key) {
-	binary.LittleEndian.PutUint64(key[:], uint64(i)*0x9e3779b97f4a7c15>>20)
+	z := uint64(i+1) * 0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	binary.LittleEndian.PutUint64(key[:], z^z>>31)
 	binary.LittleEndian.PutUint64(key[8:], uint64(i))
 	return key
 }
@@ -176,6 +180,30 @@ func TestEvictionIsBounded(t *testing.T) {
 	}
 }
 
+// Keys that share a bucket in one cache do not share one in another, so they cannot be
+// found in advance.
+func TestBucketsAreSecret(t *testing.T) {
+	const size = 1 << 10
+	one, other := New[int](size, size), New[int](size, size)
+	random := rand.New(rand.NewPCG(3, 4))
+	first := one.bucket(&Key{})
+	used := map[*atomic.Pointer[entry[int]]]int{}
+	longest := 0
+	for found := 0; found < 500; {
+		key := keyOf(0)
+		binary.LittleEndian.PutUint64(key[:], random.Uint64())
+		if one.bucket(&key) == first {
+			bucket := other.bucket(&key)
+			used[bucket]++
+			longest = max(longest, used[bucket])
+			found++
+		}
+	}
+	if longest > 50 {
+		t.Errorf("%d of 500 keys that share a bucket share another one", longest)
+	}
+}
+
 // The room for entries is bounded, for any size that a program configures.
 func TestBucketsAreBounded(t *testing.T) {
 	for size, want := range map[int]int{1: 1, 2: 2, 3: 4, 10_000: 1 << 14, maxBuckets: maxBuckets, maxBuckets + 1: maxBuckets, math.MaxInt: maxBuckets} {
@@ -208,7 +236,7 @@ func TestEntriesAtOnce(t *testing.T) {
 		group.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(worker), 2))
 			for range 5000 {
-				number := random.IntN(keys) << 12 // 13 buckets
+				number := random.IntN(keys) << 12 // at most 16 buckets
 				key := keyOf(number)
 				switch random.IntN(4) {
 				case 0:
