@@ -43,10 +43,10 @@ type entry[V any] struct {
 	next  atomic.Pointer[entry[V]] // in its bucket
 
 	weight       uint64
-	older, newer *entry[V] // in the queue
+	older, newer *entry[V] // in the queue; nil after removal
 }
 
-// maxSpared bounds the entries that one eviction spares. They take less time than a
+// maxSpared bounds the entries that one call of Add spares. They take less time than a
 // signature check. Without the bound a new value in a cache of a million values in use
 // would pass all of them.
 const maxSpared = 1024
@@ -54,7 +54,8 @@ const maxSpared = 1024
 // maxBuckets bounds the room that empty buckets take: 8 MiB. Beyond it the lists grow.
 const maxBuckets = 1 << 20
 
-// New returns a Cache for about size values, whose total weight is at most maxWeight.
+// New returns a Cache for about size values, whose total weight is at most maxWeight. If
+// maxWeight is 0, the cache holds nothing.
 func New[V any](size int, maxWeight uint64) *Cache[V] {
 	log := bits.Len(uint(min(max(size, 1), maxBuckets) - 1))
 	var secret [8]byte
@@ -109,29 +110,30 @@ func (c *Cache[V]) Peek(key Key) (value V, ok bool) {
 }
 
 // Add adds a value, in place of another one with its key. It evicts values first until
-// there is room. A weight above the cache's maximum counts as the maximum.
+// there is room. Weight 0 counts as 1, and a weight above the cache's maximum counts as
+// the maximum.
 func (c *Cache[V]) Add(key Key, value V, weight uint64) {
+	weight = min(max(weight, 1), c.maxWeight)
+	if weight == 0 {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if old := c.find(&key); old != nil {
-		c.remove(old)
+	old := c.find(&key)
+	if old != nil {
+		c.dequeue(old)
 	}
-	weight = min(weight, c.maxWeight)
-	for c.weight+weight > c.maxWeight {
-		c.evict()
+	for spare := maxSpared; c.weight > c.maxWeight-weight; {
+		spare = c.evict(spare)
 	}
-	e := &entry[V]{key: key, value: value, weight: weight, older: c.newest}
-	if c.newest == nil {
-		c.oldest = e
-	} else {
-		c.newest.newer = e
-	}
-	c.newest = e
-	c.weight += weight
-	c.count++
+	e := &entry[V]{key: key, value: value, weight: weight}
+	c.enqueue(e)
 	bucket := c.bucket(&key)
 	e.next.Store(bucket.Load())
 	bucket.Store(e)
+	if old != nil {
+		c.unlink(old) // only now, so that readers always find one of both
+	}
 }
 
 // Delete removes the value of a key, if there is one.
@@ -150,15 +152,17 @@ func (c *Cache[V]) Len() int {
 	return c.count
 }
 
-// evict removes one entry. There must be one.
-func (c *Cache[V]) evict() {
+// evict removes one entry, and spares at most the given number. It returns how many it
+// may still spare. There must be an entry.
+func (c *Cache[V]) evict(spare int) int {
 	e := c.candidate(c.hand)
-	for spared := 0; e.used.Load() && spared < maxSpared; spared++ {
+	for ; e.used.Load() && spare > 0; spare-- {
 		e.used.Store(false)
 		e = c.candidate(e.newer)
 	}
 	c.hand = e
 	c.remove(e) // moves the hand on
+	return spare
 }
 
 // candidate returns e, or the oldest entry behind the newest.
@@ -169,13 +173,35 @@ func (c *Cache[V]) candidate(e *entry[V]) *entry[V] {
 	return e
 }
 
-// remove takes an entry out of its bucket and out of the queue.
 func (c *Cache[V]) remove(e *entry[V]) {
+	c.unlink(e)
+	c.dequeue(e)
+}
+
+// unlink takes an entry out of its bucket.
+func (c *Cache[V]) unlink(e *entry[V]) {
 	link := c.bucket(&e.key)
 	for link.Load() != e {
 		link = &link.Load().next
 	}
 	link.Store(e.next.Load())
+}
+
+// enqueue makes an entry the newest one.
+func (c *Cache[V]) enqueue(e *entry[V]) {
+	e.older = c.newest
+	if c.newest == nil {
+		c.oldest = e
+	} else {
+		c.newest.newer = e
+	}
+	c.newest = e
+	c.weight += e.weight
+	c.count++
+}
+
+// dequeue takes an entry out of the queue.
+func (c *Cache[V]) dequeue(e *entry[V]) {
 	if c.hand == e {
 		c.hand = e.newer
 	}
@@ -189,6 +215,8 @@ func (c *Cache[V]) remove(e *entry[V]) {
 	} else {
 		e.newer.older = e.older
 	}
+	// Or a reader that holds e would keep alive every entry that is added from now on.
+	e.older, e.newer = nil, nil
 	c.weight -= e.weight
 	c.count--
 }

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"weak"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -98,8 +100,9 @@ func (m *queueModel) add(e modelEntry) {
 	if i := m.index(e.number); i >= 0 {
 		m.delete(i)
 	}
+	spared := 0
 	for total := m.weight(); len(m.entries) > 0 && total+e.weight > m.maxWeight; total = m.weight() {
-		for spared := 0; ; spared++ {
+		for ; ; spared++ {
 			if !m.entries[m.hand].used || spared == maxSpared {
 				break
 			}
@@ -164,19 +167,58 @@ func TestEntriesEqualAModel(t *testing.T) {
 	}
 }
 
-// An eviction looks at a bounded number of entries, even if all of them are in use.
-func TestEvictionIsBounded(t *testing.T) {
+// Adding a value spares a bounded number of entries, even if all of them are in use and
+// many must leave.
+func TestSparedAreBounded(t *testing.T) {
 	const size = 3 * maxSpared
-	s := New[int](size, size)
-	for i := range size {
-		key := keyOf(i)
-		s.Add(key, i, 1)
-		s.Get(key)
+	for _, weight := range []int{1, 10} {
+		s := New[int](size, size)
+		var want []int
+		for i := range size {
+			s.Add(keyOf(i), i, 1)
+			s.Get(keyOf(i))
+			if i < maxSpared || i >= maxSpared+weight {
+				want = append(want, i)
+			}
+		}
+		s.Add(keyOf(size), size, uint64(weight))
+		if diff := cmp.Diff(append(want, size), queue(t, s)); diff != "" {
+			t.Errorf("after weight %d (-want +got):\n%s", weight, diff)
+		}
 	}
-	s.Add(keyOf(size), size, 1)
-	kept := queue(t, s)
-	if want := maxSpared; len(kept) != size || slices.Contains(kept, want) || !slices.Contains(kept, want-1) {
-		t.Errorf("%d entries, want all but %d", len(kept), want)
+}
+
+// Weights and sizes at their limits neither overflow nor let the cache grow.
+func TestWeightLimits(t *testing.T) {
+	const most = math.MaxUint64
+	for name, test := range map[string]struct {
+		size      int
+		maxWeight uint64
+		weights   []uint64
+		want      []int
+	}{
+		"nothing fits":            {1, 0, []uint64{0, 1, most}, nil},
+		"one fits":                {1, 1, []uint64{1, 1, 1}, []int{2}},
+		"weight 0 counts as 1":    {4, 2, []uint64{0, 0, 0, 0}, []int{2, 3}},
+		"too heavy":               {4, 3, []uint64{1, 1, 4}, []int{2}},
+		"heaviest":                {4, 3, []uint64{1, most, 1, most}, []int{3}},
+		"sums near the maximum":   {4, most, []uint64{most - 1, 1, 1}, []int{1, 2}},
+		"sums beyond the maximum": {4, most, []uint64{most - 1, most - 1, 2, most}, []int{3}},
+		"no size":                 {0, 2, []uint64{1, 1, 1}, []int{1, 2}},
+		"negative size":           {-1, 2, []uint64{1, 1, 1}, []int{1, 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := New[int](test.size, test.maxWeight)
+			for i, weight := range test.weights {
+				s.Add(keyOf(i), i, weight)
+			}
+			if diff := cmp.Diff(test.want, queue(t, s)); diff != "" {
+				t.Errorf("kept (-want +got):\n%s", diff)
+			}
+			if got := s.Len(); got != len(test.want) {
+				t.Errorf("Len = %d, want %d", got, len(test.want))
+			}
+		})
 	}
 }
 
@@ -224,6 +266,43 @@ func TestReaderOfARemovedEntry(t *testing.T) {
 	if next := e.next.Load(); next == nil || next.key != behind {
 		t.Error("the entry behind a removed one is lost for its reader")
 	}
+}
+
+// A reader that holds a removed entry keeps no values alive that were added after it. It
+// keeps the entries that were behind it in its bucket.
+func TestRemovedEntryHoldsNoOther(t *testing.T) {
+	type value struct {
+		_ [64]byte // not shared with other small allocations
+	}
+	s := New[*value](4, 4)
+	s.Add(keyOf(-1), new(value), 1)
+	s.Add(keyOf(0), new(value), 1)
+	removed := keyOf(0)
+	held := s.find(&removed)
+	var values []weak.Pointer[value]
+	for i := range 100 {
+		v := new(value)
+		values = append(values, weak.Make(v))
+		s.Add(keyOf(i+1), v, 1)
+		if i == 0 {
+			s.Delete(removed)
+		}
+	}
+	for i := range 101 {
+		s.Delete(keyOf(i))
+	}
+	runtime.GC()
+	alive := 0
+	for _, v := range values {
+		if v.Value() != nil {
+			alive++
+		}
+	}
+	if alive != 0 {
+		t.Errorf("%d of %d removed values are alive", alive, len(values))
+	}
+	runtime.KeepAlive(held)
+	runtime.KeepAlive(s)
 }
 
 // TestEntriesAtOnce reads, adds and removes from several goroutines. A reader gets the
@@ -289,6 +368,46 @@ func TestKeptWhileOthersChange(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// TestKeptWhileReplaced shows that readers find one of both values while one takes the
+// place of the other.
+func TestKeptWhileReplaced(t *testing.T) {
+	const size = 1000
+	s := New[int](size, size)
+	key := keyOf(0)
+	s.Add(key, 0, 1)
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		defer close(done)
+		for range 50 {
+			for i := range size - 1 {
+				s.Add(keyOf(i+1), i, 1)
+			}
+			s.Add(key, 1, size) // evicts all others
+			s.Add(key, 2, 1)
+		}
+	})
+	for range 2 {
+		group.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if _, ok := s.Peek(key); !ok {
+					t.Error("the value was lost while another one took its place")
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	if got := queue(t, s); !slices.Equal(got, []int{0}) {
+		t.Errorf("entries %v, want one", got)
+	}
 }
 
 // BenchmarkAdd measures a new value in a full cache of three sizes, whose other values
