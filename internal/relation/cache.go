@@ -10,8 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/maypok86/otter/v2"
-
+	"github.com/auth0grpc/auth0grpc/internal/sieve"
 	"github.com/auth0grpc/auth0grpc/internal/singleflight"
 )
 
@@ -51,7 +50,7 @@ const (
 type Cache struct {
 	limits  Limits
 	now     func() time.Time
-	entries *otter.Cache[digest, time.Time] // when the answer was asked for; nil: off
+	entries *sieve.Cache[time.Time] // when the answer was asked for; nil: off
 
 	mu       sync.Mutex
 	flights  map[digest]*flight
@@ -73,10 +72,7 @@ type flight struct {
 func New(limits Limits, now func() time.Time) *Cache {
 	c := &Cache{limits: limits, now: now, flights: map[digest]*flight{}}
 	if limits.Lifetime > 0 {
-		c.entries = otter.Must(&otter.Options[digest, time.Time]{
-			MaximumSize: limits.Entries,
-			Executor:    func(task func()) { task() }, // no goroutine to leak
-		})
+		c.entries = sieve.New[time.Time](limits.Entries, uint64(limits.Entries))
 	}
 	return c
 }
@@ -86,7 +82,7 @@ func (c *Cache) Len() int {
 	if c.entries == nil {
 		return 0
 	}
-	return c.entries.EstimatedSize()
+	return c.entries.Len()
 }
 
 // Allowed returns the answer to a question: from the cache, from a check in progress, or
@@ -115,14 +111,14 @@ func (c *Cache) cached(sum digest) bool {
 	if c.entries == nil {
 		return false
 	}
-	asked, ok := c.entries.GetIfPresent(sum)
+	asked, ok := c.entries.Get(sum)
 	if !ok {
 		return false
 	}
 	if age := c.now().Sub(asked); age >= 0 && age < c.limits.Lifetime {
 		return true
 	}
-	c.entries.Invalidate(sum)
+	c.entries.Delete(sum)
 	return false
 }
 
@@ -215,7 +211,7 @@ func (c *Cache) end(sum digest, f *flight, asked time.Time, allowed bool, err er
 		}
 	}
 	if allowed && c.entries != nil {
-		c.entries.Set(sum, asked)
+		c.entries.Add(sum, asked, 1)
 	}
 	f.Land()
 }

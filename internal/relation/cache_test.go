@@ -221,8 +221,8 @@ func TestBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := c.Len(); n > 10 {
-		t.Errorf("%d answers in the cache, want at most 10", n)
+	if n := c.Len(); n != 10 {
+		t.Errorf("%d answers in the cache, want 10", n)
 	}
 	// Callers that wait are bounded.
 	release := make(chan struct{})
@@ -245,6 +245,18 @@ func TestBounds(t *testing.T) {
 	callers.Wait()
 	if n := busy.Load(); n > 2*waitersPerCheck {
 		t.Errorf("%d callers refused, want at most %d", n, 2*waitersPerCheck)
+	}
+}
+
+// An answer in use outlives answers that are used once, however many.
+func TestAnswersInUseStay(t *testing.T) {
+	c, _ := newTestCache(func(l *Limits) { l.Entries = 10 })
+	_, _ = c.Allowed(t.Context(), key("used"), yes)
+	for i := range 1000 {
+		if allowed, err := c.Allowed(t.Context(), key("used"), neverAsk(t)); !allowed || err != nil {
+			t.Fatalf("after %d other answers: %t, %v", i, allowed, err)
+		}
+		_, _ = c.Allowed(t.Context(), key(fmt.Sprint(i)), yes)
 	}
 }
 
