@@ -54,7 +54,7 @@ type RelationConfig struct {
 	// seconds; [NoCache] disables the cache.
 	CacheLifetime time.Duration
 
-	// CacheSize is the number of positive answers in the cache, about 200 bytes each.
+	// CacheSize is the number of positive answers in the cache, about 110 bytes each.
 	// Default 10,000.
 	CacheSize int
 
