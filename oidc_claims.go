@@ -1,48 +1,37 @@
 package auth0grpc
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/auth0grpc/auth0grpc/internal/base64url"
 	"github.com/auth0grpc/auth0grpc/internal/jws"
 )
 
-// oidcClaimNames are the claims that go-oidc v3.21 checks or returns.
-var oidcClaimNames = [...]string{"iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "at_hash", "_claim_names", "_claim_sources"}
+// oidcClaims are the claims of a token that go-oidc v3.21 checks or returns: a JSON object
+// with their values as the issuer sent them, byte for byte, without the brace at its end.
+type oidcClaims []byte
 
-// oidcClaims are the values of oidcClaimNames in one payload, byte for byte as the
-// issuer sent them. An empty value is a claim that the payload does not have.
-type oidcClaims [len(oidcClaimNames)]string
+// oidcClaimsSize is the size of the claims in an ordinary token, in bytes.
+const oidcClaimsSize = 320
 
-// keep keeps a member of the payload that go-oidc reads.
+// keep adds a member of the payload if go-oidc reads it.
 func (o *oidcClaims) keep(name, value string) {
-	if i := slices.Index(oidcClaimNames[:], name); i >= 0 {
-		o[i] = value
+	switch name {
+	case "iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "at_hash", "_claim_names", "_claim_sources":
+	default:
+		return
 	}
+	if *o == nil {
+		*o = append(make([]byte, 0, oidcClaimsSize), '{')
+	} else {
+		*o = append(*o, ',')
+	}
+	*o = append(append(append(*o, '"'), name...), `":`...)
+	*o = append(*o, value...)
 }
 
-// payload returns a JSON object of the kept claims and no other.
-func (o *oidcClaims) payload() []byte {
-	size := len("{}")
-	for i, name := range oidcClaimNames {
-		size += len(name) + len(o[i]) + len(`"":,`)
-	}
-	payload := append(make([]byte, 0, size), '{')
-	for i, name := range oidcClaimNames {
-		if o[i] == "" {
-			continue
-		}
-		if len(payload) > 1 {
-			payload = append(payload, ',')
-		}
-		payload = append(payload, '"')
-		payload = append(payload, name...)
-		payload = append(payload, '"', ':')
-		payload = append(payload, o[i]...)
-	}
-	return append(payload, '}')
-}
+// payload returns the JSON object. There must be a claim in it.
+func (o oidcClaims) payload() []byte { return append(o, '}') }
 
 // compactForm returns the form of a token that go-oidc gets. The payload is empty,
 // because go-oidc takes the claims from its key set (see [preverifiedKeySet]). The

@@ -27,7 +27,7 @@ func TestCompactForm(t *testing.T) {
 	if _, refused := readClaims(payload, &o); refused != nil {
 		t.Fatal(refused)
 	}
-	const want = `{"iss":"https:\/\/a.example.com/","sub":"s","aud":[ "a" ,"\u0062"],"exp":2e3,"iat":1000.50,"_claim_names":{ }}`
+	const want = `{"aud":[ "a" ,"\u0062"],"iss":"https:\/\/a.example.com/","sub":"s","exp":2e3,"iat":1000.50,"_claim_names":{ }}`
 	if diff := cmp.Diff(want, string(o.payload())); diff != "" {
 		t.Errorf("payload (-want +got):\n%s", diff)
 	}
@@ -56,8 +56,7 @@ func TestCompactHeader(t *testing.T) {
 	}
 }
 
-// oidcClaimNames lists the fields that go-oidc decodes: a new field there must be added
-// here.
+// Each field that go-oidc decodes is kept: a new field there must be added.
 func TestCompactFormHasWhatGoOIDCReads(t *testing.T) {
 	const everything = `"nbf":1,"nonce":"n","at_hash":"h","_claim_names":{"a":"s"},"_claim_sources":{"s":{"endpoint":"e"}}`
 	var o oidcClaims
@@ -68,8 +67,9 @@ func TestCompactFormHasWhatGoOIDCReads(t *testing.T) {
 	if err := json.Unmarshal(o.payload(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(slices.Sorted(slices.Values(oidcClaimNames[:])), slices.Sorted(maps.Keys(got))); diff != "" {
-		t.Errorf("claims (-names +payload):\n%s", diff)
+	want := []string{"_claim_names", "_claim_sources", "at_hash", "aud", "exp", "iat", "iss", "nbf", "nonce", "sub"}
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(got))); diff != "" {
+		t.Errorf("claims (-want +got):\n%s", diff)
 	}
 }
 
