@@ -167,7 +167,7 @@ func TestHostileTokensCostLittle(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		for range runs {
-			if _, refused := v.precheck(raw, time.Now()); refused == nil {
+			if _, refused := v.precheck(raw, nil, time.Now()); refused == nil {
 				t.Fatal("accepted")
 			}
 		}
@@ -180,7 +180,7 @@ func TestHostileTokensCostLittle(t *testing.T) {
 		if got := cost(raw); got > 7*plain {
 			t.Errorf("%s: %d bytes of memory for a token of %d, a plain one costs %d", name, got, len(raw), plain)
 		}
-		if allocations := testing.AllocsPerRun(10, func() { v.precheck(raw, time.Now()) }); allocations > 30 {
+		if allocations := testing.AllocsPerRun(10, func() { v.precheck(raw, nil, time.Now()) }); allocations > 30 {
 			t.Errorf("%s: %v allocations", name, allocations)
 		}
 	}
@@ -192,7 +192,7 @@ func BenchmarkHostileTokens(b *testing.B) {
 		b.Run(strings.ReplaceAll(name, " ", "_"), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				v.precheck(raw, time.Now())
+				v.precheck(raw, nil, time.Now())
 			}
 		})
 	}

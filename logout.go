@@ -76,14 +76,14 @@ func (v *verifier) verifyLogout(ctx context.Context, now time.Time, raw string, 
 	if len(raw) > maxTokenBytes {
 		return nil, refusedMalformed
 	}
-	parsed, err := jws.Parse(raw)
-	if err != nil {
+	a := &unverifiedToken{raw: raw, presented: raw}
+	if err := a.parsed.Parse(raw, nil); err != nil {
 		return nil, refusedMalformed
 	}
-	if refused := v.checkLogoutHeader(&parsed.Header); refused != nil {
+	if refused := v.checkLogoutHeader(&a.parsed.Header); refused != nil {
 		return nil, refused
 	}
-	if c, refused = parseLogoutClaims(parsed.Payload); refused != nil {
+	if c, refused = parseLogoutClaims(a.parsed.Payload); refused != nil {
 		return nil, refused
 	}
 	issuer := v.issuers[c.issuer]
@@ -97,16 +97,16 @@ func (v *verifier) verifyLogout(ctx context.Context, now time.Time, raw string, 
 	if refused := v.checkLogoutTimes(c, now); refused != nil {
 		return nil, refused
 	}
-	keys, err := issuer.keys.Keys(ctx, parsed.Header.KeyID, parsed.Header.Algorithm)
+	keys, err := issuer.keys.Keys(ctx, a.parsed.Header.KeyID, a.parsed.Header.Algorithm)
 	if err != nil {
 		return nil, keyRefusal(err)
 	}
-	a := &unverifiedToken{raw: raw, parsed: parsed, presented: raw, payload: []byte(parsed.Payload)}
-	if a.signingKey, refused = v.findSigningKey(ctx, parsed, keys); refused != nil {
+	a.payload = []byte(a.parsed.Payload)
+	if a.signingKey, refused = v.findSigningKey(ctx, &a.parsed, keys); refused != nil {
 		return nil, refused
 	}
 	idVerifier := oidc.NewVerifier(c.issuer, preverifiedKeySet{}, &oidc.Config{ClientID: clientIDs[clientIndex], SupportedSigningAlgs: v.algorithms, Now: func() time.Time { return now }})
-	if _, err = idVerifier.VerifyLogout(context.WithValue(ctx, unverifiedTokenKey{}, a), raw); err != nil {
+	if _, err := idVerifier.VerifyLogout(context.WithValue(ctx, unverifiedTokenKey{}, a), raw); err != nil {
 		return nil, refusedVerificationFailed
 	}
 	return c, nil

@@ -113,7 +113,7 @@ func FuzzCompactForm(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header, payload string) {
 		encode := base64.RawURLEncoding.EncodeToString
 		raw := encode([]byte(header)) + "." + encode([]byte(payload)) + "." + encode(make([]byte, 256))
-		a, refused := v.precheck(raw, time.Unix(1500, 0))
+		a, refused := v.precheck(raw, nil, time.Unix(1500, 0))
 		if refused != nil {
 			return
 		}
@@ -166,7 +166,7 @@ func TestDisagreementIsRefused(t *testing.T) {
 	v := newTestVerifier(&Config{Algorithms: []string{"ES256"}, Issuers: []string{token.Issuer}, Audiences: token.Audience, CacheSize: NoCache})
 	raw, key := signES256(t, `{"alg":"ES256","kid":"k"}`, `{`+required+`}`)
 	for subject, want := range map[string]*refusal{"s": nil, "x": refusedClaims} {
-		a, refused := v.precheck(raw, time.Unix(1500, 0))
+		a, refused := v.precheck(raw, nil, time.Unix(1500, 0))
 		if refused != nil {
 			t.Fatal(refused)
 		}

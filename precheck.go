@@ -11,17 +11,17 @@ import (
 )
 
 // precheck parses a token and makes every check that needs neither a key nor I/O.
-// It verifies nothing.
-func (v *verifier) precheck(raw string, now time.Time) (*unverifiedToken, *refusal) {
-	parsed, err := jws.Parse(raw)
-	if err != nil {
+// It verifies nothing. known is the header of the token if other tokens with it were
+// verified, or nil.
+func (v *verifier) precheck(raw string, known *jws.Header, now time.Time) (*unverifiedToken, *refusal) {
+	a := &unverifiedToken{raw: raw, knownHeader: known != nil}
+	if err := a.parsed.Parse(raw, known); err != nil {
 		return nil, malformedRefusal(raw, err)
 	}
-	if refused := v.checkHeader(&parsed.Header); refused != nil {
+	if refused := v.checkHeader(&a.parsed.Header); refused != nil {
 		return nil, refused
 	}
-	a := &unverifiedToken{raw: raw, parsed: parsed}
-	c, refused := readClaims(parsed.Payload, &a.forOIDC)
+	c, refused := readClaims(a.parsed.Payload, &a.forOIDC)
 	if refused != nil {
 		return nil, refused
 	}
@@ -29,7 +29,7 @@ func (v *verifier) precheck(raw string, now time.Time) (*unverifiedToken, *refus
 	if refused != nil {
 		return nil, refused
 	}
-	if parsed.Header.KeyID == "" { // optional in RFC 7515, section 4.1.4; required here
+	if a.parsed.Header.KeyID == "" { // optional in RFC 7515, section 4.1.4; required here
 		return nil, refusedNoKeyID
 	}
 	a.claims, a.idVerifier = c, idVerifier

@@ -16,13 +16,16 @@ import (
 // go-oidc, so that a wrong one costs a public-key operation and no more parsing.
 func (v *verifier) checkSignature(ctx context.Context, a *unverifiedToken, keys []*keyset.Key) (refused *refusal) {
 	defer recoverAsRefusal(&refused) // other callers may wait for the result
-	if a.signingKey, refused = v.findSigningKey(ctx, a.parsed, keys); refused != nil {
+	if a.signingKey, refused = v.findSigningKey(ctx, &a.parsed, keys); refused != nil {
 		return refused
 	}
 	a.presented, a.payload = compactForm(a.raw, &a.parsed.Header), a.forOIDC.payload()
 	token, err := a.idVerifier.Verify(context.WithValue(ctx, unverifiedTokenKey{}, a), a.presented)
 	if err != nil || !a.claims.agree(token) {
 		return refusedClaims // go-oidc's text quotes claims, so it stays here
+	}
+	if !a.knownHeader {
+		v.headers.Add(&a.parsed)
 	}
 	a.claims.signingKey = a.signingKey
 	a.claims.splitScope()
@@ -54,14 +57,15 @@ func (v *verifier) findSigningKey(ctx context.Context, parsed *jws.Token, keys [
 // An unverifiedToken is a parsed token that is not verified yet. A context carries it
 // through go-oidc to preverifiedKeySet.
 type unverifiedToken struct {
-	raw        string
-	parsed     *jws.Token
-	claims     *claims
-	forOIDC    oidcClaims
-	idVerifier *oidc.IDTokenVerifier // for its issuer and audience
-	signingKey *keyset.Key           // the key that signed it; nil until it is verified
-	presented  string                // the form of the token that go-oidc gets
-	payload    []byte                // the claims that go-oidc gets
+	raw         string
+	parsed      jws.Token
+	knownHeader bool // other tokens with its header were verified
+	claims      *claims
+	forOIDC     oidcClaims
+	idVerifier  *oidc.IDTokenVerifier // for its issuer and audience
+	signingKey  *keyset.Key           // the key that signed it; nil until it is verified
+	presented   string                // the form of the token that go-oidc gets
+	payload     []byte                // the claims that go-oidc gets
 }
 
 type unverifiedTokenKey struct{}

@@ -78,13 +78,13 @@ func (i *Interceptor) precheck(ctx context.Context, request *Request) (c caller,
 // not revoked. It takes no lock: if the keys or the revocations have changed, the
 // interceptor looks.
 func (v *verifier) precheckCached(now time.Time, raw string) (known *claims, refused *refusal) {
-	if v.cache == nil {
-		_, refused = v.precheck(raw, now)
-		return nil, refused
+	var cached *claims
+	header := v.headers.Find(raw)
+	if v.mayBeCached(header) {
+		cached, _ = v.cache.Peek(raw)
 	}
-	cached, ok := v.cache.Peek(raw)
-	if !ok {
-		_, refused = v.precheck(raw, now)
+	if cached == nil {
+		_, refused = v.precheck(raw, header, now)
 		return nil, refused
 	}
 	if refused := cached.checkTimes(now); refused != nil {

@@ -293,6 +293,31 @@ func TestTokenExpiresBetweenCalls(t *testing.T) {
 	f.everywhere(t, expired, bearer(token)...)
 }
 
+// A verified token is found in the cache, however many headers the issuer's tokens have,
+// and so is its header: a token with that header and another fault is refused for the fault.
+func TestTokensOfManyHeaders(t *testing.T) {
+	f := newFixture(t, recordDecisions)
+	const headers = 50 // more than are remembered
+	for i := range headers {
+		header := claims{"n": i}
+		token := f.tenant.Sign(header, f.claims(nil))
+		f.everywhere(t, passes, bearer(token)...)
+		f.everywhere(t, expired, bearer(f.tenant.Sign(header, f.claims(claims{"exp": today.Unix()})))...)
+		f.everywhere(t, badSignature, bearer(token[:len(token)-4]+"AAAA")...)
+		ends := len(f.conns) * (len(shapes) - 1) // of the good streams
+		f.decisions.told(t, 3*len(f.conns)*len(shapes)+ends)
+		misses := 0
+		for _, d := range f.decisions.take() {
+			if d.Outcome != auth0grpc.OutcomeRefused && !d.CacheHit {
+				misses++
+			}
+		}
+		if misses != 1 {
+			t.Errorf("header %d: the cache did not have the good token %d times, want once", i, misses)
+		}
+	}
+}
+
 // Cheap checks refuse a token before any network access: a garbage token must cost no
 // fetch, and an issuer that is not on the list gets no request (CVE-2025-52477,
 // CVE-2026-41413).

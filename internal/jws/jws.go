@@ -60,21 +60,31 @@ func Split(raw string) (header, payload, signature string, err error) {
 // Parse takes raw apart, cheapest part first. It returns ErrMalformed or
 // ErrExtension, and no part of the token in the error.
 func Parse(raw string) (*Token, error) {
-	header, payload, signature, err := Split(raw)
-	if err != nil {
-		return nil, err
-	}
-	t := &Token{signingInput: raw[:len(header)+1+len(payload)]}
-	if t.Header, err = ParseHeader(header); err != nil {
-		return nil, err
-	}
-	if t.Payload, err = decodeString(payload); err != nil {
-		return nil, err
-	}
-	if t.Signature, err = decode(signature); err != nil {
+	t := new(Token)
+	if err := t.Parse(raw, nil); err != nil {
 		return nil, err
 	}
 	return t, nil
+}
+
+// Parse is the function [Parse] for a zero Token. known is the header that
+// [Headers.Find] returned for raw, or nil.
+func (t *Token) Parse(raw string, known *Header) error {
+	header, payload, signature, err := Split(raw)
+	if err != nil {
+		return err
+	}
+	t.signingInput = raw[:len(header)+1+len(payload)]
+	if known != nil {
+		t.Header = *known
+	} else if t.Header, err = ParseHeader(header); err != nil {
+		return err
+	}
+	if t.Payload, err = decodeString(payload); err != nil {
+		return err
+	}
+	t.Signature, err = decode(signature)
+	return err
 }
 
 // ParseHeader decodes the first part of a compact JWS.

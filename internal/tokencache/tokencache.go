@@ -11,10 +11,7 @@ import (
 	"context"
 	"errors"
 	"math"
-	"slices"
-	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/auth0grpc/auth0grpc/internal/sieve"
 )
@@ -29,14 +26,6 @@ type Cache[V any] struct {
 
 	mu            sync.Mutex
 	verifications map[digest]*verification[V] // in progress
-
-	// headers are the encoded JOSE headers of tokens that were verified, each with
-	// the dot behind it; there are as many as the issuers have keys. A token that
-	// starts with none of them is not in the cache, and is not hashed to find that
-	// out.
-	// The look-up of such a token of 16 KiB costs 10 ns, its hash 11 µs
-	// (BenchmarkUnknownToken).
-	headers atomic.Pointer[[]string]
 }
 
 // A verification is one call of verify and its result, which is set when done is
@@ -50,10 +39,6 @@ type verification[V any] struct {
 // errAborted is the result of a verify that did not return: it panicked.
 var errAborted = errors.New("tokencache: verification aborted")
 
-// maxHeaders bounds Cache.headers. It fills up only if tokens that the issuer
-// signed have more different headers; then every token is hashed.
-const maxHeaders = 32
-
 // Weight is the weight of a value of ordinary size, in bytes. A value that weighs
 // less counts as much.
 const Weight = 2 << 10
@@ -63,14 +48,12 @@ const Weight = 2 << 10
 // A value that weighs more than all together counts as all.
 func New[V any](size int, weigh func(V) int) *Cache[V] {
 	size = min(size, math.MaxInt/Weight)
-	c := &Cache[V]{
+	return &Cache[V]{
 		entries:       sieve.New[V](size, uint64(size)*Weight),
 		weigh:         weigh,
 		digester:      newDigester(),
 		verifications: make(map[digest]*verification[V]),
 	}
-	c.headers.Store(&[]string{})
-	return c
 }
 
 // A Key names a token in one [Cache]. The cache hashes the token once, when that is
@@ -84,6 +67,9 @@ type Key struct {
 // KeyOf returns the Key of a token.
 func KeyOf(raw string) *Key { return &Key{raw: raw} }
 
+// Token returns the token.
+func (k *Key) Token() string { return k.raw }
+
 func (c *Cache[V]) digest(k *Key) digest {
 	if !k.hashed {
 		k.sum, k.hashed = c.digester.digest(k.raw), true
@@ -93,18 +79,12 @@ func (c *Cache[V]) digest(k *Key) digest {
 
 // Get returns the value cached for a token.
 func (c *Cache[V]) Get(token *Key) (value V, ok bool) {
-	if !c.mayContain(token.raw) {
-		return value, false
-	}
 	key := c.digest(token)
 	return c.entries.Get(key)
 }
 
 // Peek is like [Cache.Get], but does not count as a use.
 func (c *Cache[V]) Peek(raw string) (value V, ok bool) {
-	if !c.mayContain(raw) {
-		return value, false
-	}
 	key := c.digester.digest(raw)
 	return c.entries.Peek(key)
 }
@@ -130,7 +110,7 @@ func (c *Cache[V]) Verify(ctx context.Context, token *Key, verify func() (V, err
 	for {
 		v, first := c.join(key)
 		if first {
-			return c.run(v, key, token.raw, verify)
+			return c.run(v, key, verify)
 		}
 		select {
 		case <-ctx.Done():
@@ -164,7 +144,7 @@ func (c *Cache[V]) join(key digest) (v *verification[V], first bool) {
 }
 
 // run calls verify and passes its result to the callers that wait.
-func (c *Cache[V]) run(v *verification[V], key digest, raw string, verify func() (V, error)) (V, error) {
+func (c *Cache[V]) run(v *verification[V], key digest, verify func() (V, error)) (V, error) {
 	defer func() {
 		c.mu.Lock()
 		delete(c.verifications, key)
@@ -176,7 +156,7 @@ func (c *Cache[V]) run(v *verification[V], key digest, raw string, verify func()
 	}()
 	value, err := verify()
 	if err == nil {
-		c.add(key, raw, value)
+		c.add(key, value)
 	}
 	v.value, v.err = value, err
 	return value, err
@@ -188,32 +168,6 @@ func isContextError(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// mayContain reports whether the token has the header of a token in the cache.
-func (c *Cache[V]) mayContain(raw string) bool {
-	known := *c.headers.Load()
-	for _, header := range known {
-		if strings.HasPrefix(raw, header) {
-			return true
-		}
-	}
-	return len(known) >= maxHeaders
-}
-
-func (c *Cache[V]) add(key digest, raw string, value V) {
-	c.addHeader(raw[:strings.IndexByte(raw, '.')+1])
+func (c *Cache[V]) add(key digest, value V) {
 	c.entries.Add(key, value, max(uint64(c.weigh(value)), Weight))
-}
-
-func (c *Cache[V]) addHeader(header string) {
-	for {
-		known := c.headers.Load()
-		if len(*known) >= maxHeaders || slices.Contains(*known, header) {
-			return
-		}
-		// The clone keeps no part of the token alive with the header.
-		updated := append(slices.Clone(*known), strings.Clone(header))
-		if c.headers.CompareAndSwap(known, &updated) {
-			return
-		}
-	}
 }
