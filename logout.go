@@ -119,14 +119,10 @@ func (v *verifier) checkLogoutHeader(h *jws.Header) *refusal {
 	if !slices.Contains(v.algorithms, h.Algorithm) {
 		return refusedAlgorithm
 	}
-	switch strings.TrimPrefix(strings.ToLower(h.Type), "application/") {
-	case "jwt", "logout+jwt":
+	if h.Type == "" || isMediaType(h.Type, "jwt") || isMediaType(h.Type, "logout+jwt") {
 		return nil
 	}
-	if h.Type != "" {
-		return refusedType
-	}
-	return nil
+	return refusedType
 }
 
 // logoutEvent is the member of events that makes a token a logout token.

@@ -54,16 +54,20 @@ func (v *verifier) checkHeader(h *jws.Header) *refusal {
 	if !slices.Contains(v.algorithms, h.Algorithm) {
 		return refusedAlgorithm
 	}
-	// RFC 7515, section 4.1.9: media types are compared without case, and
-	// "application/" may be left out.
-	switch strings.TrimPrefix(strings.ToLower(h.Type), "application/") {
-	case "jwt", "at+jwt":
+	if h.Type == "" || isMediaType(h.Type, "jwt") || isMediaType(h.Type, "at+jwt") {
 		return nil
 	}
-	if h.Type != "" {
-		return refusedTypeHeader
+	return refusedTypeHeader
+}
+
+// isMediaType reports whether typ is the media type application/name. Media types are
+// compared without case, and "application/" may be left out (RFC 7515, section 4.1.9).
+func isMediaType(typ, name string) bool {
+	const prefix = "application/"
+	if len(typ) == len(prefix)+len(name) && strings.EqualFold(typ[:len(prefix)], prefix) {
+		typ = typ[len(prefix):]
 	}
-	return nil
+	return strings.EqualFold(typ, name)
 }
 
 // checkClaims makes the access-token checks that go-oidc does not make, and repeats its
