@@ -212,11 +212,11 @@ func TestWeightLimits(t *testing.T) {
 			for i, weight := range test.weights {
 				s.Add(keyOf(i), i, weight)
 			}
-			if diff := cmp.Diff(test.want, queue(t, s)); diff != "" {
-				t.Errorf("kept (-want +got):\n%s", diff)
-			}
 			if got := s.Len(); got != len(test.want) {
 				t.Errorf("Len = %d, want %d", got, len(test.want))
+			}
+			if diff := cmp.Diff(test.want, queue(t, s)); diff != "" {
+				t.Errorf("kept (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -243,6 +243,26 @@ func TestBucketsAreSecret(t *testing.T) {
 	}
 	if longest > 50 {
 		t.Errorf("%d of 500 keys that share a bucket share another one", longest)
+	}
+}
+
+// Every bucket is used, also by keys that differ in their uppermost bit alone.
+func TestBucketsAreUsed(t *testing.T) {
+	for range 64 {
+		s := New[int](2, 2)
+		lower, upper := Key{}, Key{7: 0x80}
+		if s.bucket(&lower) == s.bucket(&upper) {
+			t.Error("two keys in one of two buckets")
+		}
+	}
+	s := New[int](64, 64)
+	used := map[*atomic.Pointer[entry[int]]]bool{}
+	for i := range 10_000 {
+		key := spreadKey(i)
+		used[s.bucket(&key)] = true
+	}
+	if len(used) != 64 {
+		t.Errorf("%d buckets in use, want 64", len(used))
 	}
 }
 
