@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,6 +58,9 @@ func TestOnlyPositiveAnswersAreCached(t *testing.T) {
 	if allowed, _ := c.Allowed(t.Context(), key("a"), no); allowed {
 		t.Error("the answer outlived its lifetime")
 	}
+	if n := c.Len(); n != 0 {
+		t.Errorf("%d answers in the cache after the only one expired", n)
+	}
 	// The clock is set back: the age of an answer is unknown.
 	_, _ = c.Allowed(t.Context(), key("b"), yes)
 	clock.advance(-time.Hour)
@@ -68,6 +72,9 @@ func TestOnlyPositiveAnswersAreCached(t *testing.T) {
 func TestNoCache(t *testing.T) {
 	c, _ := newTestCache(func(l *Limits) { l.Lifetime = -1 })
 	_, _ = c.Allowed(t.Context(), key("a"), yes)
+	if n := c.Len(); n != 0 {
+		t.Errorf("%d answers in the cache", n)
+	}
 	if allowed, _ := c.Allowed(t.Context(), key("a"), no); allowed || c.Len() != 0 {
 		t.Errorf("Allowed = %t with %d answers", allowed, c.Len())
 	}
@@ -246,6 +253,121 @@ func TestBounds(t *testing.T) {
 	if n := busy.Load(); n > 2*waitersPerCheck {
 		t.Errorf("%d callers refused, want at most %d", n, 2*waitersPerCheck)
 	}
+}
+
+// No caller is allowed with an error, and such an answer is not cached.
+func TestErrorsAllowNothing(t *testing.T) {
+	c, _ := newTestCache(func(l *Limits) { l.Checks = 1 })
+	down := errors.New("down")
+	refused := func(name string, ctx context.Context, want error, ask func(context.Context) (bool, error)) {
+		t.Helper()
+		if allowed, err := c.Allowed(ctx, key("a"), ask); allowed || !errors.Is(err, want) {
+			t.Errorf("%s: %t, %v, want false, %v", name, allowed, err, want)
+		}
+	}
+	var check context.Context
+	refused("yes with an error", t.Context(), down, func(ctx context.Context) (bool, error) {
+		check = ctx
+		return true, down
+	})
+	if check.Err() == nil {
+		t.Error("the context of a check that has returned still holds its timer")
+	}
+	refused("again", t.Context(), down, func(context.Context) (bool, error) { return false, down })
+
+	release := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	refused("the caller left", ctx, context.Canceled, func(context.Context) (bool, error) {
+		cancel()
+		<-release
+		return false, down
+	})
+	if allowed, err := c.Allowed(t.Context(), key("b"), neverAsk(t)); allowed || err != ErrBusy {
+		t.Errorf("busy: %t, %v", allowed, err)
+	}
+	close(release)
+	awaitState(c, func() bool { return c.checks == 0 })
+	c.failures, c.resume = maxFailures, c.now().Add(pause)
+	refused("paused", t.Context(), ErrPaused, neverAsk(t))
+	if n := c.Len(); n != 0 {
+		t.Errorf("%d answers in the cache", n)
+	}
+}
+
+// awaitState returns when other goroutines have made the condition true.
+func awaitState(c *Cache, condition func() bool) {
+	for {
+		c.mu.Lock()
+		ok := condition()
+		c.mu.Unlock()
+		if ok {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+// Calls that wait share the check in progress, up to the bound exactly. A call that comes
+// just after its end finds the answer in the cache.
+func TestWaitersShareACheck(t *testing.T) {
+	c, _ := newTestCache(func(l *Limits) { l.Checks = 1 })
+	started, release := make(chan struct{}), make(chan struct{})
+	var checks, busy atomic.Int64
+	var calls sync.WaitGroup
+	call := func() {
+		allowed, err := c.Allowed(t.Context(), key("a"), func(context.Context) (bool, error) {
+			if checks.Add(1) == 1 {
+				close(started)
+			}
+			<-release
+			return true, nil
+		})
+		if err == ErrBusy && !allowed {
+			busy.Add(1)
+		} else if !allowed || err != nil {
+			t.Errorf("Allowed = %t, %v", allowed, err)
+		}
+	}
+	calls.Go(call)
+	<-started
+	for range 2*waitersPerCheck - 1 {
+		calls.Go(call)
+	}
+	awaitState(c, func() bool { return c.waiting+int(busy.Load()) == 2*waitersPerCheck })
+	close(release)
+	calls.Wait()
+	if checks.Load() != 1 || busy.Load() != waitersPerCheck {
+		t.Errorf("%d checks, %d callers refused, want 1 and %d", checks.Load(), busy.Load(), waitersPerCheck)
+	}
+	k := key("a")
+	if f, err := c.join(t.Context(), k.digest(), neverAsk(t)); f != nil || err != nil {
+		t.Errorf("join = %v, %v, want the answer from the cache", f, err)
+	}
+}
+
+// While one check tries again after a pause, no other one begins.
+func TestOneCheckAfterAPause(t *testing.T) {
+	c, clock := newTestCache(nil)
+	c.failures, c.resume = maxFailures, c.now().Add(pause)
+	clock.advance(pause)
+	started, release := make(chan struct{}), make(chan struct{})
+	var call sync.WaitGroup
+	call.Go(func() {
+		allowed, err := c.Allowed(t.Context(), key("a"), func(context.Context) (bool, error) {
+			close(started)
+			<-release
+			return true, nil
+		})
+		if !allowed || err != nil {
+			t.Errorf("Allowed = %t, %v", allowed, err)
+		}
+	})
+	<-started
+	if allowed, err := c.Allowed(t.Context(), key("b"), neverAsk(t)); allowed || err != ErrPaused {
+		t.Errorf("second check: %t, %v, want %v", allowed, err, ErrPaused)
+	}
+	close(release)
+	call.Wait()
 }
 
 // An answer in use outlives answers that are used once, however many.
