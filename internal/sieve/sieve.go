@@ -75,7 +75,7 @@ func New[V any](size int, maxWeight uint64) *Cache[V] {
 // words share one of n buckets with a probability of at most 2/n (Dietzfelbinger and
 // others, "A Reliable Randomized Algorithm for the Closest-Pair Problem", 1997). Keys
 // whose first 8 bytes are equal always share one. With 2^40 digests a stranger finds
-// many pairs of them, but hardly three.
+// many pairs of them, but hardly a triple.
 func (c *Cache[V]) bucket(key *Key) *atomic.Pointer[entry[V]] {
 	return &c.buckets[binary.LittleEndian.Uint64(key[:])*c.secret>>c.shift]
 }
@@ -117,6 +117,7 @@ func (c *Cache[V]) Add(key Key, value V, weight uint64) {
 	if weight == 0 {
 		return
 	}
+	e := &entry[V]{key: key, value: value, weight: weight}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.find(&key)
@@ -126,7 +127,6 @@ func (c *Cache[V]) Add(key Key, value V, weight uint64) {
 	for spare := maxSpared; c.weight > c.maxWeight-weight; {
 		spare = c.evict(spare)
 	}
-	e := &entry[V]{key: key, value: value, weight: weight}
 	c.enqueue(e)
 	bucket := c.bucket(&key)
 	e.next.Store(bucket.Load())
