@@ -128,12 +128,13 @@ func (c *Cache[V]) Add(key Key, value V, weight uint64) {
 		spare = c.evict(spare)
 	}
 	c.enqueue(e)
-	bucket := c.bucket(&key)
-	e.next.Store(bucket.Load())
-	bucket.Store(e)
-	if old != nil {
-		c.unlink(old) // only now, so that readers always find one of both
+	link := c.bucket(&key)
+	next := link.Load()
+	if old != nil { // in its place, so that readers always find one of both
+		link, next = c.linkTo(old), old.next.Load()
 	}
+	e.next.Store(next)
+	link.Store(e)
 }
 
 // Delete removes the value of a key, if there is one.
@@ -174,17 +175,17 @@ func (c *Cache[V]) candidate(e *entry[V]) *entry[V] {
 }
 
 func (c *Cache[V]) remove(e *entry[V]) {
-	c.unlink(e)
+	c.linkTo(e).Store(e.next.Load())
 	c.dequeue(e)
 }
 
-// unlink takes an entry out of its bucket.
-func (c *Cache[V]) unlink(e *entry[V]) {
+// linkTo returns the link to an entry in its bucket.
+func (c *Cache[V]) linkTo(e *entry[V]) *atomic.Pointer[entry[V]] {
 	link := c.bucket(&e.key)
 	for link.Load() != e {
 		link = &link.Load().next
 	}
-	link.Store(e.next.Load())
+	return link
 }
 
 // enqueue makes an entry the newest one.

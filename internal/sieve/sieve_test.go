@@ -288,6 +288,22 @@ func TestReaderOfARemovedEntry(t *testing.T) {
 	}
 }
 
+// A reader that holds an entry finds the entry behind it, also while that one is replaced.
+func TestReaderOfAReplacedEntry(t *testing.T) {
+	s := New[int](4, 4)
+	replaced, before := keyOf(0), keyOf(1<<16)
+	s.Add(replaced, 1, 1)
+	s.Add(before, 2, 1)
+	e := s.find(&before)
+	for value := range 3 {
+		s.Add(replaced, value, 1)
+		if next := e.next.Load(); next == nil || next.key != replaced || next.value != value {
+			t.Errorf("value %d is lost for a reader of the entry before it", value)
+		}
+	}
+	queue(t, s)
+}
+
 // A reader that holds a removed entry keeps no values alive that were added after it. It
 // keeps the entries that were behind it in its bucket.
 func TestRemovedEntryHoldsNoOther(t *testing.T) {
