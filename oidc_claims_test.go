@@ -177,6 +177,31 @@ func TestDisagreementIsRefused(t *testing.T) {
 	}
 }
 
+// Only a token that was verified makes its header known, so strangers cannot fill the list.
+func TestHeadersOfVerifiedTokens(t *testing.T) {
+	v := newTestVerifier(&Config{Algorithms: []string{"ES256"}, Issuers: []string{"https://a.example.com/"}, Audiences: []string{"api"}, CacheSize: NoCache})
+	raw, key := signES256(t, `{"alg":"ES256","kid":"k"}`, `{`+required+`}`)
+	_, other := signES256(t, `{}`, `{}`)
+	for _, step := range []struct {
+		key     *ecdsa.PublicKey
+		subject string // as this package reads it
+		want    *refusal
+	}{{other, "s", refusedSignature}, {key, "x", refusedClaims}, {key, "s", nil}, {other, "s", refusedSignature}, {key, "x", refusedClaims}, {key, "s", nil}} {
+		a, refused := v.precheck(raw, v.headers.Find(raw), time.Unix(1500, 0))
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		a.claims.subject = step.subject
+		known := a.knownHeader
+		if refused := v.checkSignature(t.Context(), a, []*keyset.Key{{ID: "k", Public: step.key}}); refused != step.want {
+			t.Errorf("%v, want %v", refused, step.want)
+		}
+		if got, want := v.headers.Find(raw) != nil, known || step.want == nil; got != want {
+			t.Errorf("after %v: header known %t, want %t", step.want, got, want)
+		}
+	}
+}
+
 // signES256 returns a token and the key that verifies it.
 func signES256(t *testing.T, header, payload string) (raw string, key *ecdsa.PublicKey) {
 	t.Helper()
