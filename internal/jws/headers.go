@@ -13,8 +13,7 @@ type Headers struct {
 	list atomic.Pointer[[]encodedHeader]
 }
 
-// An encodedHeader is a header and the text in front of a token's payload that it was
-// parsed from, with the dot.
+// An encodedHeader is a header and its encoded text, with the dot behind it.
 type encodedHeader struct {
 	text   string
 	header Header
