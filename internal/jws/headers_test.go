@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"github.com/auth0grpc/auth0grpc/internal/base64url"
 )
@@ -96,8 +97,12 @@ func TestHeadersKeepNoToken(t *testing.T) {
 	token, raw := tokenWith(t, "k", "{}")
 	h.Add(token)
 	header, _, _ := strings.Cut(raw, ".")
-	if got := (*h.list.Load())[0].text; got != header+"." {
+	got := (*h.list.Load())[0].text
+	if got != header+"." {
 		t.Errorf("kept %q", got)
+	}
+	if unsafe.StringData(got) == unsafe.StringData(raw) {
+		t.Error("the text of a header keeps its whole token in memory")
 	}
 }
 
