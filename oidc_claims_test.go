@@ -23,7 +23,7 @@ import (
 // go-oidc gets the claims that it reads, as they were sent, and no others.
 func TestCompactForm(t *testing.T) {
 	var o oidcClaims
-	const payload = ` { "x":{"iss":1}, "aud" : [ "a" ,"\u0062"],"iss":"https:\/\/a.example.com/","sub":"s", "exp":2e3,"iat":1000.50, "scope":"s" ,"_claim_names":{ } } `
+	const payload = ` { "x":{"iss":1}, "aud" : [ "a" ,"\u0062"],"\u0069ss":"https:\/\/a.example.com/","sub":"s", "exp":2e3,"iat":1000.50, "scope":"s" ,"_claim_names":{ } } `
 	if _, refused := readClaims(payload, &o); refused != nil {
 		t.Fatal(refused)
 	}
