@@ -49,6 +49,7 @@ func headerRows(f *fixture) []tokenRow {
 		{"typ as media type", sign(claims{"typ": "application/at+jwt"}), passes},
 		{"typ as media type in capitals", sign(claims{"typ": "Application/JWT"}), passes},
 		{"typ with a letter whose lower case is another's", sign(claims{"typ": "appl\u0130cation/jwt"}), wrongType},
+		{"typ under another tree", sign(claims{"typ": "multipart/a/jwt"}), wrongType},
 		{"typ of a DPoP proof (CVE-2026-41164)", sign(claims{"typ": "dpop+jwt"}), wrongType},
 		{"typ of a logout token", sign(claims{"typ": "logout+jwt"}), wrongType},
 		{"typ of an event", sign(claims{"typ": "secevent+jwt"}), wrongType},
