@@ -1,7 +1,7 @@
 package jws
 
 import (
-	"slices"
+	"maps"
 	"strings"
 	"sync/atomic"
 )
@@ -10,57 +10,74 @@ import (
 // of them needs no parsing of its header. An issuer has about as many headers as keys.
 // The zero value remembers none. It is safe for concurrent use; readers take no lock.
 type Headers struct {
-	list atomic.Pointer[[]encodedHeader]
+	set        atomic.Pointer[headerSet]
+	incomplete atomic.Bool
 }
 
-// An encodedHeader is a header and its encoded text, with the dot behind it.
-type encodedHeader struct {
-	text   string
-	header Header
+// A headerSet is a set of headers. It is not empty and never changes.
+type headerSet struct {
+	text   string  // the encoded header of the first token, with the dot behind it
+	first  Header  // most servers need no other
+	others headers // by their encoded text, without the dot
 }
 
-// maxHeaders bounds the headers that are remembered. An issuer that signs more different
-// ones fills it up. The headers of other tokens are then parsed.
-const maxHeaders = 32
+type headers map[string]*Header
+
+const (
+	// maxHeaders bounds the headers that are remembered. Servers with a thousand issuers
+	// need as many.
+	maxHeaders = 1024
+	// maxHeaderText bounds an encoded header that is remembered. Auth0's have 80
+	// characters.
+	maxHeaderText = 1024
+)
 
 // Find returns the header that raw begins with, or nil if it is not remembered. It is
 // shared: the caller must not change it.
 func (h *Headers) Find(raw string) *Header {
-	known := h.list.Load()
-	if known == nil {
+	set := h.set.Load()
+	switch {
+	case set == nil:
+		return nil
+	case strings.HasPrefix(raw, set.text):
+		return &set.first
+	case set.others == nil:
 		return nil
 	}
-	for i := range *known {
-		if e := &(*known)[i]; strings.HasPrefix(raw, e.text) {
-			return &e.header
-		}
+	end := strings.IndexByte(raw[:min(len(raw), maxHeaderText+1)], '.')
+	if end < 0 {
+		return nil
 	}
-	return nil
+	return set.others[raw[:end]]
 }
 
-// Full reports whether there is no room for another header. Until then each header that
-// was added is found.
-func (h *Headers) Full() bool {
-	known := h.list.Load()
-	return known != nil && len(*known) >= maxHeaders
-}
+// Incomplete reports whether a header that was added is not remembered: it was too long,
+// or there were too many.
+func (h *Headers) Incomplete() bool { return h.incomplete.Load() }
 
 // Add remembers the header of a parsed token. Only tokens that were verified may be added,
-// or strangers would fill the list.
+// or strangers would fill the set.
 func (h *Headers) Add(t *Token) {
 	text := t.signingInput[:strings.IndexByte(t.signingInput, '.')+1]
-	for {
-		known := h.list.Load()
-		var list []encodedHeader
-		if known != nil {
-			list = *known
-		}
-		if len(list) >= maxHeaders || slices.ContainsFunc(list, func(e encodedHeader) bool { return e.text == text }) {
+	for h.Find(text) == nil {
+		old := h.set.Load()
+		if len(text) > maxHeaderText+1 || old != nil && len(old.others)+1 >= maxHeaders {
+			h.incomplete.Store(true)
 			return
 		}
-		// The clone keeps no part of the token alive with the header.
-		list = append(slices.Clone(list), encodedHeader{strings.Clone(text), t.Header})
-		if h.list.CompareAndSwap(known, &list) {
+		set := new(headerSet)
+		text := strings.Clone(text) // or the set would keep the token in memory
+		if old == nil {
+			set.text, set.first = text, t.Header
+		} else {
+			set.text, set.first, set.others = old.text, old.first, maps.Clone(old.others)
+			if set.others == nil {
+				set.others = headers{}
+			}
+			header := t.Header
+			set.others[text[:len(text)-1]] = &header
+		}
+		if h.set.CompareAndSwap(old, set) {
 			return
 		}
 	}

@@ -24,21 +24,44 @@ func tokenWith(t testing.TB, keyID, payload string) (token *Token, raw string) {
 // A header is found from the time that a token with it was added, up to a bound.
 func TestHeaders(t *testing.T) {
 	var h Headers
-	for i := range 2 * maxHeaders {
+	for i := range maxHeaders + 10 {
 		token, raw := tokenWith(t, fmt.Sprint(i), "{}")
-		if h.Find(raw) != nil || h.Full() != (i >= maxHeaders) {
-			t.Errorf("header %d: found before it was added, or full = %t", i, h.Full())
+		if h.Find(raw) != nil {
+			t.Errorf("header %d: found before it was added", i)
 		}
 		h.Add(token)
 		h.Add(token)
 		other, otherRaw := tokenWith(t, fmt.Sprint(i), `{"other":1}`)
 		got := h.Find(otherRaw)
-		if found := got != nil && *got == other.Header; found != (i < maxHeaders) {
-			t.Errorf("header %d: found %v", i, got)
+		if found := got != nil && *got == other.Header; found != (i < maxHeaders) || h.Incomplete() == found {
+			t.Errorf("header %d: found %v, and incomplete = %t", i, got, h.Incomplete())
 		}
 	}
-	if n := len(*h.list.Load()); n != maxHeaders {
+	if n := 1 + len(h.set.Load().others); n != maxHeaders {
 		t.Errorf("%d headers kept, want %d", n, maxHeaders)
+	}
+}
+
+// A header up to a length is remembered, as the first one and later.
+func TestLongHeaders(t *testing.T) {
+	for _, others := range []int{0, 1, 2} {
+		for length, remembered := range map[int]bool{maxHeaderText - 1: true, maxHeaderText: true, maxHeaderText + 2: false, 16 << 10: false} {
+			var h Headers
+			for i := range others {
+				token, _ := tokenWith(t, fmt.Sprint(i), "{}")
+				h.Add(token)
+			}
+			_, short := tokenWith(t, "", "{}")
+			missing := length - strings.IndexByte(short, '.') // characters of the header, each a third more
+			token, raw := tokenWith(t, strings.Repeat("x", missing*3/4), "{}")
+			if got := strings.IndexByte(raw, '.'); got != length {
+				t.Fatalf("the header has %d characters, want %d", got, length)
+			}
+			h.Add(token)
+			if got := h.Find(raw); (got != nil) != remembered || h.Incomplete() == remembered {
+				t.Errorf("%d others, %d characters: found = %t, incomplete = %t", others, length, got != nil, h.Incomplete())
+			}
+		}
 	}
 }
 
@@ -96,32 +119,41 @@ func TestHeadersKeepNoToken(t *testing.T) {
 	var h Headers
 	token, raw := tokenWith(t, "k", "{}")
 	h.Add(token)
-	header, _, _ := strings.Cut(raw, ".")
-	got := (*h.list.Load())[0].text
-	if got != header+"." {
-		t.Errorf("kept %q", got)
+	other, otherRaw := tokenWith(t, "other", "{}")
+	h.Add(other)
+	kept := map[string]string{strings.TrimSuffix(h.set.Load().text, "."): h.set.Load().text}
+	for text := range h.set.Load().others {
+		kept[text] = text
 	}
-	if unsafe.StringData(got) == unsafe.StringData(raw) {
-		t.Error("the text of a header keeps its whole token in memory")
+	for _, raw := range []string{raw, otherRaw} {
+		header, _, _ := strings.Cut(raw, ".")
+		if got := kept[header]; got == "" || unsafe.StringData(got) == unsafe.StringData(raw) {
+			t.Errorf("kept %q of %q, want a copy of the header", got, raw)
+		}
 	}
 }
 
-// BenchmarkFind measures the search for the header of a token of 16 KiB.
+// BenchmarkFind measures the search for the header of a token of 16 KiB, among some
+// headers: one of them, or another one.
 func BenchmarkFind(b *testing.B) {
-	for _, count := range []int{1, maxHeaders} {
+	for _, count := range []int{1, 10, 100, 1000} {
 		var h Headers
 		for i := range count {
 			token, _ := tokenWith(b, fmt.Sprint(i), "{}")
 			h.Add(token)
 		}
-		_, raw := tokenWith(b, "other", strings.Repeat(" ", 12<<10)+"{}")
-		b.Run(fmt.Sprintf("%d", count), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if h.Find(raw) != nil {
-					b.Fatal("found")
+		payload := strings.Repeat(" ", 12<<10) + "{}"
+		_, known := tokenWith(b, fmt.Sprint(count-1), payload)
+		_, unknown := tokenWith(b, "other", payload)
+		for name, raw := range map[string]string{"known": known, "unknown": unknown} {
+			b.Run(fmt.Sprintf("%d/%s", count, name), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if found := h.Find(raw) != nil; found != (name == "known") {
+						b.Fatal(found)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }
