@@ -388,17 +388,25 @@ func TestKeptWhileOthersChange(t *testing.T) {
 			}
 		}
 	})
+	readUntil(&group, done, func() bool {
+		got, ok := s.Get(kept)
+		if !ok || got != -1 {
+			t.Errorf("get = %d, %t, want -1", got, ok)
+		}
+		return ok && got == -1
+	})
+}
+
+// readUntil calls read from two goroutines, until done is closed or read returns false. It
+// then waits for the group.
+func readUntil(group *sync.WaitGroup, done <-chan struct{}, read func() bool) {
 	for range 2 {
 		group.Go(func() {
-			for {
+			for read() {
 				select {
 				case <-done:
 					return
 				default:
-				}
-				if got, ok := s.Get(kept); !ok || got != -1 {
-					t.Errorf("get = %d, %t, want -1", got, ok)
-					return
 				}
 			}
 		})
@@ -425,22 +433,13 @@ func TestKeptWhileReplaced(t *testing.T) {
 			s.Add(key, 2, 1)
 		}
 	})
-	for range 2 {
-		group.Go(func() {
-			for {
-				select {
-				case <-done:
-					return
-				default:
-				}
-				if _, ok := s.Peek(key); !ok {
-					t.Error("the value was lost while another one took its place")
-					return
-				}
-			}
-		})
-	}
-	group.Wait()
+	readUntil(&group, done, func() bool {
+		_, ok := s.Peek(key)
+		if !ok {
+			t.Error("the value was lost while another one took its place")
+		}
+		return ok
+	})
 	if got := queue(t, s); !slices.Equal(got, []int{0}) {
 		t.Errorf("entries %v, want one", got)
 	}
