@@ -47,7 +47,7 @@ func (sn *snapshot) stage(now time.Time) stage {
 	if sn == nil {
 		return absent
 	}
-	switch age := now.Sub(sn.at); {
+	switch age := time.Duration(now.UnixNano() - sn.at.UnixNano()); {
 	case age < 0: // the clock was set back: the true age is unknown
 		return aging
 	case age < freshFor:
