@@ -207,8 +207,9 @@ func splitScope(scope string) []string {
 		return nil
 	}
 	scopes := make([]string, 0, strings.Count(scope, " ")+1)
-	for s := range strings.SplitSeq(scope, " ") {
-		if s != "" {
+	for scope != "" {
+		var s string
+		if s, scope, _ = strings.Cut(scope, " "); s != "" {
 			scopes = append(scopes, s)
 		}
 	}

@@ -106,7 +106,8 @@ func (v *verifier) verifyLogout(ctx context.Context, now time.Time, raw string, 
 		return nil, refused
 	}
 	idVerifier := oidc.NewVerifier(c.issuer, preverifiedKeySet{}, &oidc.Config{ClientID: clientIDs[clientIndex], SupportedSigningAlgs: v.algorithms, Now: func() time.Time { return now }})
-	if _, err := idVerifier.VerifyLogout(context.WithValue(ctx, unverifiedTokenKey{}, a), raw); err != nil {
+	a.Context = ctx
+	if _, err := idVerifier.VerifyLogout(a, raw); err != nil {
 		return nil, refusedVerificationFailed
 	}
 	return c, nil

@@ -76,8 +76,8 @@ func TestCompactFormHasWhatGoOIDCReads(t *testing.T) {
 // oidcVerdict returns go-oidc's verdict on one form of a token with a good signature.
 func oidcVerdict(a *unverifiedToken, presented string, payload []byte) (*oidc.IDToken, error) {
 	one := *a
-	one.signingKey, one.presented, one.payload = new(keyset.Key), presented, payload
-	return one.idVerifier.Verify(context.WithValue(context.Background(), unverifiedTokenKey{}, &one), presented)
+	one.Context, one.signingKey, one.presented, one.payload = context.Background(), new(keyset.Key), presented, payload
+	return one.idVerifier.Verify(&one, presented)
 }
 
 // For every token that passes our own checks, go-oidc gives the same verdict on the

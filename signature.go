@@ -20,7 +20,8 @@ func (v *verifier) checkSignature(ctx context.Context, a *unverifiedToken, keys 
 		return refused
 	}
 	a.presented, a.payload = compactForm(a.raw, &a.parsed.Header), a.forOIDC.payload()
-	token, err := a.idVerifier.Verify(context.WithValue(ctx, unverifiedTokenKey{}, a), a.presented)
+	a.Context = ctx
+	token, err := a.idVerifier.Verify(a, a.presented)
 	if err != nil || !a.claims.agree(token) {
 		return refusedClaims // go-oidc's text quotes claims, so it stays here
 	}
@@ -54,9 +55,11 @@ func (v *verifier) findSigningKey(ctx context.Context, parsed *jws.Token, keys [
 	return nil, refusedSignature
 }
 
-// An unverifiedToken is a parsed token that is not verified yet. A context carries it
-// through go-oidc to preverifiedKeySet.
+// An unverifiedToken is a parsed token that is not verified yet. It is also the context
+// that carries it through go-oidc to preverifiedKeySet.
 type unverifiedToken struct {
+	context.Context // of the call; nil until the signature is verified
+
 	raw         string
 	parsed      jws.Token
 	knownHeader bool // other tokens with its header were verified
@@ -69,6 +72,14 @@ type unverifiedToken struct {
 }
 
 type unverifiedTokenKey struct{}
+
+// Value implements [context.Context].
+func (a *unverifiedToken) Value(key any) any {
+	if key == (unverifiedTokenKey{}) {
+		return a
+	}
+	return a.Context.Value(key)
+}
 
 // preverifiedKeySet is the oidc.KeySet of every verifier: it accepts the
 // unverifiedToken in the context, whose signature was verified, and no other token.

@@ -170,11 +170,14 @@ func (v *verifier) verifyOnce(ctx context.Context, a *unverifiedToken, key *toke
 		}
 		return a.claims, nil
 	})
+	if err == nil {
+		return verified, nil
+	}
 	var refused *refusal
-	if err != nil && !errors.As(err, &refused) {
+	if !errors.As(err, &refused) {
 		refused = contextRefusal(err)
 	}
-	return verified, refused
+	return nil, refused
 }
 
 // keyRefusal maps a keyset error to a refusal.
