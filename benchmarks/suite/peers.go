@@ -1,11 +1,14 @@
 package suite
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	jwtgrpc "github.com/auth0/go-jwt-middleware/v3/integrations/grpc"
 	"github.com/auth0/go-jwt-middleware/v3/jwks"
@@ -41,7 +44,8 @@ var Peers = []string{NoAuth, Warm, Cold, GoOIDC, GoJWT, GolangJWT}
 var Libraries = []string{Warm, GoOIDC, GoJWT, GolangJWT}
 
 // A peer is one way to authenticate: a pair of interceptors, or none. Each checks
-// signature, issuer, audience, expiry and the scope of the method.
+// signature, issuer, audience, expiry and the scope of the method. The peers made by hand
+// make the other checks of auth0grpc too, see [handClaims].
 type peer struct {
 	unary  grpc.UnaryServerInterceptor
 	stream grpc.StreamServerInterceptor
@@ -134,8 +138,8 @@ func (s *Suite) newGoOIDC(alg string, issuer *issuerClient) (*peer, error) {
 		if err != nil {
 			return nil, status.Error(codes.Unauthenticated, "invalid token")
 		}
-		var claims scopeClaim
-		if err := token.Claims(&claims); err != nil {
+		var claims handClaims
+		if err := token.Claims(&claims); err != nil || !claims.valid(token.Subject, token.Audience, token.IssuedAt) {
 			return nil, status.Error(codes.Unauthenticated, "invalid token")
 		}
 		if err := allowed(ctx, claims.Scope); err != nil {
@@ -204,9 +208,37 @@ func (s *Suite) newGoJWT(alg string, issuer *issuerClient) (*peer, error) {
 	}, nil
 }
 
-type jwtClaims struct {
+// handClaims are the claims that a program needs for the checks of auth0grpc which
+// neither go-oidc nor golang-jwt makes.
+type handClaims struct {
 	scopeClaim
+	AuthorizedParty string          `json:"azp"`
+	ClientID        string          `json:"client_id"`
+	Nonce           json.RawMessage `json:"nonce"`
+	AccessTokenHash json.RawMessage `json:"at_hash"`
+	CodeHash        json.RawMessage `json:"c_hash"`
+	Events          json.RawMessage `json:"events"`
+	Confirmation    json.RawMessage `json:"cnf"`
+}
+
+// valid makes those checks: an access token, of one client and one subject, from the
+// past, and bound to nothing.
+func (c *handClaims) valid(subject string, audience []string, issuedAt time.Time) bool {
+	client := cmp.Or(c.AuthorizedParty, c.ClientID)
+	return subject != "" && !issuedAt.IsZero() && !issuedAt.After(time.Now()) &&
+		(c.ClientID == "" || c.ClientID == client) && !slices.Equal(audience, []string{client}) &&
+		c.Nonce == nil && c.AccessTokenHash == nil && c.CodeHash == nil && c.Events == nil && c.Confirmation == nil
+}
+
+type jwtClaims struct {
+	handClaims
 	jwt.RegisteredClaims
+}
+
+// isAccessToken reports whether a header has the type of an access token, or none.
+func isAccessToken(header map[string]any) bool {
+	typ, ok := header["typ"].(string)
+	return header["typ"] == nil || ok && (strings.EqualFold(typ, "JWT") || strings.EqualFold(typ, "at+jwt"))
 }
 
 // newGolangJWT returns golang-jwt with keyfunc's key set at its defaults.
@@ -221,6 +253,7 @@ func (s *Suite) newGolangJWT(alg string, issuer *issuerClient) (*peer, error) {
 		jwt.WithIssuer(s.tenant.Issuer()),
 		jwt.WithAudience(auth0grpctest.Audience),
 		jwt.WithExpirationRequired(),
+		jwt.WithStrictDecoding(),
 	)
 	check := func(ctx context.Context) (context.Context, error) {
 		raw, err := auth.AuthFromMD(ctx, "bearer")
@@ -229,7 +262,8 @@ func (s *Suite) newGolangJWT(alg string, issuer *issuerClient) (*peer, error) {
 		}
 		var claims jwtClaims
 		token, err := parser.ParseWithClaims(raw, &claims, keys.KeyfuncCtx(ctx))
-		if err != nil || !token.Valid {
+		if err != nil || !token.Valid || !isAccessToken(token.Header) || claims.IssuedAt == nil ||
+			!claims.valid(claims.Subject, claims.Audience, claims.IssuedAt.Time) {
 			return nil, status.Error(codes.Unauthenticated, "invalid token")
 		}
 		if err := allowed(ctx, claims.Scope); err != nil {

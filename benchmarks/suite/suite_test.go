@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auth0grpc/auth0grpc/auth0grpctest"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -45,9 +46,11 @@ func TestMemory(t *testing.T) {
 // and makes the same checks.
 func TestPeersDecideAlike(t *testing.T) {
 	s := newSuite(t)
-	with := func(alg, name string, value any) string {
+	with := func(alg string, membersAndValues ...any) string {
 		c := claims(s.tenant.Issuer(), 1, "")
-		c[name] = value
+		for i := 0; i < len(membersAndValues); i += 2 {
+			c[membersAndValues[i].(string)] = membersAndValues[i+1]
+		}
 		return s.tenant.Sign(map[string]any{"alg": alg}, c)
 	}
 	for _, alg := range Algorithms {
@@ -72,10 +75,37 @@ func TestPeersDecideAlike(t *testing.T) {
 			{"letters", s.bad(Letters, 1)[0], codes.Unauthenticated},
 			{"symbols", s.bad(Symbols, 1)[0], codes.Unauthenticated},
 		}
+		byHand := []struct{ name, token string }{
+			{"ID token", with(alg, "nonce", "n")},
+			{"ID token with at_hash", with(alg, "at_hash", "h")},
+			{"ID token with c_hash", with(alg, "c_hash", "h")},
+			{"ID token without nonce", with(alg, "aud", auth0grpctest.Audience, "azp", auth0grpctest.Audience)},
+			{"logout token", with(alg, "events", map[string]any{})},
+			{"bound token", with(alg, "cnf", map[string]string{"jkt": "x"})},
+			{"two clients", with(alg, "client_id", "other")},
+			{"no subject", with(alg, "sub", "")},
+			{"from the future", with(alg, "iat", time.Now().Add(time.Hour).Unix())},
+			{"no iat", with(alg, "iat", nil)},
+		}
+		otherType := s.tenant.Sign(map[string]any{"alg": alg, "typ": "dpop+jwt"}, claims(s.tenant.Issuer(), 1, ""))
 		for _, name := range Peers[1:] {
 			p, err := s.newPeer(name, alg)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if name != GoJWT { // a library for the first checks alone
+				for _, test := range byHand {
+					t.Run(alg+"/"+name+"/"+test.name, func(t *testing.T) {
+						if got := status.Code(p.intercept(incoming(test.token))); got != codes.Unauthenticated {
+							t.Errorf("code %v, want %v", got, codes.Unauthenticated)
+						}
+					})
+				}
+			}
+			if name == Warm || name == Cold || name == GolangJWT { // go-oidc does not return the header
+				if got := status.Code(p.intercept(incoming(otherType))); got != codes.Unauthenticated {
+					t.Errorf("%s, %s: code %v for a token of another type, want %v", alg, name, got, codes.Unauthenticated)
+				}
 			}
 			for _, test := range tests {
 				t.Run(alg+"/"+name+"/"+test.name, func(t *testing.T) {
