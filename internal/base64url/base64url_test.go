@@ -1,10 +1,29 @@
 package base64url_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/auth0grpc/auth0grpc/internal/base64url"
 )
+
+// encoding/base64 skips line breaks, so any number of them at any place would make another
+// spelling.
+func TestDecodeRefusesLineBreaks(t *testing.T) {
+	const text = "AQABAQAB"
+	for length := range len(text) + 1 {
+		for at := range length + 1 {
+			for count := 1; count <= 9; count++ {
+				for _, lineBreak := range []string{"\n", "\r"} {
+					broken := text[:at] + strings.Repeat(lineBreak, count) + text[at:length]
+					if got, ok := base64url.Decode(broken); ok {
+						t.Errorf("Decode(%q) = %q", broken, got)
+					}
+				}
+			}
+		}
+	}
+}
 
 func TestDecode(t *testing.T) {
 	tests := []struct {

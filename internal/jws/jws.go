@@ -43,15 +43,12 @@ type Token struct {
 }
 
 // Split cuts a compact JWS into its three encoded parts without decoding them.
-// It looks for exactly two dots before it cuts, so that a token of a thousand
+// It cuts at two dots and looks for a third one, so that a token of a thousand
 // dots costs no more than one of three (CVE-2025-30204, CVE-2025-27144).
 func Split(raw string) (header, payload, signature string, err error) {
-	if strings.Count(raw, ".") != 2 {
-		return "", "", "", ErrMalformed
-	}
 	header, rest, _ := strings.Cut(raw, ".")
 	payload, signature, _ = strings.Cut(rest, ".")
-	if header == "" || payload == "" || signature == "" {
+	if header == "" || payload == "" || signature == "" || strings.Contains(signature, ".") {
 		return "", "", "", ErrMalformed
 	}
 	return header, payload, signature, nil
