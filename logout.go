@@ -97,7 +97,7 @@ func (v *verifier) verifyLogout(ctx context.Context, now time.Time, raw string, 
 	if refused := v.checkLogoutTimes(c, now); refused != nil {
 		return nil, refused
 	}
-	keys, err := issuer.keys.Keys(ctx, a.parsed.Header.KeyID, a.parsed.Header.Algorithm)
+	keys, err := issuer.keys.Keys(ctx, now, a.parsed.Header.KeyID, a.parsed.Header.Algorithm)
 	if err != nil {
 		return nil, keyRefusal(err)
 	}

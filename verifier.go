@@ -152,7 +152,7 @@ func (v *verifier) verifyNew(ctx context.Context, now time.Time, key *tokencache
 	}
 	// A made-up kid ends here: before the token is hashed, and with one fetch per
 	// cool-down at most.
-	keys, err := a.claims.issuerKeys.Keys(ctx, a.parsed.Header.KeyID, a.parsed.Header.Algorithm)
+	keys, err := a.claims.issuerKeys.Keys(ctx, now, a.parsed.Header.KeyID, a.parsed.Header.Algorithm)
 	if err != nil {
 		return nil, keyRefusal(err)
 	}

@@ -44,7 +44,7 @@ func TestCallersContext(t *testing.T) {
 		ctx, cancel := context.WithCancel(b.Context())
 		left := make(chan error)
 		go func() {
-			_, err := b.set.Keys(ctx, "a", "ES256")
+			_, err := b.set.Keys(ctx, b.clock.Now(), "a", "ES256")
 			left <- err
 		}()
 		b.settle()
@@ -63,7 +63,7 @@ func TestCallersContext(t *testing.T) {
 		defer b.hang()()
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()
-		if _, err := b.set.Keys(ctx, "a", "ES256"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := b.set.Keys(ctx, b.clock.Now(), "a", "ES256"); !errors.Is(err, context.DeadlineExceeded) {
 			b.Errorf("Keys = %v, want context.DeadlineExceeded", err)
 		}
 	})
@@ -72,7 +72,7 @@ func TestCallersContext(t *testing.T) {
 		defer b.hang()()
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()
-		if _, err := b.set.Keys(ctx, "c", "ES256"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := b.set.Keys(ctx, b.clock.Now(), "c", "ES256"); !errors.Is(err, context.DeadlineExceeded) {
 			b.Errorf("Keys = %v, want context.DeadlineExceeded", err)
 		}
 		if b.set.searching != 0 {
@@ -107,7 +107,7 @@ func TestHalfTime(t *testing.T) {
 		if got := time.Since(start); got != time.Second/2 {
 			b.Errorf("waited for %v, want half a second", got)
 		}
-		if _, err := b.set.Keys(ctx, "b", "ES256"); err != nil {
+		if _, err := b.set.Keys(ctx, b.clock.Now(), "b", "ES256"); err != nil {
 			b.Errorf("Keys = %v", err)
 		}
 		if got := time.Since(start); got != time.Second*3/4 {
@@ -141,7 +141,7 @@ func TestHalfTime(t *testing.T) {
 		time.AfterFunc(900*time.Millisecond, release)
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()
-		if _, err := b.set.Keys(ctx, "c", "ES256"); err != nil {
+		if _, err := b.set.Keys(ctx, b.clock.Now(), "c", "ES256"); err != nil {
 			b.Errorf("Keys = %v; the old set cannot serve this call, the new one can", err)
 		}
 	})
@@ -162,7 +162,7 @@ func TestWildTransport(t *testing.T) {
 			b.provider.set(func(p *provider) {
 				p.respond = func(*http.Request) (*http.Response, error) { tt.act(); return nil, nil }
 			})
-			_, err := b.set.Keys(b.Context(), "a", "ES256")
+			_, err := b.set.Keys(b.Context(), b.clock.Now(), "a", "ES256")
 			wantUnavailable(b, err, coolDown)
 			if got, want := err.Error(), errUnfinished.Error(); got != want {
 				b.Errorf("error = %q, want %q", got, want)

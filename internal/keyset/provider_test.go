@@ -227,7 +227,7 @@ func (b *bench) observed() []Refresh {
 // key returns the one key with the id kid, which it asserts to be there.
 func (b *bench) key(kid string) *Key {
 	b.Helper()
-	keys, err := b.set.Keys(context.Background(), kid, "ES256")
+	keys, err := b.set.Keys(context.Background(), b.clock.Now(), kid, "ES256")
 	if err != nil || len(keys) != 1 {
 		b.Fatalf("Keys(%q) = %d keys, %v; want one", kid, len(keys), err)
 	}
@@ -237,7 +237,7 @@ func (b *bench) key(kid string) *Key {
 // wantUnknown asserts that kid is not known.
 func (b *bench) wantUnknown(kid string) {
 	b.Helper()
-	keys, err := b.set.Keys(context.Background(), kid, "ES256")
+	keys, err := b.set.Keys(context.Background(), b.clock.Now(), kid, "ES256")
 	if !errors.Is(err, ErrUnknownKey) || keys != nil {
 		b.Fatalf("Keys(%q) = %d keys, %v; want ErrUnknownKey", kid, len(keys), err)
 	}
@@ -261,7 +261,7 @@ func wantUnavailable(t testing.TB, err error, retryAfter time.Duration) {
 // wantKeyUnavailable asserts that it cannot be told whether kid is known.
 func (b *bench) wantKeyUnavailable(kid string, retryAfter time.Duration) {
 	b.Helper()
-	_, err := b.set.Keys(context.Background(), kid, "ES256")
+	_, err := b.set.Keys(context.Background(), b.clock.Now(), kid, "ES256")
 	wantUnavailable(b, err, retryAfter)
 }
 

@@ -84,7 +84,7 @@ func TestOutage(t *testing.T) {
 		b.wantKeyUnavailable("a", coolDown)
 		b.clock.Advance(10 * time.Second)
 		b.wantKeyUnavailable("a", coolDown-10*time.Second)
-		if _, err := b.set.Keys(b.Context(), "a", "ES256"); err.Error() != "keyset: discovery answered status 502" {
+		if _, err := b.set.Keys(b.Context(), b.clock.Now(), "a", "ES256"); err.Error() != "keyset: discovery answered status 502" {
 			b.Errorf("Keys = %v, want the last failure", err)
 		}
 		b.up()
@@ -266,7 +266,7 @@ func TestUnknownID(t *testing.T) {
 		b.clock.Advance(10 * time.Second)
 		b.wantKeyUnavailable("c", coolDown-10*time.Second)
 		b.wantFetches(b, 2)
-		if _, err := b.set.Keys(b.Context(), "c", "ES256"); err.Error() != "keyset: jwks answered status 502" {
+		if _, err := b.set.Keys(b.Context(), b.clock.Now(), "c", "ES256"); err.Error() != "keyset: jwks answered status 502" {
 			b.Errorf("Keys = %v, want the last failure", err)
 		}
 		b.key("a")

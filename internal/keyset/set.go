@@ -134,12 +134,14 @@ func New(config Config) *Set {
 // one key as a rule, and up to three, in the order of the document, if the issuer
 // published an id more than once. Keys fetches and waits as the package
 // documentation says. The error is [ErrUnknownKey] if no such key is published or
-// kid is empty, an [*UnavailableError] if the keys are unavailable, or ctx's own.
-func (s *Set) Keys(ctx context.Context, kid, alg string) ([]*Key, error) {
+// kid is empty, an [*UnavailableError] if the keys are unavailable, or ctx's own. While
+// the set is fresh at the time now and has the id, Keys takes no lock, reads no clock and
+// does not allocate.
+func (s *Set) Keys(ctx context.Context, now time.Time, kid, alg string) ([]*Key, error) {
 	if kid == "" {
 		return nil, ErrUnknownKey
 	}
-	snap, err := s.current(ctx, s.now(), kid)
+	snap, err := s.current(ctx, now, kid)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func TestLazy(t *testing.T) {
 		b.wantFetches(b, 2)
 	})
 	t.Run("zero Config", func(t *testing.T) {
-		_, err := New(Config{}).Keys(t.Context(), "a", "RS256")
+		_, err := New(Config{}).Keys(t.Context(), time.Now(), "a", "RS256")
 		wantUnavailableClose(t, err, coolDown)
 	})
 }
@@ -107,7 +107,7 @@ func TestLoad(t *testing.T) {
 	})
 	run(t, "joins the flight in progress", func(b *bench) {
 		release := b.hang()
-		go func() { _, _ = b.set.Keys(b.Context(), "a", "ES256") }()
+		go func() { _, _ = b.set.Keys(b.Context(), b.clock.Now(), "a", "ES256") }()
 		b.settle()
 		loaded := make(chan error)
 		go func() { loaded <- b.set.Load(b.Context()) }()
@@ -249,7 +249,7 @@ func TestLoads(t *testing.T) {
 	run(t, "joining a fetch of a call frees the place", func(b *bench) {
 		limited(b)
 		release := b.hang()
-		go b.set.Keys(b.Context(), "a", "ES256")
+		go b.set.Keys(b.Context(), b.clock.Now(), "a", "ES256")
 		b.settle()
 		waiting := make(chan error)
 		go func() { waiting <- b.set.Load(b.Context()) }()
@@ -314,7 +314,7 @@ func TestReplacement(t *testing.T) {
 	run(t, "duplicates", func(b *bench) {
 		dup := []string{ecJWK(b, "a"), ecJWK(b, "a"), ecJWK(b, "a"), ecJWK(b, "a")}
 		b.publish(dup[0], dup[0], dup[1], dup[2], dup[3])
-		got, err := b.set.Keys(b.Context(), "a", "ES256")
+		got, err := b.set.Keys(b.Context(), b.clock.Now(), "a", "ES256")
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -333,7 +333,7 @@ func TestReplacement(t *testing.T) {
 	run(t, "a known id of the wrong type does not fetch", func(b *bench) {
 		b.key("a")
 		for _, alg := range []string{"RS256", "ES384", "EdDSA", "HS256", "none", ""} {
-			if _, err := b.set.Keys(b.Context(), "a", alg); !errors.Is(err, ErrUnknownKey) {
+			if _, err := b.set.Keys(b.Context(), b.clock.Now(), "a", alg); !errors.Is(err, ErrUnknownKey) {
 				b.Errorf("Keys(a, %q) = %v, want ErrUnknownKey", alg, err)
 			}
 		}
@@ -383,7 +383,7 @@ func TestObserve(t *testing.T) {
 	})
 }
 
-func TestCheckIsFree(t *testing.T) {
+func TestFreshSetIsFree(t *testing.T) {
 	p := &provider{keys: []string{ecJWK(t, "a")}}
 	var clockReads int
 	s := New(Config{
@@ -392,27 +392,30 @@ func TestCheckIsFree(t *testing.T) {
 		Now:    func() time.Time { clockReads++; return epoch },
 	})
 	ctx := t.Context()
-	keys, err := s.Keys(ctx, "a", "ES256")
+	keys, err := s.Keys(ctx, epoch, "a", "ES256")
 	if err != nil {
 		t.Fatal(err)
 	}
 	reads := clockReads
-	s.mu.Lock() // Check must not need it
+	s.mu.Lock() // Check and Keys must not need it
 	defer s.mu.Unlock()
 	allocs := testing.AllocsPerRun(100, func() {
 		if s.Check(ctx, epoch.Add(freshFor-1), keys[0]) != nil {
 			t.Fatal("key not found")
 		}
+		if found, err := s.Keys(ctx, epoch.Add(freshFor-1), "a", "ES256"); err != nil || found[0] != keys[0] {
+			t.Fatal("another key found")
+		}
 	})
 	if allocs != 0 || clockReads != reads {
-		t.Errorf("Check made %v allocations and %d clock reads, want none", allocs, clockReads-reads)
+		t.Errorf("Check and Keys made %v allocations and %d clock reads, want none", allocs, clockReads-reads)
 	}
 }
 
 func BenchmarkCheck(b *testing.B) {
 	p := &provider{keys: []string{ecJWK(b, "a"), ecJWK(b, "b"), ecJWK(b, "c")}}
 	s := New(Config{Issuer: testIssuer, Client: &http.Client{Transport: p}})
-	keys, err := s.Keys(b.Context(), "c", "ES256")
+	keys, err := s.Keys(b.Context(), time.Now(), "c", "ES256")
 	if err != nil {
 		b.Fatal(err)
 	}
