@@ -11,9 +11,6 @@ import (
 // with their values as the issuer sent them, byte for byte, without the brace at its end.
 type oidcClaims []byte
 
-// oidcClaimsSize is the size of the claims in an ordinary token, in bytes.
-const oidcClaimsSize = 320
-
 // keep adds a member of the payload if go-oidc reads it.
 func (o *oidcClaims) keep(name, value string) {
 	switch name {
@@ -21,8 +18,8 @@ func (o *oidcClaims) keep(name, value string) {
 	default:
 		return
 	}
-	if *o == nil {
-		*o = append(make([]byte, 0, oidcClaimsSize), '{')
+	if len(*o) == 0 {
+		*o = append(*o, '{')
 	} else {
 		*o = append(*o, ',')
 	}

@@ -113,8 +113,8 @@ func FuzzCompactForm(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header, payload string) {
 		encode := base64.RawURLEncoding.EncodeToString
 		raw := encode([]byte(header)) + "." + encode([]byte(payload)) + "." + encode(make([]byte, 256))
-		a, refused := v.precheck(raw, nil, time.Unix(1500, 0))
-		if refused != nil {
+		a := &unverifiedToken{raw: raw}
+		if refused := v.precheck(a, time.Unix(1500, 0)); refused != nil {
 			return
 		}
 		got, gotErr := oidcVerdict(a, compactForm(raw, &a.parsed.Header), a.forOIDC.payload())
@@ -166,8 +166,8 @@ func TestDisagreementIsRefused(t *testing.T) {
 	v := newTestVerifier(&Config{Algorithms: []string{"ES256"}, Issuers: []string{token.Issuer}, Audiences: token.Audience, CacheSize: NoCache})
 	raw, key := signES256(t, `{"alg":"ES256","kid":"k"}`, `{`+required+`}`)
 	for subject, want := range map[string]*refusal{"s": nil, "x": refusedClaims} {
-		a, refused := v.precheck(raw, nil, time.Unix(1500, 0))
-		if refused != nil {
+		a := &unverifiedToken{raw: raw}
+		if refused := v.precheck(a, time.Unix(1500, 0)); refused != nil {
 			t.Fatal(refused)
 		}
 		a.claims.subject = subject
@@ -187,12 +187,12 @@ func TestHeadersOfVerifiedTokens(t *testing.T) {
 		subject string // as this package reads it
 		want    *refusal
 	}{{other, "s", refusedSignature}, {key, "x", refusedClaims}, {key, "s", nil}, {other, "s", refusedSignature}, {key, "x", refusedClaims}, {key, "s", nil}} {
-		a, refused := v.precheck(raw, v.headers.Find(raw), time.Unix(1500, 0))
-		if refused != nil {
+		a := newUnverifiedToken(raw, v.headers.Find(raw))
+		if refused := v.precheck(a, time.Unix(1500, 0)); refused != nil {
 			t.Fatal(refused)
 		}
 		a.claims.subject = step.subject
-		known := a.knownHeader
+		known := a.knownHeader != nil
 		if refused := v.checkSignature(t.Context(), a, []*keyset.Key{{ID: "k", Public: step.key}}); refused != step.want {
 			t.Errorf("%v, want %v", refused, step.want)
 		}

@@ -11,29 +11,27 @@ import (
 )
 
 // precheck parses a token and makes every check that needs neither a key nor I/O.
-// It verifies nothing. known is the header of the token if other tokens with it were
-// verified, or nil.
-func (v *verifier) precheck(raw string, known *jws.Header, now time.Time) (*unverifiedToken, *refusal) {
-	a := &unverifiedToken{raw: raw, knownHeader: known != nil}
-	if err := a.parsed.Parse(raw, known); err != nil {
-		return nil, malformedRefusal(raw, err)
+// It verifies nothing.
+func (v *verifier) precheck(a *unverifiedToken, now time.Time) *refusal {
+	if err := a.parsed.Parse(a.raw, a.knownHeader); err != nil {
+		return malformedRefusal(a.raw, err)
 	}
 	if refused := v.checkHeader(&a.parsed.Header); refused != nil {
-		return nil, refused
+		return refused
 	}
 	c, refused := readClaims(a.parsed.Payload, &a.forOIDC)
 	if refused != nil {
-		return nil, refused
+		return refused
 	}
 	idVerifier, refused := v.checkClaims(c, now)
 	if refused != nil {
-		return nil, refused
+		return refused
 	}
 	if a.parsed.Header.KeyID == "" { // optional in RFC 7515, section 4.1.4; required here
-		return nil, refusedNoKeyID
+		return refusedNoKeyID
 	}
 	a.claims, a.idVerifier = c, idVerifier
-	return a, nil
+	return nil
 }
 
 func malformedRefusal(raw string, err error) *refusal {

@@ -25,7 +25,7 @@ func (v *verifier) checkSignature(ctx context.Context, a *unverifiedToken, keys 
 	if err != nil || !a.claims.agree(token) {
 		return refusedClaims // go-oidc's text quotes claims, so it stays here
 	}
-	if !a.knownHeader {
+	if a.knownHeader == nil {
 		v.headers.Add(&a.parsed)
 	}
 	a.claims.signingKey = a.signingKey
@@ -53,32 +53,6 @@ func (v *verifier) findSigningKey(ctx context.Context, parsed *jws.Token, keys [
 		}
 	}
 	return nil, refusedSignature
-}
-
-// An unverifiedToken is a parsed token that is not verified yet. It is also the context
-// that carries it through go-oidc to preverifiedKeySet.
-type unverifiedToken struct {
-	context.Context // of the call; nil until the signature is verified
-
-	raw         string
-	parsed      jws.Token
-	knownHeader bool // other tokens with its header were verified
-	claims      *claims
-	forOIDC     oidcClaims
-	idVerifier  *oidc.IDTokenVerifier // for its issuer and audience
-	signingKey  *keyset.Key           // the key that signed it; nil until it is verified
-	presented   string                // the form of the token that go-oidc gets
-	payload     []byte                // the claims that go-oidc gets
-}
-
-type unverifiedTokenKey struct{}
-
-// Value implements [context.Context].
-func (a *unverifiedToken) Value(key any) any {
-	if key == (unverifiedTokenKey{}) {
-		return a
-	}
-	return a.Context.Value(key)
 }
 
 // preverifiedKeySet is the oidc.KeySet of every verifier: it accepts the

@@ -84,7 +84,9 @@ func (v *verifier) precheckCached(now time.Time, raw string) (known *claims, ref
 		cached, _ = v.cache.Peek(raw)
 	}
 	if cached == nil {
-		_, refused = v.precheck(raw, header, now)
+		a := newUnverifiedToken(raw, header)
+		refused = v.precheck(a, now)
+		a.release()
 		return nil, refused
 	}
 	if refused := cached.checkTimes(now); refused != nil {

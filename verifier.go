@@ -142,12 +142,19 @@ func (v *verifier) recheck(ctx context.Context, now time.Time, cached *claims) (
 	}
 }
 
-// verifyNew verifies a token that is not in the cache: cheap checks first, so that
-// garbage reaches neither the network nor the public key, and then the signature. Data
-// that is read before the signature check can only refuse the token.
+// verifyNew verifies a token that is not in the cache.
 func (v *verifier) verifyNew(ctx context.Context, now time.Time, key *tokencache.Key, header *jws.Header) (*claims, *refusal) {
-	a, refused := v.precheck(key.Token(), header, now)
-	if refused != nil {
+	a := newUnverifiedToken(key.Token(), header)
+	c, refused := v.verifyUnverified(ctx, now, a, key)
+	a.release() // not after a panic, which may leave users of a behind
+	return c, refused
+}
+
+// verifyUnverified makes the cheap checks first, so that garbage reaches neither the
+// network nor the public key, and then checks the signature. Data that is read before the
+// signature check can only refuse the token.
+func (v *verifier) verifyUnverified(ctx context.Context, now time.Time, a *unverifiedToken, key *tokencache.Key) (*claims, *refusal) {
+	if refused := v.precheck(a, now); refused != nil {
 		return nil, refused
 	}
 	// A made-up kid ends here: before the token is hashed, and with one fetch per

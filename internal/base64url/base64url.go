@@ -18,7 +18,10 @@ func AppendEncode(dst, data []byte) []byte { return strict.AppendEncode(dst, dat
 // It refuses the line breaks that encoding/base64 skips. They make the result shorter
 // than the text says, unless the length of the text is 1 modulo 4. No encoding has such a
 // length.
-func Decode(s string) ([]byte, bool) {
-	data, err := strict.DecodeString(s)
-	return data, err == nil && len(s)%4 != 1 && len(data) == strict.DecodedLen(len(s))
+func Decode(s string) ([]byte, bool) { return AppendDecode(nil, s) }
+
+// AppendDecode is [Decode] that appends to dst.
+func AppendDecode(dst []byte, s string) ([]byte, bool) {
+	data, err := strict.AppendDecode(dst, []byte(s))
+	return data, err == nil && len(s)%4 != 1 && len(data) == len(dst)+strict.DecodedLen(len(s))
 }

@@ -64,8 +64,8 @@ func Parse(raw string) (*Token, error) {
 	return t, nil
 }
 
-// Parse is the function [Parse] for a zero Token. known is the header that
-// [Headers.Find] returned for raw, or nil.
+// Parse is the function [Parse] for a zero Token, or one with a Signature whose memory may
+// be overwritten. known is the header that [Headers.Find] returned for raw, or nil.
 func (t *Token) Parse(raw string, known *Header) error {
 	header, payload, signature, err := Split(raw)
 	if err != nil {
@@ -80,7 +80,7 @@ func (t *Token) Parse(raw string, known *Header) error {
 	if t.Payload, err = decodeString(payload); err != nil {
 		return err
 	}
-	t.Signature, err = decode(signature)
+	t.Signature, err = appendDecode(t.Signature[:0], signature)
 	return err
 }
 
@@ -123,15 +123,16 @@ func ParseHeader(encoded string) (Header, error) {
 	return h, nil
 }
 
-// decodeString is decode without a copy: no other code has the bytes.
+// decodeString is appendDecode without a copy: no other code has the bytes.
 func decodeString(part string) (string, error) {
-	decoded, err := decode(part)
+	decoded, err := appendDecode(nil, part)
 	return unsafe.String(unsafe.SliceData(decoded), len(decoded)), err
 }
 
-// decode refuses each encoding but one of a value: one token must have one spelling.
-func decode(part string) ([]byte, error) {
-	decoded, ok := base64url.Decode(part)
+// appendDecode refuses each encoding but one of a value: one token must have one
+// spelling.
+func appendDecode(dst []byte, part string) ([]byte, error) {
+	decoded, ok := base64url.AppendDecode(dst, part)
 	if !ok {
 		return nil, ErrMalformed
 	}
