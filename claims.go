@@ -24,16 +24,23 @@ type claims struct {
 	issuerKeys             *keyset.Set                                    // set when iss is found on the list
 	signingKey             *keyset.Key                                    // set when its signature is verified
 	revocationGeneration   atomic.Uint64                                  // the generation of the revocation list at which it was not revoked
-	scope                  string                                         // the scope claim, which splitScope splits
 	tokenID                string                                         // jti, or empty
-	authorizedParty        string                                         // azp, of Auth0's own profile
-	clientIDClaim          string                                         // client_id, of the RFC 9068 profile
 	validFrom, usableUntil time.Time                                      // nbf or iat, and exp, with the clock skew
-	notBefore              time.Time                                      // zero: no nbf
-	foreignClaim           string                                         // the name of a claim that an access token does not have, or empty
 	cnf                    *confirmation                                  // noConfirmation if absent
 	named                  atomic.Pointer[namedClaim]                     // the last result of text
 	lastCertificate        atomic.Pointer[weak.Pointer[x509.Certificate]] // the last certificate that matched cnf
+}
+
+// parsedClaims are the claims of a token until it is verified, with those that only
+// matter until then: a cache keeps the others.
+type parsedClaims struct {
+	*claims
+	scope           string     // the scope claim, which splitScope splits
+	authorizedParty string     // azp, of Auth0's own profile
+	clientIDClaim   string     // client_id, of the RFC 9068 profile
+	notBefore       time.Time  // zero: no nbf
+	foreignClaim    string     // the name of a claim that an access token does not have, or empty
+	forOIDC         oidcClaims // the claims for go-oidc
 }
 
 var (
@@ -54,42 +61,42 @@ var checkedClaims = [...]string{
 // (https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles). The
 // claims iss, sub, aud, exp and iat are required. It refuses claims of the wrong type,
 // but does not check values.
-func parseClaims(payload string) (*claims, *refusal) {
-	c, refused := readClaims(payload, new(oidcClaims))
-	if refused == nil {
-		c.splitScope()
+func parseClaims(payload string) (*parsedClaims, *refusal) {
+	c := new(parsedClaims)
+	if refused := c.read(payload); refused != nil {
+		return nil, refused
 	}
-	return c, refused
+	c.splitScope()
+	return c, nil
 }
 
-// readClaims is parseClaims without the list of scopes: only verified tokens need it,
-// and it would cost time for an attacker's tokens. It keeps the claims for go-oidc.
-func readClaims(payload string, forOIDC *oidcClaims) (*claims, *refusal) {
-	c := &claims{Token: Token{payload: payload}, cnf: noConfirmation}
-	var refused *refusal
+// read is parseClaims without the list of scopes: only verified tokens need it, and it
+// would cost time for an attacker's tokens.
+func (c *parsedClaims) read(payload string) (refused *refusal) {
+	c.claims = &claims{Token: Token{payload: payload}, cnf: noConfirmation}
 	err := strictjson.Object(payload, func(name, value string) error {
-		forOIDC.keep(name, value)
+		c.forOIDC.keep(name, value)
 		if refused = c.setClaim(name, value); refused != nil {
 			return refused
 		}
 		return nil
 	})
 	if refused != nil {
-		return nil, refused
+		return refused
 	}
 	if err != nil {
-		return nil, refusedMalformed.withCause(errPayloadSyntax)
+		return refusedMalformed.withCause(errPayloadSyntax)
 	}
 	// An empty subject must not become a privileged identity (CVE-2026-23990).
 	if name := c.missingClaim(); name != "" {
-		return nil, refusedMissingClaim[name]
+		return refusedMissingClaim[name]
 	}
 	if c.authorizedParty != "" && c.clientIDClaim != "" && c.authorizedParty != c.clientIDClaim {
-		return nil, refusedClientMismatch
+		return refusedClientMismatch
 	}
 	c.clientID = cmp.Or(c.authorizedParty, c.clientIDClaim)
 	c.setAllowedActor()
-	return c, nil
+	return nil
 }
 
 // missingClaim returns the name of the first required claim that is missing or empty,
@@ -106,7 +113,7 @@ func (c *claims) missingClaim() string {
 }
 
 // setClaim stores one member of the payload, or returns the refusal of the token.
-func (c *claims) setClaim(name, value string) *refusal {
+func (c *parsedClaims) setClaim(name, value string) *refusal {
 	ok := true
 	switch name {
 	case "iss":
@@ -198,7 +205,7 @@ func parseAudience(value string) ([]string, bool) {
 }
 
 // splitScope sets the scopes from the text of the scope claim.
-func (c *claims) splitScope() { c.scopes = splitScope(c.scope) }
+func (c *parsedClaims) splitScope() { c.scopes = splitScope(c.scope) }
 
 // splitScope splits on single spaces (RFC 6749, section 3.3). It leaves out the empty
 // scopes that superfluous spaces would make; no rule can name them.
@@ -219,7 +226,7 @@ func splitScope(scope string) []string {
 // setValidity computes the validity period once. The token has expired at its exp, not
 // only after it (RFC 7519, section 4.1.4). An iat or nbf in the future shows that a
 // clock is wrong, so exp is meaningless too.
-func (c *claims) setValidity(skew time.Duration) {
+func (c *parsedClaims) setValidity(skew time.Duration) {
 	c.usableUntil = c.expiry.Add(skew)
 	c.validFrom = c.issuedAt.Add(-skew)
 	if c.notBefore.After(c.issuedAt) {

@@ -22,13 +22,13 @@ import (
 
 // go-oidc gets the claims that it reads, as they were sent, and no others.
 func TestCompactForm(t *testing.T) {
-	var o oidcClaims
+	var c parsedClaims
 	const payload = ` { "x":{"iss":1}, "aud" : [ "a" ,"\u0062"],"\u0069ss":"https:\/\/a.example.com/","sub":"s", "exp":2e3,"iat":1000.50, "scope":"s" ,"_claim_names":{ } } `
-	if _, refused := readClaims(payload, &o); refused != nil {
+	if refused := c.read(payload); refused != nil {
 		t.Fatal(refused)
 	}
 	const want = `{"aud":[ "a" ,"\u0062"],"iss":"https:\/\/a.example.com/","sub":"s","exp":2e3,"iat":1000.50,"_claim_names":{ }}`
-	if diff := cmp.Diff(want, string(o.payload())); diff != "" {
+	if diff := cmp.Diff(want, string(c.forOIDC.payload())); diff != "" {
 		t.Errorf("payload (-want +got):\n%s", diff)
 	}
 }
@@ -59,12 +59,12 @@ func TestCompactHeader(t *testing.T) {
 // Each field that go-oidc decodes is kept: a new field there must be added.
 func TestCompactFormHasWhatGoOIDCReads(t *testing.T) {
 	const everything = `"nbf":1,"nonce":"n","at_hash":"h","_claim_names":{"a":"s"},"_claim_sources":{"s":{"endpoint":"e"}}`
-	var o oidcClaims
-	if _, refused := readClaims(`{`+required+`,`+everything+`}`, &o); refused != nil {
+	var c parsedClaims
+	if refused := c.read(`{` + required + `,` + everything + `}`); refused != nil {
 		t.Fatal(refused)
 	}
 	var got map[string]json.RawMessage
-	if err := json.Unmarshal(o.payload(), &got); err != nil {
+	if err := json.Unmarshal(c.forOIDC.payload(), &got); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"_claim_names", "_claim_sources", "at_hash", "aud", "exp", "iat", "iss", "nbf", "nonce", "sub"}
@@ -142,7 +142,7 @@ func TestDisagreementIsRefused(t *testing.T) {
 		if refused != nil {
 			t.Fatal(refused)
 		}
-		return c
+		return c.claims
 	}
 	token := &oidc.IDToken{Issuer: "https://a.example.com/", Subject: "s", Audience: []string{"api"}, Expiry: time.Unix(2000, 0), IssuedAt: time.Unix(1000, 0)}
 	if !read().agree(token) {

@@ -19,18 +19,17 @@ func (v *verifier) precheck(a *unverifiedToken, now time.Time) *refusal {
 	if refused := v.checkHeader(&a.parsed.Header); refused != nil {
 		return refused
 	}
-	c, refused := readClaims(a.parsed.Payload, &a.forOIDC)
-	if refused != nil {
+	if refused := a.read(a.parsed.Payload); refused != nil {
 		return refused
 	}
-	idVerifier, refused := v.checkClaims(c, now)
+	idVerifier, refused := v.checkClaims(&a.parsedClaims, now)
 	if refused != nil {
 		return refused
 	}
 	if a.parsed.Header.KeyID == "" { // optional in RFC 7515, section 4.1.4; required here
 		return refusedNoKeyID
 	}
-	a.claims, a.idVerifier = c, idVerifier
+	a.idVerifier = idVerifier
 	return nil
 }
 
@@ -73,7 +72,7 @@ func isMediaType(typ, name string) bool {
 // causes no network access.
 //
 // It returns go-oidc's verifier for the issuer and the matching audience.
-func (v *verifier) checkClaims(c *claims, now time.Time) (*oidc.IDTokenVerifier, *refusal) {
+func (v *verifier) checkClaims(c *parsedClaims, now time.Time) (*oidc.IDTokenVerifier, *refusal) {
 	issuer := v.issuers[c.issuer]
 	if issuer == nil {
 		return nil, refusedIssuer

@@ -29,7 +29,7 @@ func (v *verifier) checkSignature(ctx context.Context, a *unverifiedToken, keys 
 		v.headers.Add(&a.parsed)
 	}
 	a.claims.signingKey = a.signingKey
-	a.claims.splitScope()
+	a.splitScope()
 	return nil
 }
 

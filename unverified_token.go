@@ -14,12 +14,11 @@ import (
 // context that carries it through go-oidc to preverifiedKeySet.
 type unverifiedToken struct {
 	context.Context // of the call; nil until the signature is verified
+	parsedClaims
 
 	raw         string
 	knownHeader *jws.Header // nil: no token with its header was verified
 	parsed      jws.Token
-	claims      *claims
-	forOIDC     oidcClaims
 	idVerifier  *oidc.IDTokenVerifier // for its issuer and audience
 	signingKey  *keyset.Key           // the key that signed it; nil until it is verified
 	presented   string                // the form of the token that go-oidc gets
@@ -40,9 +39,9 @@ func (a *unverifiedToken) Value(key any) any {
 // its verification, most of it in the garbage collector.
 var unverifiedTokens = sync.Pool{New: func() any {
 	const ordinaryClaims, ordinarySignature = 320, 256 // the signature of RSA with 2048 bits
-	return &unverifiedToken{
-		forOIDC: make([]byte, 0, ordinaryClaims), parsed: jws.Token{Signature: make([]byte, 0, ordinarySignature)},
-	}
+	a := new(unverifiedToken)
+	a.forOIDC, a.parsed.Signature = make([]byte, 0, ordinaryClaims), make([]byte, 0, ordinarySignature)
+	return a
 }}
 
 // newUnverifiedToken returns a token that is not parsed yet. known is its header if other
@@ -63,8 +62,10 @@ func (a *unverifiedToken) release() {
 
 // reset clears the token and keeps its memory.
 func (a *unverifiedToken) reset() {
-	clear(a.forOIDC)
+	claims, signature := a.forOIDC, a.parsed.Signature
+	clear(claims)
 	clear(a.payload) // in the same memory, and one byte longer
-	clear(a.parsed.Signature)
-	*a = unverifiedToken{forOIDC: a.forOIDC[:0], parsed: jws.Token{Signature: a.parsed.Signature[:0]}}
+	clear(signature)
+	*a = unverifiedToken{}
+	a.forOIDC, a.parsed.Signature = claims[:0], signature[:0]
 }
