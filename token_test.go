@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -95,6 +97,37 @@ func TestTokenClaimsDecoding(t *testing.T) {
 	}
 	if err := token.Claims(nil); err == nil {
 		t.Error("Claims(nil) = nil")
+	}
+}
+
+// The context of a handler is an ordinary one: it has the values and the end of the call's
+// context, and contexts that are made of it need no goroutine to end with it.
+func TestContextOfAToken(t *testing.T) {
+	type key struct{}
+	call, end := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
+	ctx := auth0grpctest.ContextWithToken(call, claims{})
+	if got := ctx.Value(key{}); got != "value" {
+		t.Errorf("Value = %v, want that of the call", got)
+	}
+	goroutines := runtime.NumGoroutine()
+	children := make([]context.Context, 100)
+	for i := range children {
+		child, cancel := context.WithCancel(ctx)
+		defer cancel()
+		children[i] = child
+	}
+	if more := runtime.NumGoroutine() - goroutines; more >= len(children) {
+		t.Errorf("%d goroutines for %d contexts", more, len(children))
+	}
+	cause := errors.New("the call has ended")
+	end(cause)
+	for _, child := range append(children, ctx) {
+		if got := context.Cause(child); got != cause {
+			t.Fatalf("Cause = %v, want %v", got, cause)
+		}
+		if token, ok := auth0grpc.TokenFromContext(child); !ok || token.Subject() != auth0grpctest.Subject {
+			t.Fatal("a context without its token")
+		}
 	}
 }
 

@@ -146,7 +146,7 @@ func (v *verifier) recheck(ctx context.Context, now time.Time, cached *claims) (
 func (v *verifier) verifyNew(ctx context.Context, now time.Time, key *tokencache.Key, header *jws.Header) (*claims, *refusal) {
 	a := newUnverifiedToken(key.Token(), header)
 	c, refused := v.verifyUnverified(ctx, now, a, key)
-	a.release() // not after a panic, which may leave users of a behind
+	a.release() // a panic that passes on leaves it to the garbage collector
 	return c, refused
 }
 
