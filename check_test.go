@@ -5,8 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
@@ -286,6 +288,60 @@ func BenchmarkCheck(b *testing.B) {
 	for b.Loop() {
 		if _, err := guard.Check(b.Context(), request); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// Some adapters, such as fasthttp's for net/http, make the strings of a request in memory
+// that they use again. So neither the decision on a later request nor the token of an
+// earlier one may depend on where a string is.
+func TestRequestsInTheSameMemory(t *testing.T) {
+	f := newFixture(t)
+	first, second := f.token(claims{"sub": "auth0|first0"}), f.token(claims{"sub": "auth0|second"})
+	forged := second[:len(second)-20] + strings.Repeat("A", 20)
+	memory := []byte(bearer(first)[0])
+	for _, check := range []func(r auth0grpc.Request) (context.Context, error){
+		func(r auth0grpc.Request) (context.Context, error) {
+			r.FullMethod = unaryCall
+			return f.guard.Check(t.Context(), r)
+		},
+		func(r auth0grpc.Request) (context.Context, error) {
+			r.FullMethod = listedOptional // a stream
+			stream, err := f.guard.CheckStream(t.Context(), r)
+			if err != nil {
+				return nil, err
+			}
+			defer stream.Close()
+			return stream.Context(), nil
+		},
+	} {
+		subjects := map[*auth0grpc.Token]string{}
+		for range 2 { // the second time from the cache
+			for _, step := range []struct {
+				token, subject string
+				reason         auth0grpc.Reason
+			}{{first, "auth0|first0", ""}, {forged, "", auth0grpc.ReasonBadSignature}, {second, "auth0|second", ""}, {forged, "", auth0grpc.ReasonBadSignature}} {
+				if copy(memory, bearer(step.token)[0]) != len(memory) {
+					t.Fatal("the tokens differ in length")
+				}
+				ctx, err := check(auth0grpc.Request{Authorization: []string{unsafe.String(unsafe.SliceData(memory), len(memory))}})
+				if refused := refusalOf(t, err); step.reason != "" && (refused == nil || refused.Reason() != step.reason) || step.reason == "" && refused != nil {
+					t.Fatalf("%v, want the reason %q", err, step.reason)
+				}
+				if err == nil {
+					token, _ := auth0grpc.TokenFromContext(ctx)
+					subjects[token] = step.subject
+				}
+			}
+		}
+		clear(memory)
+		if len(subjects) != 2 {
+			t.Errorf("%d tokens, want one for each", len(subjects))
+		}
+		for token, subject := range subjects {
+			if token.Subject() != subject {
+				t.Errorf("subject %s, want %s", token.Subject(), subject)
+			}
 		}
 	}
 }

@@ -87,17 +87,16 @@ func prechecked(t *testing.T, v *verifier, raw string) *unverifiedToken {
 
 // go-oidc sees the context of the call behind the token.
 func TestUnverifiedTokenIsAContext(t *testing.T) {
-	type callKey struct{}
 	v := newTestVerifier(&Config{Algorithms: []string{"ES256"}, Issuers: []string{"https://a.example.com/"}, Audiences: []string{"api"}, CacheSize: NoCache})
 	raw, key := signES256(t, `{"alg":"ES256","kid":"k"}`, `{`+required+`}`)
-	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), callKey{}, "call"))
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), testContextKey{}, "call"))
 	a := prechecked(t, v, raw)
 	if refused := v.checkSignature(ctx, a, []*keyset.Key{{ID: "k", Public: key}}); refused != nil {
 		t.Fatal(refused)
 	}
 	cancel()
-	if a.Value(callKey{}) != "call" || a.Value(unverifiedTokenKey{}) != a || a.Err() != context.Canceled {
-		t.Errorf("values %v and %v, error %v", a.Value(callKey{}), a.Value(unverifiedTokenKey{}), a.Err())
+	if a.Value(testContextKey{}) != "call" || a.Value(unverifiedTokenKey{}) != a || a.Err() != context.Canceled {
+		t.Errorf("values %v and %v, error %v", a.Value(testContextKey{}), a.Value(unverifiedTokenKey{}), a.Err())
 	}
 }
 
@@ -141,6 +140,8 @@ func TestTokensVerifiedAtOnce(t *testing.T) {
 	group.Wait()
 }
 
+type testContextKey struct{}
+
 // The key set of go-oidc accepts the form of the token that was verified, and nothing else.
 func TestPreverifiedKeySet(t *testing.T) {
 	verified := func() *unverifiedToken {
@@ -155,7 +156,7 @@ func TestPreverifiedKeySet(t *testing.T) {
 		ok   bool
 	}{
 		{"the verified token", verified(), "a.b.c", true},
-		{"inside another context", context.WithValue(verified(), struct{}{}, 1), "a.b.c", true},
+		{"inside another context", context.WithValue(verified(), testContextKey{}, 1), "a.b.c", true},
 		{"another token", verified(), "a.b.d", false},
 		{"not verified", notVerified, "a.b.c", false},
 		{"no token", t.Context(), "a.b.c", false},

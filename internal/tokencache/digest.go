@@ -23,6 +23,12 @@ type digest [sha256.Size]byte
 // it counts: two texts of n blocks of 16 bytes have the same digest for (n+1)/2^128 of
 // the keys. A stranger who tries 2^40 forged tokens of 16 KiB at a cache of 10,000 tokens
 // finds one with a probability of 2^-64, and only a call that succeeds would tell.
+//
+// gRPC has the same string for a token that a connection repeats, and a memo by its address
+// would save the hash. There is none. A weak pointer to a string that is not on the heap
+// ends the process (Go 1.26), a strong one would keep the token, and adapters such as
+// fasthttp's make the strings of each request in the same memory: one caller would get
+// the claims of another.
 type digester struct {
 	aead    cipher.AEAD // nil: SHA-256
 	nonce   [12]byte
