@@ -107,7 +107,7 @@ func TestContextOfAToken(t *testing.T) {
 	call, end := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
 	ctx := auth0grpctest.ContextWithToken(call, claims{})
 	if got := ctx.Value(key{}); got != "value" {
-		t.Errorf("Value = %v, want that of the call", got)
+		t.Errorf("Value = %v, want the value of the call", got)
 	}
 	goroutines := runtime.NumGoroutine()
 	children := make([]context.Context, 100)
